@@ -1,0 +1,76 @@
+//! Where the other end is: [`Address`].
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use socket2::SockAddr;
+
+/// The address of one end of a socket, of whatever family.
+///
+/// ```
+/// use chat::Address;
+///
+/// let address = Address::Inet("127.0.0.1:7000".parse()?);
+/// assert_eq!(address.to_string(), "127.0.0.1:7000");
+/// assert_eq!(Address::Unix(None).to_string(), "unix:(unnamed)");
+/// # Ok::<(), std::net::AddrParseError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Address {
+    /// IPv4 or IPv6.
+    Inet(SocketAddr),
+    /// A Unix socket's path; `None` for one that has no path, as the client's
+    /// end mostly has not.
+    Unix(Option<PathBuf>),
+    /// Another family.
+    Other,
+}
+
+impl Address {
+    /// The IP address and port, if it has them.
+    #[must_use]
+    pub fn as_inet(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Inet(address) => Some(*address),
+            _ => None,
+        }
+    }
+
+    /// The path, if it is that of a Unix socket.
+    #[must_use]
+    pub fn as_path(&self) -> Option<&Path> {
+        match self {
+            Self::Unix(path) => path.as_deref(),
+            _ => None,
+        }
+    }
+}
+
+impl From<SockAddr> for Address {
+    fn from(address: SockAddr) -> Self {
+        if let Some(inet) = address.as_socket() {
+            Self::Inet(inet)
+        } else if address.is_unix() {
+            #[cfg(unix)]
+            return Self::Unix(address.as_pathname().map(Path::to_path_buf));
+            #[cfg(not(unix))]
+            Self::Unix(None)
+        } else {
+            Self::Other
+        }
+    }
+}
+
+/// `127.0.0.1:7000`, `[::1]:7000`, `unix:/run/room.sock`.
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Inet(address) => address.fmt(f),
+            Self::Unix(Some(path)) => write!(f, "unix:{}", path.display()),
+            Self::Unix(None) => f.write_str("unix:(unnamed)"),
+            Self::Other => f.write_str("(another family)"),
+        }
+    }
+}

@@ -1,0 +1,540 @@
+//! The chat channel: [`AsyncChat`].
+
+use std::any::type_name;
+use std::fmt;
+use std::io;
+use std::mem;
+use std::net::ToSocketAddrs;
+#[cfg(unix)]
+use std::path::Path;
+use std::rc::Rc;
+
+use bytes::Bytes;
+use reactor::{Channel, ChannelMap, CloseReason, Error, Registration, Result, Timer, Token};
+use socket2::Socket;
+
+use crate::chat::{Chat, End};
+use crate::endpoint::Endpoint;
+use crate::framer::Frame;
+use crate::handler::ChatHandler;
+use crate::limits::Limits;
+use crate::terminator::Terminator;
+use crate::transport::Transport;
+
+/// A channel that cuts its input into messages and queues its output. The
+/// documents' `async_chat`.
+///
+/// `chat` is the wire, `handler` is yours: a [`ChatHandler`] or a
+/// [`MessageHandler`](crate::MessageHandler). Both fields are public, so that
+/// others in the map reach both, and a channel is given another handler by
+/// taking it apart:
+///
+/// ```
+/// use std::os::unix::net::UnixStream;
+/// use chat::{AsyncChat, Chat, ChannelMap, MessageHandler, Result};
+///
+/// struct Login;
+/// struct Session { user: String }
+///
+/// impl MessageHandler for Login {
+///     fn handle_message(&mut self, line: &[u8], chat: &mut Chat, map: &mut ChannelMap) -> Result {
+///         let user = String::from_utf8(line.to_vec())?;
+///         let me = chat.token().handle::<AsyncChat<Login>>();
+///         map.convert(me, |login| AsyncChat { chat: login.chat, handler: Session { user } });
+///         Ok(())
+///     }
+/// }
+///
+/// impl MessageHandler for Session {
+///     fn handle_message(&mut self, line: &[u8], chat: &mut Chat, _: &mut ChannelMap) -> Result {
+///         assert_eq!((self.user.as_str(), line), ("ada", &b"hello"[..]));
+///         chat.close();
+///         Ok(())
+///     }
+/// }
+///
+/// let (ours, theirs) = UnixStream::pair()?;
+/// std::io::Write::write_all(&mut &theirs, b"ada\nhello\n")?;
+/// let mut map = ChannelMap::new()?;
+/// map.insert(AsyncChat::new(ours, "\n", Login)?)?;
+/// map.run()?;
+/// # Ok::<(), chat::Error>(())
+/// ```
+pub struct AsyncChat<H> {
+    /// The wire.
+    pub chat: Chat,
+    /// What is called.
+    pub handler: H,
+}
+
+impl<H: ChatHandler> AsyncChat<H> {
+    /// A chat channel on a connected stream socket, which is made
+    /// non-blocking. `terminator` ends the first message.
+    ///
+    /// # Errors
+    ///
+    /// If the socket cannot be made non-blocking.
+    pub fn new(
+        socket: impl Into<Socket>,
+        terminator: impl Into<Terminator>,
+        handler: H,
+    ) -> io::Result<Self> {
+        let endpoint = Endpoint::connected_socket(socket.into())?;
+        Ok(Self::with(endpoint, terminator, handler))
+    }
+
+    /// Begins to connect to a TCP port.
+    /// [`handle_connect`](ChatHandler::handle_connect) tells of success,
+    /// [`handle_close`](ChatHandler::handle_close) of failure; what is pushed
+    /// before is sent afterwards. Of several addresses the first is tried.
+    ///
+    /// # Errors
+    ///
+    /// If there is no such name, or no socket to be had. Names are resolved
+    /// here, which blocks.
+    pub fn connect(
+        address: impl ToSocketAddrs,
+        terminator: impl Into<Terminator>,
+        handler: H,
+    ) -> io::Result<Self> {
+        let endpoint = Endpoint::connect(address)?;
+        Ok(Self::with(endpoint, terminator, handler))
+    }
+
+    /// Like [`connect`](Self::connect), to a Unix socket.
+    ///
+    /// # Errors
+    ///
+    /// If the path is too long, or no socket is to be had.
+    #[cfg(unix)]
+    pub fn connect_unix(
+        path: impl AsRef<Path>,
+        terminator: impl Into<Terminator>,
+        handler: H,
+    ) -> io::Result<Self> {
+        let endpoint = Endpoint::connect_unix(path.as_ref())?;
+        Ok(Self::with(endpoint, terminator, handler))
+    }
+
+    /// A chat channel over something else than a socket.
+    pub fn over(
+        transport: impl Transport + 'static,
+        terminator: impl Into<Terminator>,
+        handler: H,
+    ) -> Self {
+        Self::with(Endpoint::over(Box::new(transport)), terminator, handler)
+    }
+
+    /// A chat channel on another channel's endpoint, with what that has read
+    /// already: how a [`Dispatcher`](crate::Dispatcher) becomes one.
+    pub fn with(endpoint: Endpoint, terminator: impl Into<Terminator>, handler: H) -> Self {
+        Self {
+            chat: Chat::new(endpoint, terminator.into()),
+            handler,
+        }
+    }
+
+    /// This channel, with other limits than the default ones. To share one set
+    /// among many channels, give an `Rc<Limits>`.
+    #[must_use]
+    pub fn limited(mut self, limits: impl Into<Rc<Limits>>) -> Self {
+        self.chat.set_limits(limits);
+        self
+    }
+
+    /// What comes before anything else: `handle_connect`.
+    fn announce(&mut self, map: &mut ChannelMap) -> Result {
+        if self.chat.is_announced || self.chat.end != End::Open {
+            return Ok(());
+        }
+        self.chat.is_announced = true;
+        self.chat.output.use_buffers(map.buffers());
+        self.handler.handle_connect(&mut self.chat, map)
+    }
+
+    /// Reads, within a turn's budget, and delivers.
+    fn receive(&mut self, map: &mut ChannelMap) -> Result {
+        let mut budget = self.chat.limits().messages_per_turn;
+        self.deliver_unread(&mut budget, map)?;
+        for _ in 0..self.chat.limits().reads_per_turn {
+            let may_read = self.chat.takes_input() && self.chat.may_deliver(map);
+            if !may_read || budget == 0 || !self.chat.endpoint.unread.is_empty() {
+                break;
+            }
+            let mut buffer = map.buffers().read_buffer();
+            let size = self.chat.limits().in_buffer_size.clamp(1, buffer.len());
+            match self.chat.endpoint.wire.recv(&mut buffer[..size]) {
+                Ok(0) => return self.end_input(map),
+                Ok(len) => {
+                    self.deliver(&buffer[..len], None, &mut budget, map)?;
+                    if len < size {
+                        break;
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) => self.chat.close_with(CloseReason::Io(error)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Delivers what was read before, or is due without data.
+    fn deliver_unread(&mut self, budget: &mut usize, map: &mut ChannelMap) -> Result {
+        while (!self.chat.endpoint.unread.is_empty() || self.chat.framer.is_due())
+            && self.chat.may_deliver(map)
+            && *budget > 0
+        {
+            let unread = mem::take(&mut self.chat.endpoint.unread);
+            self.deliver(&unread, Some(&unread), budget, map)?;
+        }
+        Ok(())
+    }
+
+    /// Cuts `data` into messages and calls the handler with them. What it is
+    /// not to be called with any more (it closed, paused, failed or converted
+    /// the channel, or the budget is spent) is held.
+    fn deliver(
+        &mut self,
+        mut data: &[u8],
+        whole: Option<&Bytes>,
+        budget: &mut usize,
+        map: &mut ChannelMap,
+    ) -> Result {
+        let Self { chat, handler } = self;
+        loop {
+            // A terminator that was changed may have put held bytes back.
+            if *budget == 0 || !chat.may_deliver(map) || !chat.endpoint.unread.is_empty() {
+                chat.hold(data, whole);
+                return Ok(());
+            }
+            let limit = chat.limits().message;
+            let Some(frame) = chat.framer.next(&mut data, limit) else {
+                return Ok(());
+            };
+            let result = match frame {
+                Frame::Part(part) => handler.collect_incoming_data(part, chat, map),
+                Frame::HeldPart(terminator, len) => {
+                    collect_held(handler, &terminator, len, chat, map)
+                }
+                Frame::End(part) => {
+                    *budget -= 1;
+                    handler.collect_and_find(part, chat, map)
+                }
+                Frame::OverLimit => {
+                    chat.is_over_limit = true;
+                    Ok(())
+                }
+            };
+            if result.is_err() {
+                chat.hold(data, whole);
+                return result;
+            }
+            if chat.is_over_limit {
+                return self.tell_over_limit(map);
+            }
+        }
+    }
+
+    fn tell_over_limit(&mut self, map: &mut ChannelMap) -> Result {
+        self.chat.is_over_limit = false;
+        if self.chat.end != End::Open {
+            return Ok(());
+        }
+        let told = self.handler.handle_overlimit(&mut self.chat, map);
+        self.chat.finish_with(CloseReason::OverLimit);
+        told
+    }
+
+    /// The peer has sent its last byte.
+    fn end_input(&mut self, map: &mut ChannelMap) -> Result {
+        self.chat.endpoint.is_eof = true;
+        if let Some((terminator, len)) = self.chat.framer.finish() {
+            collect_held(&mut self.handler, &terminator, len, &mut self.chat, map)?;
+            if self.chat.is_over_limit {
+                return self.tell_over_limit(map);
+            }
+        }
+        self.tell_eof(map)
+    }
+
+    fn tell_eof(&mut self, map: &mut ChannelMap) -> Result {
+        let may_tell = self.chat.end == End::Open && map.may_continue(self.chat.token());
+        if !may_tell || self.chat.is_eof_told {
+            return Ok(());
+        }
+        self.chat.is_eof_told = true;
+        self.handler.handle_eof(&mut self.chat, map)
+    }
+
+    /// Reads and drops, so that closing the socket does not reset the
+    /// connection under the peer's nose.
+    fn discard_input(&mut self, map: &mut ChannelMap) {
+        let chat = &mut self.chat;
+        let mut buffer = map.buffers().read_buffer();
+        for _ in 0..chat.limits().reads_per_turn {
+            match chat.endpoint.wire.recv(&mut buffer) {
+                Ok(0) => chat.endpoint.is_eof = true,
+                Ok(len) => {
+                    chat.discarded += len;
+                    // A peer that sends for ever is not waited for.
+                    chat.endpoint.is_eof = chat.discarded > chat.limits().linger_bytes;
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) => {
+                    chat.endpoint.is_eof = true;
+                    if chat.end == End::Finishing {
+                        chat.endpoint.closing = Some(CloseReason::Io(error));
+                        chat.end = End::Closed;
+                    }
+                }
+            }
+            if chat.endpoint.is_eof {
+                if chat.end == End::Lingering {
+                    chat.end = End::Closed;
+                }
+                return;
+            }
+        }
+    }
+
+    /// Sets the timer of the stage that the end has reached.
+    fn time_end(&mut self, me: Token, map: &mut ChannelMap) {
+        let chat = &mut self.chat;
+        if let Some(timer) = chat.end_timer.take() {
+            map.cancel(timer);
+        }
+        chat.timed = chat.end;
+        let patience = match chat.end {
+            End::Finishing => chat.limits().stall,
+            End::Lingering => chat.limits().linger,
+            End::Open | End::Closed => return,
+        };
+        chat.has_sent = false;
+        chat.end_timer = Some(map.set_timer(me, map.now() + patience));
+    }
+
+    /// That timer is due.
+    fn end_in_time(&mut self, me: Token, map: &mut ChannelMap) {
+        let chat = &mut self.chat;
+        chat.end_timer = None;
+        match chat.end {
+            End::Finishing if chat.has_sent => self.time_end(me, map),
+            End::Finishing => {
+                chat.endpoint.closing = Some(CloseReason::TimedOut);
+                chat.end = End::Closed;
+            }
+            End::Lingering => chat.end = End::Closed,
+            End::Open | End::Closed => {}
+        }
+    }
+
+    /// After a callback: closing, and no memory for the idle.
+    fn conclude(&mut self, result: Result, me: Token, map: &mut ChannelMap) -> Result {
+        if self.chat.end == End::Closed && map.is_open(me) {
+            map.close_with(me, self.chat.take_reason());
+        }
+        if self.chat.message.is_empty() && self.chat.message.capacity() > 0 {
+            self.chat.message = Vec::new();
+        }
+        result
+    }
+
+    fn handle_readable(&mut self, map: &mut ChannelMap) -> Result {
+        self.announce(map)?;
+        match self.chat.end {
+            End::Open => self.receive(map),
+            End::Finishing | End::Lingering => {
+                self.discard_input(map);
+                Ok(())
+            }
+            End::Closed => Ok(()),
+        }
+    }
+
+    fn handle_what_is_pending(&mut self, me: Token, map: &mut ChannelMap) -> Result {
+        self.announce(map)?;
+        if self.chat.is_over_limit {
+            self.tell_over_limit(map)?;
+        }
+        if self.chat.endpoint.is_eof {
+            self.tell_eof(map)?;
+        }
+        if self.chat.endpoint.wire.has_input() {
+            self.receive(map)?;
+        } else {
+            let mut budget = self.chat.limits().messages_per_turn;
+            self.deliver_unread(&mut budget, map)?;
+        }
+        if self.is_drained() && map.may_continue(me) {
+            self.chat.is_high = false;
+            self.handler.handle_drained(&mut self.chat, map)?;
+        }
+        if self.chat.timed != self.chat.end {
+            self.time_end(me, map);
+        }
+        Ok(())
+    }
+
+    /// `handle_drained` is due.
+    fn is_drained(&self) -> bool {
+        let chat = &self.chat;
+        chat.is_high && chat.end == End::Open && chat.output.len() <= chat.limits().low_water
+    }
+}
+
+impl<H: ChatHandler> Channel for AsyncChat<H> {
+    fn registration(&self) -> Option<&Registration> {
+        self.chat.endpoint.registration()
+    }
+
+    fn readable(&self, _me: Token) -> bool {
+        let chat = &self.chat;
+        if chat.endpoint.connecting() || chat.endpoint.is_eof {
+            return false;
+        }
+        match chat.end {
+            End::Open => !chat.is_paused,
+            End::Finishing | End::Lingering => true,
+            End::Closed => false,
+        }
+    }
+
+    fn writable(&self, _me: Token) -> bool {
+        let chat = &self.chat;
+        chat.endpoint.connecting() || chat.output.is_ready() || chat.endpoint.wire.has_output()
+    }
+
+    fn pending(&self, _me: Token) -> bool {
+        let chat = &self.chat;
+        if chat.endpoint.connecting() {
+            return false;
+        }
+        match chat.end {
+            End::Open => {
+                let has_input = chat.endpoint.has_unread() || chat.framer.is_due();
+                !chat.is_announced
+                    || (has_input && chat.takes_input())
+                    || (chat.endpoint.is_eof && !chat.is_eof_told)
+                    || chat.is_over_limit
+                    || self.is_drained()
+            }
+            End::Finishing | End::Lingering => chat.timed != chat.end,
+            End::Closed => false,
+        }
+    }
+
+    fn settle(&mut self, me: Token) -> Result<(), CloseReason> {
+        let chat = &mut self.chat;
+        chat.endpoint.me = me;
+        if chat.endpoint.connecting() && chat.end != End::Closed {
+            return Ok(());
+        }
+        if chat.end != End::Closed {
+            chat.send_queued();
+        }
+        let hears_nothing = chat.end != End::Open || chat.is_paused || chat.endpoint.is_eof;
+        if let Some(error) = chat.output_error.take_if(|_| hears_nothing) {
+            return Err(CloseReason::Io(*error));
+        }
+        if chat.end == End::Finishing && chat.output.is_empty() {
+            // An error means that the peer is gone: then so is what it may
+            // have lost.
+            let _ = chat.endpoint.wire.shutdown();
+            chat.end = match chat.endpoint.is_eof {
+                true => End::Closed,
+                false => End::Lingering,
+            };
+        }
+        match chat.end {
+            End::Closed => Err(chat.take_reason()),
+            _ => Ok(()),
+        }
+    }
+
+    fn handle_read_event(&mut self, me: Token, map: &mut ChannelMap) -> Result {
+        let result = self.handle_readable(map);
+        self.conclude(result, me, map)
+    }
+
+    fn handle_write_event(&mut self, me: Token, map: &mut ChannelMap) -> Result {
+        self.chat.is_blocked = false; // and settle sends
+        if !self.chat.endpoint.connecting() {
+            return Ok(());
+        }
+        let result = match self.chat.endpoint.finish_connect() {
+            Ok(()) => self.announce(map),
+            Err(error) => {
+                self.chat.close_with(CloseReason::Io(error));
+                Ok(())
+            }
+        };
+        self.conclude(result, me, map)
+    }
+
+    /// Out-of-band data has no place in a stream of messages.
+    fn handle_expt_event(&mut self, me: Token, _map: &mut ChannelMap) -> Result {
+        if self.chat.endpoint.wire.discard_out_of_band() {
+            log::debug!("channel {me}: out-of-band data was discarded");
+        }
+        Ok(())
+    }
+
+    fn handle_pending(&mut self, me: Token, map: &mut ChannelMap) -> Result {
+        let result = self.handle_what_is_pending(me, map);
+        self.conclude(result, me, map)
+    }
+
+    fn handle_timer(&mut self, timer: Timer, me: Token, map: &mut ChannelMap) -> Result {
+        let result = if self.chat.end_timer == Some(timer) {
+            self.end_in_time(me, map);
+            Ok(())
+        } else {
+            self.handler.handle_timer(timer, &mut self.chat, map)
+        };
+        self.conclude(result, me, map)
+    }
+
+    fn drain(&mut self, _me: Token) -> bool {
+        self.chat.close_when_done();
+        !self.chat.endpoint.connecting()
+    }
+
+    fn handle_close(&mut self, reason: CloseReason, me: Token, map: &mut ChannelMap) {
+        match reason {
+            CloseReason::OverLimit | CloseReason::SlowReader | CloseReason::TimedOut => {
+                log::warn!("channel {me}: closed: {reason}");
+            }
+            _ => log::debug!("channel {me}: closed: {reason}"),
+        }
+        self.handler.handle_close(reason, &mut self.chat, map);
+    }
+
+    fn handle_error(&mut self, error: Error, me: Token, map: &mut ChannelMap) {
+        self.handler.handle_error(error, &mut self.chat, map);
+        // Closing is all that is left to do; there is no result.
+        let _ = self.conclude(Ok(()), me, map);
+    }
+}
+
+impl<H> fmt::Debug for AsyncChat<H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AsyncChat")
+            .field("handler", &format_args!("{}", type_name::<H>()))
+            .field("chat", &self.chat)
+            .finish()
+    }
+}
+
+/// Delivers the beginning of a terminator that was none.
+fn collect_held<H: ChatHandler>(
+    handler: &mut H,
+    terminator: &Terminator,
+    len: usize,
+    chat: &mut Chat,
+    map: &mut ChannelMap,
+) -> Result {
+    match terminator.as_bytes() {
+        Some(bytes) => handler.collect_incoming_data(&bytes[..len], chat, map),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,440 @@
+//! The wire of a chat channel: [`Chat`].
+
+use std::fmt;
+use std::io::{self, IoSlice, Write};
+use std::mem;
+use std::rc::Rc;
+
+use bytes::Bytes;
+use reactor::{ChannelMap, CloseReason, Timer, Token};
+
+use crate::endpoint::{Endpoint, copy};
+use crate::framer::Framer;
+use crate::limits::Limits;
+use crate::output::{MAX_SLICES, Output};
+use crate::producer::Producer;
+use crate::terminator::Terminator;
+
+/// What a chat handler sees of its channel: the documents' `async_chat`
+/// without its events.
+///
+/// No method calls a handler, and none blocks: what is pushed goes out before
+/// the loop waits next, what is closed is told of by `handle_close` after the
+/// present callback.
+///
+/// | to | use |
+/// |---|---|
+/// | send | [`push`](Self::push), [`push_bytes`](Self::push_bytes), [`try_push`](Self::try_push), `write!` |
+/// | send what is made as it goes | [`push_with_producer`](Self::push_with_producer) |
+/// | say what ends the next message | [`set_terminator`](Self::set_terminator) |
+/// | hold the peer back | [`pause`](Self::pause), [`resume`](Self::resume) |
+/// | end, after what is queued | [`close_when_done`](Self::close_when_done) |
+/// | end now | [`close`](Self::close) |
+pub struct Chat {
+    pub(crate) endpoint: Endpoint,
+    pub(crate) framer: Framer,
+    /// What a `MessageHandler` has got of a message so far.
+    pub(crate) message: Vec<u8>,
+    pub(crate) output: Output,
+    limits: Option<Rc<Limits>>,
+    /// Runs while the channel ends.
+    pub(crate) end_timer: Option<Timer>,
+    /// Which stage of the end the timer was set for.
+    pub(crate) timed: End,
+    /// Bytes discarded since the end began.
+    pub(crate) discarded: usize,
+    pub(crate) end: End,
+    pub(crate) is_paused: bool,
+    /// `handle_connect` was called.
+    pub(crate) is_announced: bool,
+    /// `handle_eof` was called.
+    pub(crate) is_eof_told: bool,
+    /// The message is too long, which is yet to be told.
+    pub(crate) is_over_limit: bool,
+    /// More than the high-water mark was queued.
+    pub(crate) is_high: bool,
+    /// The socket took less than it was offered; until it is writable again,
+    /// sending is in vain.
+    pub(crate) is_blocked: bool,
+    /// Something was sent since this was last reset.
+    pub(crate) has_sent: bool,
+    /// Sending has failed, which ends the channel after the input that is left.
+    pub(crate) output_error: Option<Box<io::Error>>,
+}
+
+/// How far a channel has come to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// Not at all.
+    Open,
+    /// Its output is sent, its input discarded.
+    Finishing,
+    /// All is sent, and the peer told so; it has some time to close, too.
+    Lingering,
+    /// Now.
+    Closed,
+}
+
+impl Chat {
+    pub(crate) fn new(endpoint: Endpoint, terminator: Terminator) -> Self {
+        // A connection can fail before it is in any map.
+        let end = match endpoint.closing {
+            Some(_) => End::Closed,
+            None => End::Open,
+        };
+        Self {
+            endpoint,
+            framer: Framer::new(terminator),
+            message: Vec::new(),
+            output: Output::default(),
+            limits: None,
+            end_timer: None,
+            timed: End::Open,
+            discarded: 0,
+            end,
+            is_paused: false,
+            is_announced: false,
+            is_eof_told: false,
+            is_over_limit: false,
+            is_high: false,
+            is_blocked: false,
+            has_sent: false,
+            output_error: None,
+        }
+    }
+
+    /// Queues a copy of `data`.
+    ///
+    /// After `close_when_done` or `close` it is dropped. So is everything, and
+    /// the channel closed as a [`SlowReader`](CloseReason::SlowReader), when
+    /// more than [`Limits::output`] is queued and the peer takes none of it.
+    pub fn push(&mut self, data: impl AsRef<[u8]>) {
+        if self.takes_output() {
+            self.output.push(data.as_ref());
+            self.relieve();
+        }
+    }
+
+    /// Queues `data` without copying it (but for small pieces): for what goes
+    /// to many channels. Otherwise as [`push`](Self::push).
+    pub fn push_bytes(&mut self, data: impl Into<Bytes>) {
+        if self.takes_output() {
+            self.output.push_bytes(data.into());
+            self.relieve();
+        }
+    }
+
+    /// Like [`push`](Self::push), but never costs the peer its channel.
+    ///
+    /// # Errors
+    ///
+    /// Hands `data` back if it does not fit below [`Limits::output`], or the
+    /// channel is closing.
+    pub fn try_push<D: AsRef<[u8]>>(&mut self, data: D) -> Result<(), D> {
+        if !self.takes_output() {
+            return Err(data);
+        }
+        let len = data.as_ref().len();
+        if self.output.len() + len > self.limits().output {
+            self.send_ready();
+        }
+        if !self.takes_output() || self.output.len() + len > self.limits().output {
+            return Err(data);
+        }
+        self.output.push(data.as_ref());
+        self.relieve();
+        Ok(())
+    }
+
+    /// Queues a producer, which is asked for data when all that was pushed
+    /// before is sent.
+    pub fn push_with_producer(&mut self, producer: impl Producer + 'static) {
+        if self.takes_output() {
+            self.output.push_producer(Box::new(producer));
+        }
+    }
+
+    /// Says what ends the next message. What was received already and not
+    /// delivered yet is subject to it.
+    ///
+    /// After a number of bytes was received, the terminator is
+    /// [none](Terminator::none) until it is set again; a string stays.
+    pub fn set_terminator(&mut self, terminator: impl Into<Terminator>) {
+        let held = self.framer.set_terminator(terminator.into());
+        if let Some((old, len)) = held {
+            let held = old.as_bytes().map_or(&[][..], |bytes| &bytes[..len]);
+            let unread = mem::take(&mut self.endpoint.unread);
+            self.endpoint.unread = [held, &unread].concat().into();
+        }
+    }
+
+    /// The terminator: the documents' `get_terminator`. For a number, how many
+    /// bytes are still to come.
+    #[must_use]
+    pub fn terminator(&self) -> &Terminator {
+        self.framer.terminator()
+    }
+
+    /// Receives nothing more until [`resume`](Self::resume): the peer is held
+    /// back by its own full socket. At most one read's worth stays with the
+    /// channel meanwhile. The end of the input is not noticed either; but if
+    /// sending fails, the channel is closed.
+    pub fn pause(&mut self) {
+        self.is_paused = true;
+    }
+
+    /// Ends a [`pause`](Self::pause).
+    pub fn resume(&mut self) {
+        self.is_paused = false;
+    }
+
+    /// Whether the channel is [paused](Self::pause).
+    #[must_use]
+    pub fn is_paused(&self) -> bool {
+        self.is_paused
+    }
+
+    /// Closes the channel when all that is queued, producers included, is
+    /// sent. From now on nothing is delivered, and what is pushed is dropped.
+    ///
+    /// The peer gets all of it, if it reads: input is read and discarded
+    /// meanwhile, and for [`Limits::linger`] afterwards, until the peer closes.
+    pub fn close_when_done(&mut self) {
+        self.finish_with(CloseReason::Done);
+    }
+
+    /// Like [`close_when_done`](Self::close_when_done), for a reason of the
+    /// caller's.
+    pub fn finish_with(&mut self, reason: CloseReason) {
+        if self.end == End::Open {
+            self.end = End::Finishing;
+            self.endpoint.close_with(reason);
+            self.endpoint.unread.clear();
+            self.framer.discard();
+        }
+    }
+
+    /// Closes the channel now: what is queued is dropped.
+    pub fn close(&mut self) {
+        self.close_with(CloseReason::Requested);
+    }
+
+    /// Like [`close`](Self::close), for a reason of the caller's. The first
+    /// reason stands, if the channel is closing already.
+    pub fn close_with(&mut self, reason: CloseReason) {
+        self.endpoint.close_with(reason);
+        self.end = End::Closed;
+        self.output.discard();
+    }
+
+    /// Drops all that is queued, producers included, and all that was received
+    /// and not delivered.
+    pub fn discard_buffers(&mut self) {
+        self.output.discard();
+        self.endpoint.unread.clear();
+        self.framer.discard();
+        self.message.clear();
+    }
+
+    /// How many bytes are queued; what producers will make is not known.
+    #[must_use]
+    pub fn queued(&self) -> usize {
+        self.output.len()
+    }
+
+    /// What a [`MessageHandler`](crate::MessageHandler) would have got of a
+    /// message that is not complete: in `handle_eof`, the rest without a
+    /// terminator.
+    #[must_use]
+    pub fn partial_message(&self) -> &[u8] {
+        &self.message
+    }
+
+    /// Whether the channel is closing, now or when done.
+    #[must_use]
+    pub fn closing(&self) -> bool {
+        self.end != End::Open
+    }
+
+    /// The channel's token; [`Token::NONE`] before it is in a map.
+    #[must_use]
+    pub fn token(&self) -> Token {
+        self.endpoint.token()
+    }
+
+    /// The socket: its addresses and options.
+    #[must_use]
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    /// Takes the socket for a channel of another type, with what was read from
+    /// it and not delivered. What is queued is dropped.
+    ///
+    /// ```no_run
+    /// # use chat::*;
+    /// # struct Smtp; struct Tunnel;
+    /// # impl MessageHandler for Smtp {
+    /// #   fn handle_message(&mut self, _: &[u8], _: &mut Chat, _: &mut ChannelMap) -> Result { Ok(()) }
+    /// # }
+    /// # impl DispatcherHandler for Tunnel {}
+    /// # fn to_tunnel(map: &mut ChannelMap, smtp: Handle<AsyncChat<Smtp>>) {
+    /// map.convert(smtp, |channel| Dispatcher::with(channel.chat.into_endpoint(), Tunnel));
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn into_endpoint(mut self) -> Endpoint {
+        self.set_terminator(Terminator::none()); // what was held back is input again
+        self.endpoint
+    }
+
+    /// The limits of this channel.
+    #[must_use]
+    pub fn limits(&self) -> &Limits {
+        self.limits.as_deref().unwrap_or(&Limits::DEFAULT)
+    }
+
+    /// Changes the limits. To share one set among many channels, give an
+    /// `Rc<Limits>`.
+    pub fn set_limits(&mut self, limits: impl Into<Rc<Limits>>) {
+        self.limits = Some(limits.into());
+    }
+
+    /// Why the channel closes.
+    pub(crate) fn take_reason(&mut self) -> CloseReason {
+        let reason = self.endpoint.closing.take();
+        reason.unwrap_or(CloseReason::Requested)
+    }
+
+    /// Puts back input that cannot be delivered now; `whole` is what it is
+    /// part of, if that is shared.
+    pub(crate) fn hold(&mut self, data: &[u8], whole: Option<&Bytes>) {
+        if data.is_empty() || self.end != End::Open {
+            return;
+        }
+        let rest = match whole {
+            Some(whole) => whole.slice_ref(data),
+            None => Bytes::copy_from_slice(data),
+        };
+        let unread = &mut self.endpoint.unread;
+        *unread = match unread.is_empty() {
+            true => rest,
+            false => [&unread[..], &rest].concat().into(),
+        };
+    }
+
+    /// Whether input is wanted now.
+    pub(crate) fn takes_input(&self) -> bool {
+        self.end == End::Open && !self.is_paused && !self.endpoint.is_eof
+    }
+
+    /// Whether input that is there may be delivered, by a channel in the middle
+    /// of its callbacks.
+    pub(crate) fn may_deliver(&self, map: &ChannelMap) -> bool {
+        self.end == End::Open && !self.is_paused && map.may_continue(self.endpoint.me)
+    }
+
+    /// Adds to the message of a `MessageHandler`.
+    pub(crate) fn collect(&mut self, data: &[u8]) {
+        if self.message.len() + data.len() > self.limits().message {
+            self.is_over_limit = true;
+        } else {
+            self.message.extend_from_slice(data);
+        }
+    }
+
+    /// Asks the producer at the head for more, and sends, up to a turn's worth.
+    pub(crate) fn send_queued(&mut self) {
+        let mut budget = self.limits().sent_per_turn;
+        let max = self.limits().out_buffer_size;
+        self.output.unstall();
+        while budget > 0 && !self.is_blocked && !self.output.is_empty() {
+            if let Err(error) = self.output.refill(max) {
+                return self.close_with(CloseReason::Io(error));
+            }
+            let sent = self.send_ready();
+            if sent == 0 {
+                break;
+            }
+            budget = budget.saturating_sub(sent);
+        }
+    }
+
+    /// Sends what is ready, once; returns how much that was. Calls neither
+    /// handlers nor producers.
+    pub(crate) fn send_ready(&mut self) -> usize {
+        let mut slices = [IoSlice::new(&[]); MAX_SLICES];
+        let (count, len) = self.output.gather(&mut slices);
+        if count == 0 && !self.endpoint.wire.has_output() {
+            return 0;
+        }
+        match self.endpoint.wire.send_vectored(&slices[..count]) {
+            Ok(sent) => {
+                self.is_blocked = sent < len;
+                self.has_sent |= sent > 0;
+                self.output.advance(sent);
+                sent
+            }
+            Err(error) => {
+                if error.kind() == io::ErrorKind::WouldBlock {
+                    self.is_blocked = true;
+                } else {
+                    self.output_error = Some(Box::new(copy(&error)));
+                    self.output.discard();
+                }
+                0
+            }
+        }
+    }
+
+    fn takes_output(&self) -> bool {
+        self.end == End::Open && self.output_error.is_none()
+    }
+
+    /// Sends at once when much is queued, and judges the peer when too much is.
+    fn relieve(&mut self) {
+        let (high_water, limit) = (self.limits().high_water, self.limits().output);
+        if self.output.len() <= high_water {
+            return;
+        }
+        self.is_high = true;
+        let is_connected = !self.endpoint.connecting();
+        if is_connected && (!self.is_blocked || self.output.len() > limit) {
+            self.send_ready();
+        }
+        if self.output.len() > limit {
+            self.close_with(CloseReason::SlowReader);
+        }
+    }
+}
+
+/// Pushes what is written; never fails. `flush` does nothing.
+///
+/// ```no_run
+/// # use std::io::Write;
+/// # fn greet(chat: &mut chat::Chat) -> std::io::Result<()> {
+/// write!(chat, "220 {} ready\r\n", "mail.example.org")?;
+/// # Ok(())
+/// # }
+/// ```
+impl Write for Chat {
+    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        self.push(data);
+        Ok(data.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Chat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Chat")
+            .field("endpoint", &self.endpoint)
+            .field("terminator", self.terminator())
+            .field("queued", &self.queued())
+            .field("end", &self.end)
+            .finish()
+    }
+}

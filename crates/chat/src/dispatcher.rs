@@ -1,0 +1,430 @@
+//! The raw socket channel: [`Dispatcher`].
+
+use std::any::type_name;
+use std::fmt;
+use std::io;
+use std::net::ToSocketAddrs;
+#[cfg(unix)]
+use std::path::Path;
+use std::time::Duration;
+
+use reactor::{Channel, ChannelMap, CloseReason, Error, Registration, Result, Timer, Token};
+use socket2::Socket;
+
+use crate::address::Address;
+use crate::endpoint::{Accepted, Endpoint, State};
+use crate::transport::Transport;
+
+/// How many connections a listener accepts in one turn.
+const ACCEPTS_PER_TURN: usize = 64;
+
+/// How long a listener pauses when `accept` fails: without descriptors, for
+/// example, nothing but time helps.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(250);
+
+/// A channel that hands its events to a handler as they are: listening,
+/// connecting or connected. The documents' `dispatcher`.
+///
+/// `endpoint` is the socket, `handler` is yours.
+///
+/// ```no_run
+/// use chat::{Address, AsyncChat, Chat, ChannelMap, Dispatcher, DispatcherHandler, Endpoint};
+/// use chat::{MessageHandler, Result, Socket};
+///
+/// struct Echo;
+///
+/// impl MessageHandler for Echo {
+///     fn handle_message(&mut self, line: &[u8], chat: &mut Chat, _: &mut ChannelMap) -> Result {
+///         chat.push(line);
+///         chat.push(b"\n");
+///         Ok(())
+///     }
+/// }
+///
+/// struct Server;
+///
+/// impl DispatcherHandler for Server {
+///     fn handle_accepted(
+///         &mut self,
+///         socket: Socket,
+///         _addr: Address,
+///         _server: &mut Endpoint,
+///         map: &mut ChannelMap,
+///     ) -> Result {
+///         map.insert(AsyncChat::new(socket, "\n", Echo)?)?;
+///         Ok(())
+///     }
+/// }
+///
+/// let mut map = ChannelMap::new()?;
+/// map.insert(Dispatcher::listen("127.0.0.1:7000", Server)?)?;
+/// map.run()?;
+/// # Ok::<(), chat::Error>(())
+/// ```
+pub struct Dispatcher<H> {
+    /// The socket.
+    pub endpoint: Endpoint,
+    /// What is called.
+    pub handler: H,
+    /// `handle_eof` was called.
+    is_eof_told: bool,
+    /// `accept` failed; until this timer is due it is not called.
+    accept_pause: Option<Timer>,
+    /// `accept` failed the last time it was called.
+    is_accept_failing: bool,
+}
+
+/// What a [`Dispatcher`] calls: the documents' events and predicates.
+///
+/// Everything has a default. An `Err` of a callback goes to
+/// [`handle_error`](Self::handle_error); one of `handle_accept` or
+/// `handle_accepted` costs that connection only.
+#[expect(unused_variables, reason = "the defaults name what they ignore")]
+pub trait DispatcherHandler: 'static {
+    /// Whether input, or connections to accept, are wanted now. The default is
+    /// `true`, as in the documents.
+    fn readable(&self, endpoint: &Endpoint) -> bool {
+        true
+    }
+
+    /// Whether [`handle_write`](Self::handle_write) is wanted now. The default
+    /// is `false`; the documents' is `true`, by which their loop never rests.
+    fn writable(&self, endpoint: &Endpoint) -> bool {
+        false
+    }
+
+    /// There is input on a connected socket, or its end, or an error: time to
+    /// [`recv`](Endpoint::recv). Called again next turn for what is left.
+    ///
+    /// The default reads and drops it, with a warning in the log.
+    fn handle_read(&mut self, endpoint: &mut Endpoint, map: &mut ChannelMap) -> Result {
+        let mut buffer = map.buffers().read_buffer();
+        let len = endpoint.recv(&mut buffer)?;
+        if len > 0 {
+            log::warn!(
+                "channel {}: {len} bytes of unhandled input",
+                endpoint.token()
+            );
+        }
+        Ok(())
+    }
+
+    /// There is room for output: time to [`send`](Endpoint::send).
+    fn handle_write(&mut self, endpoint: &mut Endpoint, map: &mut ChannelMap) -> Result {
+        Ok(())
+    }
+
+    /// There is out-of-band data. It is discarded afterwards; to get it within
+    /// the stream, set [`SO_OOBINLINE`](Socket::set_out_of_band_inline).
+    fn handle_expt(&mut self, endpoint: &mut Endpoint, map: &mut ChannelMap) -> Result {
+        Ok(())
+    }
+
+    /// A connection begun by [`Dispatcher::connect`] is there. One that failed
+    /// goes to [`handle_close`](Self::handle_close) instead.
+    fn handle_connect(&mut self, endpoint: &mut Endpoint, map: &mut ChannelMap) -> Result {
+        Ok(())
+    }
+
+    /// Connections are waiting. The default accepts one and calls
+    /// [`handle_accepted`](Self::handle_accepted); it is called again while
+    /// there are more, up to 64 times a turn.
+    fn handle_accept(&mut self, endpoint: &mut Endpoint, map: &mut ChannelMap) -> Result {
+        match endpoint.accept()? {
+            Some((socket, addr)) => self.handle_accepted(socket, addr, endpoint, map),
+            None => Ok(()),
+        }
+    }
+
+    /// A connection was accepted; `addr` is the other end's. The default drops
+    /// it, with a warning in the log.
+    fn handle_accepted(
+        &mut self,
+        socket: Socket,
+        addr: Address,
+        endpoint: &mut Endpoint,
+        map: &mut ChannelMap,
+    ) -> Result {
+        log::warn!(
+            "channel {}: unhandled connection from {addr}",
+            endpoint.token()
+        );
+        Ok(())
+    }
+
+    /// The peer will send nothing more: [`recv`](Endpoint::recv) returned 0.
+    /// Called once. The default closes the channel.
+    fn handle_eof(&mut self, endpoint: &mut Endpoint, map: &mut ChannelMap) -> Result {
+        endpoint.close_with(CloseReason::Eof);
+        Ok(())
+    }
+
+    /// A timer of this channel is due.
+    fn handle_timer(
+        &mut self,
+        timer: Timer,
+        endpoint: &mut Endpoint,
+        map: &mut ChannelMap,
+    ) -> Result {
+        Ok(())
+    }
+
+    /// The channel is closed. Called exactly once; nothing is called after it.
+    fn handle_close(&mut self, reason: CloseReason, endpoint: &mut Endpoint, map: &mut ChannelMap) {
+    }
+
+    /// A callback returned an error. The default logs it and closes the
+    /// channel, unless it listens.
+    fn handle_error(&mut self, error: Error, endpoint: &mut Endpoint, map: &mut ChannelMap) {
+        log::error!("channel {}: uncaught error: {error}", endpoint.token());
+        if !endpoint.accepting() {
+            endpoint.close_with(CloseReason::HandlerError);
+        }
+    }
+}
+
+impl<H: DispatcherHandler> Dispatcher<H> {
+    /// A dispatcher on a socket that exists: listening, connected or neither.
+    /// It is made non-blocking.
+    ///
+    /// # Errors
+    ///
+    /// If the socket cannot be asked for its state.
+    pub fn new(socket: impl Into<Socket>, handler: H) -> io::Result<Self> {
+        Ok(Self::with(Endpoint::new(socket.into())?, handler))
+    }
+
+    /// Listens on a TCP port; of several addresses, on the first that works.
+    /// Port 0 asks for a free one, see [`Endpoint::local_addr`].
+    ///
+    /// The address is reused (`SO_REUSEADDR`), 1,024 connections may wait
+    /// (as far as the system lets them), and accepted sockets inherit
+    /// `TCP_NODELAY`.
+    ///
+    /// # Errors
+    ///
+    /// What `socket(2)`, `bind(2)` or `listen(2)` say: `EADDRINUSE` if the port
+    /// is taken. Names are resolved here, which blocks.
+    pub fn listen(address: impl ToSocketAddrs, handler: H) -> io::Result<Self> {
+        Ok(Self::with(Endpoint::listen(address)?, handler))
+    }
+
+    /// Listens on a Unix socket. The path is made, and is not removed.
+    ///
+    /// # Errors
+    ///
+    /// `EADDRINUSE` if the path exists.
+    #[cfg(unix)]
+    pub fn listen_unix(path: impl AsRef<Path>, handler: H) -> io::Result<Self> {
+        Ok(Self::with(Endpoint::listen_unix(path.as_ref())?, handler))
+    }
+
+    /// Begins to connect to a TCP port.
+    /// [`handle_connect`](DispatcherHandler::handle_connect) tells of success,
+    /// [`handle_close`](DispatcherHandler::handle_close) of failure. Of several
+    /// addresses the first is tried.
+    ///
+    /// # Errors
+    ///
+    /// If there is no such name, or no socket to be had. Names are resolved
+    /// here, which blocks.
+    pub fn connect(address: impl ToSocketAddrs, handler: H) -> io::Result<Self> {
+        Ok(Self::with(Endpoint::connect(address)?, handler))
+    }
+
+    /// Like [`connect`](Self::connect), to a Unix socket.
+    ///
+    /// # Errors
+    ///
+    /// If the path is too long, or no socket is to be had.
+    #[cfg(unix)]
+    pub fn connect_unix(path: impl AsRef<Path>, handler: H) -> io::Result<Self> {
+        Ok(Self::with(Endpoint::connect_unix(path.as_ref())?, handler))
+    }
+
+    /// A connected dispatcher over something else than a socket.
+    pub fn over(transport: impl Transport + 'static, handler: H) -> Self {
+        Self::with(Endpoint::over(Box::new(transport)), handler)
+    }
+
+    /// A dispatcher of its two parts. With a chat channel's endpoint, this is
+    /// how it becomes a dispatcher; what it has read already goes along.
+    pub fn with(endpoint: Endpoint, handler: H) -> Self {
+        Self {
+            endpoint,
+            handler,
+            is_eof_told: false,
+            accept_pause: None,
+            is_accept_failing: false,
+        }
+    }
+
+    fn accept(&mut self, me: Token, map: &mut ChannelMap) {
+        for _ in 0..ACCEPTS_PER_TURN {
+            self.endpoint.accepted = Accepted::Nothing;
+            let handled = self.handler.handle_accept(&mut self.endpoint, map);
+            let was_failing = self.is_accept_failing;
+            self.is_accept_failing = self.endpoint.accepted == Accepted::Failed;
+            if let Err(error) = handled {
+                match self.endpoint.accepted {
+                    // At the descriptor limit this comes four times a second.
+                    Accepted::Failed if was_failing => {
+                        log::debug!("channel {me}: still cannot accept: {error}");
+                    }
+                    Accepted::Failed => log::warn!("channel {me}: cannot accept: {error}"),
+                    _ => log::warn!("channel {me}: a connection was dropped: {error}"),
+                }
+            }
+            if self.is_accept_failing {
+                self.accept_pause = Some(map.set_timer(me, map.now() + ACCEPT_PAUSE));
+                break;
+            }
+            let is_done = self.endpoint.accepted == Accepted::Nothing;
+            if is_done || self.endpoint.closing() || !map.may_continue(me) {
+                break;
+            }
+        }
+    }
+
+    fn finish_connect(&mut self, map: &mut ChannelMap) -> Result {
+        if let Err(error) = self.endpoint.finish_connect() {
+            self.endpoint.close_with(CloseReason::Io(error));
+            return Ok(());
+        }
+        self.handler.handle_connect(&mut self.endpoint, map)
+    }
+
+    /// Calls `handle_eof` if it is due.
+    fn tell_eof(&mut self, me: Token, map: &mut ChannelMap) -> Result {
+        let is_due = self.is_eof_due() && !self.endpoint.closing() && map.may_continue(me);
+        if !is_due {
+            return Ok(());
+        }
+        self.is_eof_told = true;
+        self.handler.handle_eof(&mut self.endpoint, map)
+    }
+
+    fn is_eof_due(&self) -> bool {
+        self.endpoint.is_eof && !self.is_eof_told
+    }
+
+    /// After a callback: what its error means, and closing.
+    fn conclude(&mut self, result: Result, me: Token, map: &mut ChannelMap) -> Result {
+        let failed = matches!(self.endpoint.closing, Some(CloseReason::Io(_)));
+        if let Some(reason) = self.endpoint.closing.take() {
+            map.close_with(me, reason);
+        }
+        match result {
+            // The callback passed on what the endpoint told it. There was
+            // nothing to do, or the reason for closing says it all.
+            Err(error) if is_io_error(&error, failed) => Ok(()),
+            result => result,
+        }
+    }
+}
+
+impl<H: DispatcherHandler> Channel for Dispatcher<H> {
+    fn registration(&self) -> Option<&Registration> {
+        self.endpoint.registration()
+    }
+
+    fn readable(&self, _me: Token) -> bool {
+        let is_open = match self.endpoint.state {
+            State::Connecting => false,
+            State::Accepting => self.accept_pause.is_none(),
+            State::Connected | State::Open => !self.endpoint.is_eof,
+        };
+        is_open && self.handler.readable(&self.endpoint)
+    }
+
+    fn writable(&self, _me: Token) -> bool {
+        match self.endpoint.state {
+            State::Connecting => true,
+            State::Accepting => false,
+            State::Connected | State::Open => {
+                self.endpoint.wire.has_output() || self.handler.writable(&self.endpoint)
+            }
+        }
+    }
+
+    fn pending(&self, me: Token) -> bool {
+        self.is_eof_due() || (self.endpoint.has_unread() && self.readable(me))
+    }
+
+    fn settle(&mut self, me: Token) -> Result<(), CloseReason> {
+        self.endpoint.me = me;
+        match self.endpoint.closing.take() {
+            Some(reason) => Err(reason),
+            None => Ok(()),
+        }
+    }
+
+    fn handle_read_event(&mut self, me: Token, map: &mut ChannelMap) -> Result {
+        if self.endpoint.accepting() {
+            self.accept(me, map);
+            return self.conclude(Ok(()), me, map);
+        }
+        let result = self.handler.handle_read(&mut self.endpoint, map);
+        let result = result.and_then(|()| self.tell_eof(me, map));
+        self.conclude(result, me, map)
+    }
+
+    fn handle_write_event(&mut self, me: Token, map: &mut ChannelMap) -> Result {
+        let result = if self.endpoint.connecting() {
+            self.finish_connect(map)
+        } else {
+            self.handler.handle_write(&mut self.endpoint, map)
+        };
+        self.conclude(result, me, map)
+    }
+
+    fn handle_expt_event(&mut self, me: Token, map: &mut ChannelMap) -> Result {
+        let result = self.handler.handle_expt(&mut self.endpoint, map);
+        self.endpoint.wire.discard_out_of_band();
+        self.conclude(result, me, map)
+    }
+
+    fn handle_pending(&mut self, me: Token, map: &mut ChannelMap) -> Result {
+        if self.endpoint.has_unread() && self.readable(me) {
+            return self.handle_read_event(me, map);
+        }
+        let result = self.tell_eof(me, map);
+        self.conclude(result, me, map)
+    }
+
+    fn handle_timer(&mut self, timer: Timer, me: Token, map: &mut ChannelMap) -> Result {
+        if self.accept_pause == Some(timer) {
+            self.accept_pause = None;
+            return Ok(());
+        }
+        let result = self.handler.handle_timer(timer, &mut self.endpoint, map);
+        self.conclude(result, me, map)
+    }
+
+    fn handle_close(&mut self, reason: CloseReason, me: Token, map: &mut ChannelMap) {
+        log::debug!("channel {me}: {reason}");
+        self.handler.handle_close(reason, &mut self.endpoint, map);
+    }
+
+    fn handle_error(&mut self, error: Error, me: Token, map: &mut ChannelMap) {
+        self.handler.handle_error(error, &mut self.endpoint, map);
+        // Closing is all that is left to do; there is no result.
+        let _ = self.conclude(Ok(()), me, map);
+    }
+}
+
+impl<H> fmt::Debug for Dispatcher<H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Dispatcher")
+            .field("handler", &format_args!("{}", type_name::<H>()))
+            .field("endpoint", &self.endpoint)
+            .finish()
+    }
+}
+
+/// "Not now", or, of a socket that has failed, any error of the system's.
+fn is_io_error(error: &Error, failed: bool) -> bool {
+    error
+        .downcast_ref::<io::Error>()
+        .is_some_and(|error| failed || error.kind() == io::ErrorKind::WouldBlock)
+}

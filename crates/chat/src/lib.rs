@@ -1,0 +1,111 @@
+//! Dispatchers and chat channels: CPython's `asyncore` and `asynchat` as they
+//! should have been, in Rust.
+//!
+//! One thread, one explicit [`ChannelMap`], plain `&mut self` handlers. Raw
+//! [`Dispatcher`]s and [`AsyncChat`] channels mix freely in one map: typically
+//! a dispatcher that listens makes a chat channel of each connection.
+//!
+//! This crate re-exports what a program needs of `reactor`, so that it is the
+//! only dependency.
+//!
+//! | you have | you write | the channel is |
+//! |---|---|---|
+//! | messages that end with a string or a length | a [`MessageHandler`] | [`AsyncChat`] |
+//! | the same, too long to be kept whole | a [`ChatHandler`] | [`AsyncChat`] |
+//! | a port to listen on | a [`DispatcherHandler`] with `handle_accepted` | [`Dispatcher::listen`] |
+//! | bytes without messages | a [`DispatcherHandler`] | [`Dispatcher`] |
+//! | no socket at all | a [`Channel`] | yours |
+//!
+//! # Example
+//!
+//! A server of one line that says what it got, and its client, in one map:
+//!
+//! ```
+//! use chat::{Address, AsyncChat, Chat, ChannelMap, Dispatcher, DispatcherHandler};
+//! use chat::{Endpoint, MessageHandler, Result, Socket};
+//!
+//! struct Server;
+//!
+//! impl DispatcherHandler for Server {
+//!     fn handle_accepted(
+//!         &mut self,
+//!         socket: Socket,
+//!         _addr: Address,
+//!         server: &mut Endpoint,
+//!         map: &mut ChannelMap,
+//!     ) -> Result {
+//!         map.insert(AsyncChat::new(socket, "\r\n", Session)?)?;
+//!         server.close(); // one client is enough here
+//!         Ok(())
+//!     }
+//! }
+//!
+//! struct Session;
+//!
+//! impl MessageHandler for Session {
+//!     fn handle_message(&mut self, line: &[u8], chat: &mut Chat, _: &mut ChannelMap) -> Result {
+//!         chat.push("you said: ");
+//!         chat.push(line);
+//!         chat.push("\r\n");
+//!         chat.close_when_done();
+//!         Ok(())
+//!     }
+//! }
+//!
+//! struct Client;
+//!
+//! impl MessageHandler for Client {
+//!     fn handle_connect(&mut self, chat: &mut Chat, _: &mut ChannelMap) -> Result {
+//!         chat.push("hello\r\n");
+//!         Ok(())
+//!     }
+//!     fn handle_message(&mut self, line: &[u8], _: &mut Chat, _: &mut ChannelMap) -> Result {
+//!         assert_eq!(line, b"you said: hello");
+//!         Ok(())
+//!     }
+//! }
+//!
+//! let mut map = ChannelMap::new()?;
+//! let server = Dispatcher::listen("127.0.0.1:0", Server)?;
+//! let address = server.endpoint.local_addr().and_then(|a| a.as_inet()).unwrap();
+//! map.insert(server)?;
+//! map.insert(AsyncChat::connect(address, "\r\n", Client)?)?;
+//! map.run()?; // until all channels are closed
+//! # Ok::<(), chat::Error>(())
+//! ```
+//!
+//! # What it costs
+//!
+//! An idle channel holds no buffer. A busy one reads into the map's shared
+//! buffer and sends what a turn has produced with one system call. Everything
+//! a peer can make grow has a limit: see [`Limits`].
+
+mod address;
+mod async_chat;
+mod chat;
+mod dispatcher;
+mod endpoint;
+mod framer;
+mod handler;
+mod limits;
+mod output;
+mod producer;
+mod terminator;
+mod transport;
+
+pub use address::Address;
+pub use async_chat::AsyncChat;
+pub use chat::Chat;
+pub use dispatcher::{Dispatcher, DispatcherHandler};
+pub use endpoint::Endpoint;
+pub use handler::{ChatHandler, MessageHandler};
+pub use limits::Limits;
+pub use producer::{More, Producer, SimpleProducer};
+pub use terminator::{InvalidTerminator, Terminator};
+pub use transport::Transport;
+
+pub use reactor::{
+    Channel, ChannelMap, ChannelMut, CloseReason, Error, Handle, InsertError, NestedTurn,
+    Readiness, Registration, Remote, RemoteError, Result, Source, Timer, Token,
+};
+pub use socket2::Socket;

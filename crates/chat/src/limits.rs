@@ -1,0 +1,81 @@
+//! How much one peer may cost: [`Limits`].
+
+use std::time::Duration;
+
+/// The limits of one chat channel. Every default is finite.
+///
+/// ```
+/// use chat::Limits;
+///
+/// let mut limits = Limits::default();
+/// assert_eq!(limits.message, 65_536);
+/// limits.message = 512; // RFC 2812, section 2.3: an IRC message
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Bytes asked of the socket by one `recv`, at most 65,536, which is the
+    /// default: CPython's `ac_in_buffer_size`.
+    pub in_buffer_size: usize,
+    /// Bytes asked of a producer at a time. Default 65,536: CPython's
+    /// `ac_out_buffer_size`.
+    pub out_buffer_size: usize,
+    /// Bytes that a message with a string terminator may have, without the
+    /// terminator; and bytes that are accumulated for a
+    /// [`MessageHandler`](crate::MessageHandler), whatever the terminator.
+    /// Beyond it comes [`handle_overlimit`](crate::ChatHandler::handle_overlimit),
+    /// and the end. Default 65,536.
+    pub message: usize,
+    /// Bytes that may be queued for a peer that does not read. Beyond it, and
+    /// after one more attempt to send, the channel is closed as a
+    /// [`SlowReader`](crate::CloseReason::SlowReader). Default 8 MiB.
+    pub output: usize,
+    /// Bytes queued above which `push` tries to send at once, and after which
+    /// [`handle_drained`](crate::ChatHandler::handle_drained) is due. Default
+    /// 65,536.
+    pub high_water: usize,
+    /// Bytes queued at or below which `handle_drained` is called. Default
+    /// 16,384.
+    pub low_water: usize,
+    /// Full reads in one turn, so that the others get theirs. Default 4.
+    pub reads_per_turn: usize,
+    /// Messages delivered in one turn; the rest is held for the next. Default
+    /// 4,096.
+    pub messages_per_turn: usize,
+    /// Bytes sent in one turn, about. Default 1 MiB.
+    pub sent_per_turn: usize,
+    /// How long a channel that has sent its last byte waits for the peer to
+    /// close, too, reading and discarding: a socket closed with unread input
+    /// makes the kernel reset the connection, and the peer may lose the end of
+    /// what was sent (RFC 1122, section 4.2.2.13). Default 2 s.
+    pub linger: Duration,
+    /// Bytes discarded in that time. Default 1 MiB.
+    pub linger_bytes: usize,
+    /// How long a channel that only has to send its rest waits for the peer to
+    /// take any of it. Default 30 s.
+    pub stall: Duration,
+}
+
+impl Limits {
+    /// The defaults, in a constant.
+    pub const DEFAULT: Self = Self {
+        in_buffer_size: 65_536,
+        out_buffer_size: 65_536,
+        message: 65_536,
+        output: 8 * 1024 * 1024,
+        high_water: 65_536,
+        low_water: 16_384,
+        reads_per_turn: 4,
+        messages_per_turn: 4_096,
+        sent_per_turn: 1024 * 1024,
+        linger: Duration::from_secs(2),
+        linger_bytes: 1024 * 1024,
+        stall: Duration::from_secs(30),
+    };
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}

@@ -1,0 +1,312 @@
+//! What ends a message: [`Terminator`].
+
+use std::fmt;
+use std::rc::Rc;
+
+use bytes::Bytes;
+use memchr::{memchr_iter, memmem};
+
+/// The longest terminator, in bytes.
+const MAX_LEN: usize = 4_096;
+
+/// Terminators up to this length are kept and searched without a table.
+const SHORT_LEN: usize = 14;
+
+/// The condition that ends a message on a chat channel: the argument of
+/// `set_terminator`.
+///
+/// | the documents say | made from | the message ends |
+/// |---|---|---|
+/// | a string | `"\r\n"`, `b"\r\n"`, or [`Bytes`] by `try_from` | where the bytes are found; they are not part of it |
+/// | an integer | `usize` | after so many bytes; 0 is at once |
+/// | `None` | [`Terminator::none()`] | never: everything is collected |
+///
+/// A clone is cheap and, like making one of up to 14 bytes, does not allocate.
+/// Make a longer one once and set clones of it.
+///
+/// ```
+/// use bytes::Bytes;
+/// use chat::Terminator;
+///
+/// let line = Terminator::from("\r\n");
+/// assert_eq!(line.as_bytes(), Some(&b"\r\n"[..]));
+/// let body = Terminator::from(17);
+/// assert_eq!(body.count(), Some(17));
+/// assert!(Terminator::none().is_none());
+///
+/// // What a peer names must be checked: it may be empty or too long.
+/// let boundary = Bytes::from("\r\n--b0undary");
+/// assert!(Terminator::try_from(boundary).is_ok());
+/// assert!(Terminator::try_from(Bytes::new()).is_err());
+/// ```
+///
+/// An empty terminator does not compile:
+///
+/// ```compile_fail
+/// let nothing = chat::Terminator::from(b"");
+/// ```
+#[derive(Clone)]
+pub struct Terminator(pub(crate) Condition);
+
+#[derive(Clone)]
+pub(crate) enum Condition {
+    None,
+    /// So many bytes are still to come.
+    Count(usize),
+    Pattern(Pattern),
+}
+
+impl Terminator {
+    /// No terminator: data is collected for ever.
+    #[must_use]
+    pub const fn none() -> Self {
+        Self(Condition::None)
+    }
+
+    /// The bytes to be found, if it is a string.
+    #[must_use]
+    pub fn as_bytes(&self) -> Option<&[u8]> {
+        match &self.0 {
+            Condition::Pattern(pattern) => Some(pattern.bytes()),
+            _ => None,
+        }
+    }
+
+    /// How many bytes are still to come, if it is a number.
+    #[must_use]
+    pub fn count(&self) -> Option<usize> {
+        match self.0 {
+            Condition::Count(count) => Some(count),
+            _ => None,
+        }
+    }
+
+    /// Whether there is no terminator.
+    #[must_use]
+    pub fn is_none(&self) -> bool {
+        matches!(self.0, Condition::None)
+    }
+}
+
+/// A number of bytes.
+impl From<usize> for Terminator {
+    fn from(count: usize) -> Self {
+        Self(Condition::Count(count))
+    }
+}
+
+/// A string of the program's own.
+///
+/// # Panics
+///
+/// If it is empty (see [`Terminator::none()`]) or longer than 4,096 bytes. For
+/// one that is not written in the program use `try_from`.
+impl From<&'static str> for Terminator {
+    fn from(string: &'static str) -> Self {
+        match Pattern::new(string.as_bytes()) {
+            Ok(pattern) => Self(Condition::Pattern(pattern)),
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+/// A byte string of the program's own; its length is checked by the compiler.
+impl<const N: usize> From<&'static [u8; N]> for Terminator {
+    fn from(bytes: &'static [u8; N]) -> Self {
+        const {
+            assert!(N > 0, "an empty terminator: use Terminator::none()");
+            assert!(N <= MAX_LEN, "a terminator of more than 4096 bytes");
+        }
+        Self(Condition::Pattern(Pattern::of(bytes)))
+    }
+}
+
+/// A string that is not written in the program: a MIME boundary, say.
+impl TryFrom<Bytes> for Terminator {
+    type Error = InvalidTerminator;
+
+    fn try_from(bytes: Bytes) -> Result<Self, InvalidTerminator> {
+        Ok(Self(Condition::Pattern(Pattern::new(&bytes)?)))
+    }
+}
+
+impl fmt::Debug for Terminator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Condition::None => f.write_str("None"),
+            Condition::Count(count) => write!(f, "{count} bytes"),
+            Condition::Pattern(pattern) => {
+                write!(f, "b\"{}\"", pattern.bytes().escape_ascii())
+            }
+        }
+    }
+}
+
+/// A terminator that is empty or longer than 4,096 bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InvalidTerminator {
+    len: usize,
+}
+
+impl fmt::Display for InvalidTerminator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.len {
+            0 => f.write_str("an empty terminator: use Terminator::none()"),
+            len => write!(f, "a terminator of {len} bytes; the limit is {MAX_LEN}"),
+        }
+    }
+}
+
+impl std::error::Error for InvalidTerminator {}
+
+/// The bytes of a terminator, ready to be searched for.
+#[derive(Clone)]
+pub(crate) enum Pattern {
+    /// Searched by the last byte, which for `\r\n` and its like is the rarer.
+    Short {
+        len: u8,
+        bytes: [u8; SHORT_LEN],
+    },
+    Long(Rc<Long>),
+}
+
+pub(crate) struct Long {
+    finder: memmem::Finder<'static>,
+    /// For each prefix, how long its longest border is: the table of Knuth,
+    /// Morris and Pratt.
+    borders: Box<[u16]>,
+}
+
+impl Pattern {
+    fn new(bytes: &[u8]) -> Result<Self, InvalidTerminator> {
+        match bytes.len() {
+            1..=MAX_LEN => Ok(Self::of(bytes)),
+            len => Err(InvalidTerminator { len }),
+        }
+    }
+
+    /// `bytes` is of a valid length.
+    fn of(bytes: &[u8]) -> Self {
+        if let (Ok(len), Some(_)) = (
+            u8::try_from(bytes.len()),
+            SHORT_LEN.checked_sub(bytes.len()),
+        ) {
+            let mut short = [0; SHORT_LEN];
+            short[..bytes.len()].copy_from_slice(bytes);
+            return Self::Short { len, bytes: short };
+        }
+        Self::Long(Rc::new(Long {
+            finder: memmem::Finder::new(bytes).into_owned(),
+            borders: borders(bytes),
+        }))
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Short { len, bytes } => &bytes[..usize::from(*len)],
+            Self::Long(long) => long.finder.needle(),
+        }
+    }
+
+    /// Where the pattern first begins in `data`, whole.
+    pub(crate) fn find(&self, data: &[u8]) -> Option<usize> {
+        match self {
+            Self::Short { .. } => {
+                let (&last, head) = self.bytes().split_last()?;
+                memchr_iter(last, data)
+                    .find(|&at| data[..at].ends_with(head))
+                    .map(|at| at - head.len())
+            }
+            Self::Long(long) => long.finder.find(data),
+        }
+    }
+
+    /// How many bytes at the end of `data`, which does not contain the whole
+    /// pattern, are the beginning of it: what `find_prefix_at_end` tells.
+    pub(crate) fn prefix_at_end(&self, data: &[u8]) -> usize {
+        let longest = self.bytes().len() - 1;
+        let tail = &data[data.len().saturating_sub(longest)..];
+        tail.iter()
+            .fold(0, |matched, &byte| self.step(matched, byte))
+    }
+
+    /// Goes on matching where the data so far ended with the pattern's first
+    /// `matched` bytes.
+    pub(crate) fn resume(&self, matched: usize, data: &[u8]) -> Resumed {
+        let mut state = matched;
+        for (index, &byte) in data.iter().enumerate() {
+            state = self.step(state, byte);
+            let seen = index + 1;
+            if state == self.bytes().len() && state > seen {
+                return Resumed::Found {
+                    released: matched + seen - state,
+                    consumed: seen,
+                };
+            }
+            if state <= seen {
+                // A match can only begin inside of `data`.
+                return Resumed::Released;
+            }
+        }
+        Resumed::Holds {
+            released: matched + data.len() - state,
+        }
+    }
+
+    /// How much of the pattern is matched when, after `matched` bytes of it
+    /// (but not all), `byte` follows.
+    fn step(&self, matched: usize, byte: u8) -> usize {
+        let pattern = self.bytes();
+        let mut matched = matched;
+        while pattern[matched] != byte {
+            if matched == 0 {
+                return 0;
+            }
+            matched = self.border(matched);
+        }
+        matched + 1
+    }
+
+    /// The length of the longest proper prefix of `pattern[..len]` that also
+    /// ends it.
+    fn border(&self, len: usize) -> usize {
+        match self {
+            Self::Short { .. } => {
+                let prefix = &self.bytes()[..len];
+                (0..len)
+                    .rev()
+                    .find(|&shorter| prefix.ends_with(&prefix[..shorter]))
+                    .unwrap_or(0)
+            }
+            Self::Long(long) => usize::from(long.borders[len - 1]),
+        }
+    }
+}
+
+/// What became of the bytes that were held back.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Resumed {
+    /// The first `released` held bytes are data, then comes the whole pattern;
+    /// its last `consumed` bytes are from the new data.
+    Found { released: usize, consumed: usize },
+    /// All held bytes are data, and the new data is to be searched by itself.
+    Released,
+    /// All the new data is part of the pattern so far, but the first
+    /// `released` held bytes are data.
+    Holds { released: usize },
+}
+
+fn borders(pattern: &[u8]) -> Box<[u16]> {
+    let mut borders = vec![0_u16; pattern.len()];
+    for end in 1..pattern.len() {
+        let mut border = borders[end - 1];
+        while border > 0 && pattern[usize::from(border)] != pattern[end] {
+            border = borders[usize::from(border) - 1];
+        }
+        if pattern[usize::from(border)] == pattern[end] {
+            border += 1;
+        }
+        borders[end] = border;
+    }
+    borders.into_boxed_slice()
+}

@@ -1,0 +1,162 @@
+//! What carries the bytes: a socket, or something in its place.
+
+use std::fmt;
+use std::io::{self, IoSlice, Read};
+use std::mem::MaybeUninit;
+use std::net::Shutdown;
+
+use reactor::{Registration, Source};
+use socket2::{SockRef, Socket};
+
+/// A stream of bytes in place of a plain socket: TLS over one, or the
+/// simulated network of a test.
+///
+/// Everything is non-blocking: `WouldBlock` says "not now". A transport
+/// without a [`registration`](Self::registration) gets its events by
+/// [`ChannelMap::dispatch`](reactor::ChannelMap::dispatch).
+///
+/// ```
+/// use std::io::{self, IoSlice};
+/// use chat::{Registration, Transport};
+///
+/// /// A peer that says one thing and listens to nothing.
+/// #[derive(Debug)]
+/// struct Script(&'static [u8]);
+///
+/// impl Transport for Script {
+///     fn registration(&self) -> Option<&Registration> {
+///         None
+///     }
+///     fn recv(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+///         io::Read::read(&mut self.0, buffer)
+///     }
+///     fn send_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+///         Ok(slices.iter().map(|slice| slice.len()).sum())
+///     }
+///     fn shutdown(&mut self) -> io::Result<()> {
+///         Ok(())
+///     }
+/// }
+///
+/// let mut buffer = [0; 8];
+/// assert_eq!(Script(b"hi").recv(&mut buffer)?, 2);
+/// # Ok::<(), io::Error>(())
+/// ```
+pub trait Transport: fmt::Debug {
+    /// The registration of the socket underneath, if there is one.
+    fn registration(&self) -> Option<&Registration>;
+
+    /// Receives into `buffer`, as `recv(2)`; 0 is the end of the stream.
+    ///
+    /// # Errors
+    ///
+    /// `WouldBlock` if there is nothing now; any other error but `Interrupted`
+    /// ends the channel.
+    fn recv(&mut self, buffer: &mut [u8]) -> io::Result<usize>;
+
+    /// Sends from the front of `slices`, as `sendmsg(2)`.
+    ///
+    /// # Errors
+    ///
+    /// `WouldBlock` if there is no room now; any other error but `Interrupted`
+    /// ends the channel, after the input that is left.
+    fn send_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize>;
+
+    /// Says that nothing more will be sent, as `shutdown(SHUT_WR)`.
+    ///
+    /// # Errors
+    ///
+    /// Ignored: the channel is closing.
+    fn shutdown(&mut self) -> io::Result<()>;
+
+    /// Whether there is input that the poller does not know of: plaintext that
+    /// was decrypted with an earlier record. The default is `false`.
+    fn has_input(&self) -> bool {
+        false
+    }
+
+    /// Whether the transport itself has something to send, with nothing queued
+    /// on the channel: a handshake. [`send_vectored`](Self::send_vectored) is
+    /// called with no slices then. The default is `false`.
+    fn has_output(&self) -> bool {
+        false
+    }
+}
+
+#[derive(Debug)]
+pub(crate) enum Wire {
+    Plain(Source<Socket>),
+    Other(Box<dyn Transport>),
+}
+
+impl Wire {
+    pub(crate) fn registration(&self) -> Option<&Registration> {
+        match self {
+            Self::Plain(socket) => Some(socket.registration()),
+            Self::Other(transport) => transport.registration(),
+        }
+    }
+
+    pub(crate) fn recv(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(socket) => retry(|| (&**socket).read(buffer)),
+            Self::Other(transport) => retry(|| transport.recv(buffer)),
+        }
+    }
+
+    pub(crate) fn send_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        match (self, slices) {
+            (Self::Plain(socket), [slice]) => retry(|| socket.send(slice)),
+            (Self::Plain(socket), slices) => retry(|| socket.send_vectored(slices)),
+            (Self::Other(transport), slices) => retry(|| transport.send_vectored(slices)),
+        }
+    }
+
+    /// Reads the out-of-band byte and drops it, so that it is reported no more.
+    /// Returns whether there was one.
+    pub(crate) fn discard_out_of_band(&self) -> bool {
+        let Self::Plain(socket) = self else {
+            return false;
+        };
+        let mut byte = [MaybeUninit::uninit()];
+        retry(|| socket.recv_out_of_band(&mut byte)).is_ok_and(|len| len > 0)
+    }
+
+    pub(crate) fn shutdown(&mut self) -> io::Result<()> {
+        match self {
+            Self::Plain(socket) => socket.shutdown(Shutdown::Write),
+            Self::Other(transport) => transport.shutdown(),
+        }
+    }
+
+    pub(crate) fn socket(&self) -> Option<SockRef<'_>> {
+        match self {
+            Self::Plain(socket) => Some(SockRef::from(&**socket)),
+            Self::Other(_) => None,
+        }
+    }
+
+    pub(crate) fn has_input(&self) -> bool {
+        match self {
+            Self::Plain(_) => false,
+            Self::Other(transport) => transport.has_input(),
+        }
+    }
+
+    pub(crate) fn has_output(&self) -> bool {
+        match self {
+            Self::Plain(_) => false,
+            Self::Other(transport) => transport.has_output(),
+        }
+    }
+}
+
+/// Calls again what a signal interrupted.
+pub(crate) fn retry<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match call() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            done => return done,
+        }
+    }
+}

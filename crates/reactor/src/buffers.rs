@@ -1,0 +1,123 @@
+//! Buffers that the channels of one map share.
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::ops::{Deref, DerefMut};
+use std::rc::Rc;
+
+use bytes::BytesMut;
+
+/// Size of a [`ReadBuffer`] in bytes: 64 KiB, as CPython's `ac_in_buffer_size`.
+const READ_BUFFER_SIZE: usize = 65_536;
+
+/// Capacity of a fresh output buffer, in bytes.
+const SPARE_CAPACITY: usize = 4_096;
+
+/// A buffer that has grown beyond this is given back to the allocator.
+const SPARE_MAX_CAPACITY: usize = 16_384;
+
+/// How many idle output buffers are kept: with the capacity above, 4 MiB.
+const SPARE_MAX: usize = 256;
+
+/// The buffers of one map: one to read into, and spare ones for output.
+///
+/// They are shared so that an idle channel holds no buffer and a busy one does
+/// not allocate. A clone is the same set of buffers.
+///
+/// ```
+/// use reactor::ChannelMap;
+///
+/// let map = ChannelMap::new()?;
+/// let buffer = map.buffers().read_buffer();
+/// assert_eq!(buffer.len(), 65_536);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Clone, Default)]
+pub struct Buffers(Rc<Shelf>);
+
+#[derive(Default)]
+struct Shelf {
+    read: Cell<Option<Box<[u8]>>>,
+    spare: RefCell<Vec<BytesMut>>,
+}
+
+impl Buffers {
+    /// Lends the read buffer: 64 KiB of unspecified content.
+    ///
+    /// It goes back when the guard is dropped. While it is lent another
+    /// caller gets a fresh one, so what is lent is never empty.
+    #[must_use]
+    pub fn read_buffer(&self) -> ReadBuffer {
+        ReadBuffer {
+            bytes: self
+                .0
+                .read
+                .take()
+                .unwrap_or_else(|| vec![0; READ_BUFFER_SIZE].into_boxed_slice()),
+            shelf: Rc::clone(&self.0),
+        }
+    }
+
+    /// An empty buffer for output, with room for at least 4 KiB.
+    #[must_use]
+    pub fn take_spare(&self) -> BytesMut {
+        let spare = self.0.spare.borrow_mut().pop();
+        spare.unwrap_or_else(|| BytesMut::with_capacity(SPARE_CAPACITY))
+    }
+
+    /// Takes back a buffer of [`take_spare`](Self::take_spare).
+    pub fn put_spare(&self, mut buffer: BytesMut) {
+        buffer.clear();
+        // What was sent was cut off the front; this claims it back, without
+        // allocating, if nothing else shares the memory.
+        if !buffer.try_reclaim(SPARE_CAPACITY) || buffer.capacity() > SPARE_MAX_CAPACITY {
+            return;
+        }
+        let mut spare = self.0.spare.borrow_mut();
+        if spare.len() < SPARE_MAX {
+            spare.push(buffer);
+        }
+    }
+}
+
+impl fmt::Debug for Buffers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Buffers")
+            .field("spare", &self.0.spare.borrow().len())
+            .finish()
+    }
+}
+
+/// The map's read buffer, on loan; derefs to `[u8]`.
+pub struct ReadBuffer {
+    bytes: Box<[u8]>,
+    shelf: Rc<Shelf>,
+}
+
+impl Deref for ReadBuffer {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl DerefMut for ReadBuffer {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        &mut self.bytes
+    }
+}
+
+impl Drop for ReadBuffer {
+    fn drop(&mut self) {
+        self.shelf.read.set(Some(std::mem::take(&mut self.bytes)));
+    }
+}
+
+impl fmt::Debug for ReadBuffer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReadBuffer")
+            .field("len", &self.bytes.len())
+            .finish()
+    }
+}

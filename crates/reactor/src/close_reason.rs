@@ -1,0 +1,48 @@
+//! Why a channel was closed.
+
+use std::fmt;
+use std::io;
+
+/// Why a channel was closed: what
+/// [`Channel::handle_close`](crate::Channel::handle_close) is told.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum CloseReason {
+    /// The program closed it: [`ChannelMap::close`](crate::ChannelMap::close),
+    /// [`close_all`](crate::ChannelMap::close_all) or the channel's own `close`.
+    Requested,
+    /// It was to be closed when its output was sent, and it was.
+    Done,
+    /// The peer closed its end.
+    Eof,
+    /// The operating system reported an error: connecting, reading, writing or
+    /// registering failed.
+    Io(io::Error),
+    /// One of its callbacks returned an error, and `handle_error` let it close.
+    HandlerError,
+    /// The peer sent more than its limit allows without ending a message.
+    OverLimit,
+    /// The peer did not read: more was queued for it than its limit allows.
+    SlowReader,
+    /// Something did not happen in time.
+    TimedOut,
+    /// The map was [drained](crate::ChannelMap::drain), and the channel did
+    /// not finish by itself or not in time.
+    Drained,
+}
+
+impl fmt::Display for CloseReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Requested => f.write_str("closed by the program"),
+            Self::Done => f.write_str("everything was sent"),
+            Self::Eof => f.write_str("closed by the peer"),
+            Self::Io(error) => error.fmt(f),
+            Self::HandlerError => f.write_str("a handler failed"),
+            Self::OverLimit => f.write_str("too much input without an end of message"),
+            Self::SlowReader => f.write_str("too much output that the peer did not read"),
+            Self::TimedOut => f.write_str("timed out"),
+            Self::Drained => f.write_str("the map was drained"),
+        }
+    }
+}

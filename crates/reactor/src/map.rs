@@ -1,0 +1,574 @@
+//! The channel map: who is in it, and how to reach them.
+//!
+//! How it turns is in `turn.rs`.
+
+use std::any::TypeId;
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::fmt;
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+
+use polling::{Events, PollMode, Poller};
+use slab::Slab;
+
+use crate::buffers::Buffers;
+use crate::channel::{Channel, Object};
+use crate::close_reason::CloseReason;
+use crate::error::InsertError;
+use crate::iter::ChannelMut;
+use crate::readiness::Readiness;
+use crate::remote::{Inbox, Remote};
+use crate::slot::Slot;
+use crate::timer::{Timer, Timers};
+use crate::token::{Handle, Token};
+
+/// All channels of one loop: the documents' `socket_map`, and the loop itself.
+///
+/// A program makes one, inserts channels, and calls [`run`](Self::run). Every
+/// callback gets the map as an argument, so that a channel can insert, reach,
+/// close and convert others, and itself.
+///
+/// **No method of the map calls a handler**, but for the ones that turn it:
+/// [`run`](Self::run), [`turn`](Self::turn) and their like. Closing a channel
+/// hides it and queues its `handle_close`, which the loop calls once the
+/// current callback has returned.
+///
+/// Dropping the map drops its channels; no callback is called.
+///
+/// # Which method, from where
+///
+/// | to | use |
+/// |---|---|
+/// | add a channel | [`insert`](Self::insert), [`try_insert`](Self::try_insert) |
+/// | reach one | [`get`](Self::get), [`get_mut`](Self::get_mut) |
+/// | reach one, and the map | [`with`](Self::with) |
+/// | reach all | [`iter`](Self::iter), [`iter_mut`](Self::iter_mut) |
+/// | end one, with its `handle_close` | [`close`](Self::close) |
+/// | take one out, without | [`remove`](Self::remove) |
+/// | make it another type | [`convert`](Self::convert) |
+/// | be called later | [`set_timer`](Self::set_timer) |
+/// | be called from another thread | [`remote`](Self::remote) |
+/// | end the loop | [`stop`](Self::stop), [`drain`](Self::drain), [`close_all`](Self::close_all) |
+pub struct ChannelMap {
+    pub(crate) slots: Slab<Slot>,
+    /// Channels that are not closing.
+    pub(crate) open: usize,
+    pub(crate) poller: Arc<Poller>,
+    pub(crate) mode: PollMode,
+    pub(crate) events: Events,
+    /// Channels to be dispatched, each once.
+    pub(crate) ready: VecDeque<Token>,
+    /// Channels to be settled, each once. In a cell for `iter_mut`, whose
+    /// guards add to it while they borrow the slots.
+    pub(crate) touched: RefCell<VecDeque<Token>>,
+    pub(crate) closing: VecDeque<(Token, CloseReason)>,
+    pub(crate) timers: Timers,
+    pub(crate) inbox: Arc<Inbox>,
+    pub(crate) buffers: Buffers,
+    pub(crate) now: Instant,
+    pub(crate) turns: u64,
+    /// Channels that are out of their slots: in a callback or in `with`.
+    pub(crate) taken_out: usize,
+    pub(crate) turning: bool,
+    pub(crate) stopping: bool,
+    pub(crate) drain_deadline: Option<Instant>,
+}
+
+impl ChannelMap {
+    /// An empty map with a poller of its own (epoll, kqueue, event ports, IOCP
+    /// or `poll(2)`, by the operating system).
+    ///
+    /// # Errors
+    ///
+    /// What the operating system says when it refuses a poller, for example
+    /// `EMFILE`.
+    pub fn new() -> io::Result<Self> {
+        let poller = Arc::new(Poller::new()?);
+        let mode = if poller.supports_level() {
+            PollMode::Level
+        } else {
+            PollMode::Oneshot
+        };
+        Ok(Self {
+            slots: Slab::new(),
+            open: 0,
+            mode,
+            events: Events::new(),
+            ready: VecDeque::new(),
+            touched: RefCell::default(),
+            closing: VecDeque::new(),
+            timers: Timers::default(),
+            inbox: Arc::new(Inbox::new(Arc::clone(&poller))),
+            poller,
+            buffers: Buffers::default(),
+            now: Instant::now(),
+            turns: 0,
+            taken_out: 0,
+            turning: false,
+            stopping: false,
+            drain_deadline: None,
+        })
+    }
+
+    /// Adds a channel and registers it with the poller at once.
+    ///
+    /// # Errors
+    ///
+    /// What the operating system says when it cannot watch the channel; the
+    /// channel is dropped then, see [`try_insert`](Self::try_insert).
+    pub fn insert<C: Channel>(&mut self, channel: C) -> io::Result<Handle<C>> {
+        self.try_insert(channel).map_err(|refused| refused.error)
+    }
+
+    /// Like [`insert`](Self::insert), but hands a refused channel back.
+    ///
+    /// # Errors
+    ///
+    /// See [`InsertError`].
+    pub fn try_insert<C: Channel>(&mut self, channel: C) -> Result<Handle<C>, InsertError<C>> {
+        if self.is_drain_overdue() {
+            let error = io::Error::other("the map was drained");
+            return Err(InsertError { channel, error });
+        }
+        let vacancy = self.slots.vacant_entry();
+        let Ok(slot) = u32::try_from(vacancy.key()) else {
+            let error = io::ErrorKind::OutOfMemory.into();
+            return Err(InsertError { channel, error });
+        };
+        let token = Token::new(slot);
+        let interest = interest(&channel, token);
+        let mut link = None;
+        if let Some(registration) = channel.registration() {
+            // A channel that wants nothing yet is shown to the poller all the
+            // same, so that it says now whether it can watch it.
+            let shown = match interest {
+                Readiness::NONE => Readiness::READABLE,
+                interest => interest,
+            };
+            let armed = registration
+                .arm(&self.poller, self.mode, token.slot(), shown)
+                .and_then(|()| registration.arm(&self.poller, self.mode, token.slot(), interest));
+            if let Err(error) = armed {
+                registration.link().disarm();
+                return Err(InsertError { channel, error });
+            }
+            link = Some(Rc::clone(registration.link()));
+        }
+        vacancy.insert(Slot {
+            token,
+            channel: Some(Box::new(channel)),
+            kind: TypeId::of::<C>(),
+            conversion: None,
+            link,
+            interest,
+            ready: Readiness::NONE,
+            touched: false,
+            closing: false,
+            draining: false,
+            timers: None,
+        });
+        self.open += 1;
+        self.touch(token);
+        Ok(token.handle())
+    }
+
+    /// Takes a channel out, unregistered and with its timers cancelled. No
+    /// callback is called.
+    ///
+    /// `None` if there is no such channel, or it is inside one of its own
+    /// callbacks.
+    pub fn remove<C: Channel>(&mut self, handle: Handle<C>) -> Option<C> {
+        let slot = self.slot_mut(handle.token)?;
+        if !slot.is::<C>() || slot.channel.is_none() {
+            return None;
+        }
+        let slot = self.vacate(handle.token)?;
+        let channel = slot.channel?.into_any().downcast().ok()?;
+        Some(*channel)
+    }
+
+    /// Makes a channel another channel, in the same slot: its token and its
+    /// timers stay, and if `f` moves the source along, so does the
+    /// registration.
+    ///
+    /// From inside one of the channel's own callbacks this is allowed, too:
+    /// `f` is called when the callback has returned. No event comes between.
+    ///
+    /// `None` if there is no such channel; `f` is dropped then.
+    ///
+    /// ```
+    /// use reactor::{Channel, ChannelMap, Registration, Result, Token};
+    ///
+    /// #[derive(Debug)]
+    /// struct Caterpillar { eaten: u32 }
+    /// #[derive(Debug)]
+    /// struct Butterfly { fuel: u32 }
+    /// # impl Channel for Caterpillar {
+    /// #     fn registration(&self) -> Option<&Registration> { None }
+    /// #     fn handle_read_event(&mut self, _: Token, _: &mut ChannelMap) -> Result { Ok(()) }
+    /// # }
+    /// # impl Channel for Butterfly {
+    /// #     fn registration(&self) -> Option<&Registration> { None }
+    /// #     fn handle_read_event(&mut self, _: Token, _: &mut ChannelMap) -> Result { Ok(()) }
+    /// # }
+    ///
+    /// let mut map = ChannelMap::new()?;
+    /// let young = map.insert(Caterpillar { eaten: 7 })?;
+    /// let grown = map.convert(young, |c| Butterfly { fuel: c.eaten }).unwrap();
+    /// assert_eq!(grown.token(), young.token());
+    /// assert_eq!(map.get(grown).unwrap().fuel, 7);
+    /// assert!(map.get(young).is_none()); // a handle of the wrong type
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn convert<C: Channel, D: Channel>(
+        &mut self,
+        handle: Handle<C>,
+        f: impl FnOnce(C) -> D + 'static,
+    ) -> Option<Handle<D>> {
+        let token = handle.token;
+        let slot = self.slot_mut(token)?;
+        if !slot.is::<C>() {
+            return None;
+        }
+        let convert = move |channel: Box<dyn Object>| -> Box<dyn Object> {
+            let Ok(channel) = channel.into_any().downcast::<C>() else {
+                unreachable!("the slot's type was compared with the handle's");
+            };
+            Box::new(f(*channel))
+        };
+        slot.kind = TypeId::of::<D>();
+        slot.conversion = Some(match slot.conversion.take() {
+            Some(first) => Box::new(move |channel| convert(first(channel))),
+            None => Box::new(convert),
+        });
+        self.touch(token);
+        if let Some(out) = TakenOut::new(self, token) {
+            out.put_back();
+        }
+        Some(token.handle())
+    }
+
+    /// Closes a channel: it is hidden at once, and the loop calls its
+    /// [`handle_close`](Channel::handle_close) when the current callback has
+    /// returned (or, outside of a turn, in the next one) and drops it. Closes
+    /// happen in the order they were asked for.
+    ///
+    /// Returns whether there was such a channel. Closing twice, or closing
+    /// oneself, is no error.
+    pub fn close(&mut self, channel: impl Into<Token>) -> bool {
+        self.close_with(channel, CloseReason::Requested)
+    }
+
+    /// Like [`close`](Self::close), for a reason of the caller's.
+    pub fn close_with(&mut self, channel: impl Into<Token>, reason: CloseReason) -> bool {
+        let token = channel.into();
+        let Some(slot) = self.slot_mut(token) else {
+            return false;
+        };
+        slot.closing = true;
+        self.open -= 1;
+        self.closing.push_back((token, reason));
+        true
+    }
+
+    /// Closes every channel, those inside a callback included.
+    pub fn close_all(&mut self) {
+        self.close_all_with(|| CloseReason::Requested);
+    }
+
+    /// Whether the channel is in the map and not closing.
+    #[must_use]
+    pub fn is_open(&self, channel: impl Into<Token>) -> bool {
+        self.slot(channel.into()).is_some()
+    }
+
+    /// Whether a channel that is inside one of its callbacks should go on
+    /// delivering what it has: it was neither closed nor
+    /// [converted](Self::convert) by what it delivered so far.
+    #[must_use]
+    pub fn may_continue(&self, me: Token) -> bool {
+        self.slot(me).is_some_and(|slot| slot.conversion.is_none())
+    }
+
+    /// The channel of this handle. `None` if it is closed, of another type, or
+    /// inside one of its own callbacks.
+    #[must_use]
+    pub fn get<C: Channel>(&self, handle: Handle<C>) -> Option<&C> {
+        self.slot(handle.token)?.get()
+    }
+
+    /// The channel of this handle, to change it; it is
+    /// [touched](Self::touch). `None` as for [`get`](Self::get).
+    pub fn get_mut<C: Channel>(&mut self, handle: Handle<C>) -> Option<&mut C> {
+        self.touch(handle.token);
+        self.slot_mut(handle.token)?.get_mut()
+    }
+
+    /// Calls `f` with a channel *and* the map, as a callback gets them; the
+    /// channel is [touched](Self::touch).
+    ///
+    /// This is how a member reaches its room, and the room its other members.
+    /// `None` as for [`get`](Self::get), and `f` is not called then.
+    pub fn with<C: Channel, R>(
+        &mut self,
+        handle: Handle<C>,
+        f: impl FnOnce(&mut C, &mut Self) -> R,
+    ) -> Option<R> {
+        if !self.slot(handle.token)?.is::<C>() {
+            return None;
+        }
+        self.touch(handle.token);
+        let mut out = TakenOut::new(self, handle.token)?;
+        let (channel, map) = out.both();
+        let result = f(channel.as_any_mut().downcast_mut()?, map);
+        out.put_back();
+        Some(result)
+    }
+
+    /// All channels that are neither closing nor inside a callback, in no
+    /// particular order. Nothing is touched.
+    pub fn iter(&self) -> impl Iterator<Item = (Token, &dyn Channel)> {
+        self.slots.iter().filter_map(|(_, slot)| {
+            let channel = slot.channel.as_ref().filter(|_| !slot.closing)?;
+            Some((slot.token, channel.as_channel()))
+        })
+    }
+
+    /// All channels of type `C` as [`iter`](Self::iter) finds them, to be
+    /// changed; one is [touched](Self::touch) when it is first borrowed
+    /// mutably.
+    pub fn iter_mut<C: Channel>(&mut self) -> impl Iterator<Item = ChannelMut<'_, C>> {
+        let touched = &self.touched;
+        self.slots
+            .iter_mut()
+            .filter_map(|(_, slot)| ChannelMut::new(slot, touched))
+    }
+
+    /// How many channels are in the map and not closing.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.open
+    }
+
+    /// Whether no channel is in the map but closing ones.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.open == 0
+    }
+
+    /// Says that something outside of a channel changed what it would answer:
+    /// before its next wait the loop settles it and asks what it wants. After
+    /// a channel's own callbacks, and after `get_mut` and its like, that
+    /// happens by itself.
+    pub fn touch(&mut self, channel: impl Into<Token>) {
+        let token = channel.into();
+        let Some(slot) = self.slot_mut(token) else {
+            return;
+        };
+        if !std::mem::replace(&mut slot.touched, true) {
+            self.touched.get_mut().push_back(token);
+        }
+    }
+
+    /// Has the loop call the channel's
+    /// [`handle_timer`](Channel::handle_timer), once, in the first turn whose
+    /// [`now`](Self::now) is not before `deadline`. Timers that are due
+    /// together are called by deadline, then in the order they were set.
+    ///
+    /// A timer ends with its channel. For a channel that is not open, the
+    /// timer is spent already.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use reactor::{Channel, ChannelMap, Registration, Result, Timer, Token};
+    ///
+    /// #[derive(Debug)]
+    /// struct Alarm;
+    ///
+    /// impl Channel for Alarm {
+    ///     fn registration(&self) -> Option<&Registration> {
+    ///         None // timers only
+    ///     }
+    ///     fn handle_read_event(&mut self, _: Token, _: &mut ChannelMap) -> Result {
+    ///         Ok(())
+    ///     }
+    ///     fn handle_timer(&mut self, _: Timer, me: Token, map: &mut ChannelMap) -> Result {
+    ///         map.close(me);
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// let mut map = ChannelMap::new()?;
+    /// let alarm = map.insert(Alarm)?;
+    /// map.set_timer(alarm, map.now() + Duration::from_millis(10));
+    /// map.run()?; // until the alarm has closed itself
+    /// # Ok::<(), reactor::Error>(())
+    /// ```
+    pub fn set_timer(&mut self, channel: impl Into<Token>, deadline: Instant) -> Timer {
+        let token = channel.into();
+        let slot = self.slots.get_mut(token.slot());
+        match slot.filter(|slot| slot.token == token && !slot.closing) {
+            Some(slot) => self.timers.insert(deadline, token, &mut slot.timers),
+            None => self.timers.spent(),
+        }
+    }
+
+    /// Removes a timer. Returns whether it was still set.
+    pub fn cancel(&mut self, timer: Timer) -> bool {
+        let Some(removed) = self.timers.remove(timer) else {
+            return false;
+        };
+        self.unlink(removed.token, removed.new_head);
+        true
+    }
+
+    /// How many timers are set.
+    #[must_use]
+    pub fn timers(&self) -> usize {
+        self.timers.len()
+    }
+
+    /// The time, as of this turn's events: the clock that timers go by. It is
+    /// read once a turn, so that everything in one turn sees one time.
+    #[must_use]
+    pub fn now(&self) -> Instant {
+        self.now
+    }
+
+    /// How many turns the loop has made since the map was made. At rest it
+    /// does not grow.
+    #[must_use]
+    pub fn turns(&self) -> u64 {
+        self.turns
+    }
+
+    /// A way to run closures on this loop from other threads.
+    #[must_use]
+    pub fn remote(&self) -> Remote {
+        Remote::new(Arc::clone(&self.inbox))
+    }
+
+    /// The buffers that the channels of this map share.
+    #[must_use]
+    pub fn buffers(&self) -> &Buffers {
+        &self.buffers
+    }
+
+    pub(crate) fn close_all_with(&mut self, reason: impl Fn() -> CloseReason) {
+        let tokens: Vec<Token> = self.slots.iter().map(|(_, slot)| slot.token).collect();
+        for token in tokens {
+            self.close_with(token, reason());
+        }
+    }
+
+    /// The slot of an open channel.
+    pub(crate) fn slot(&self, token: Token) -> Option<&Slot> {
+        self.slots
+            .get(token.slot())
+            .filter(|slot| slot.token == token && !slot.closing)
+    }
+
+    pub(crate) fn slot_mut(&mut self, token: Token) -> Option<&mut Slot> {
+        self.slots
+            .get_mut(token.slot())
+            .filter(|slot| slot.token == token && !slot.closing)
+    }
+
+    /// Frees a channel's slot: its timers go, and the poller forgets it.
+    pub(crate) fn vacate(&mut self, token: Token) -> Option<Slot> {
+        self.slots
+            .get(token.slot())
+            .filter(|slot| slot.token == token)?;
+        let mut slot = self.slots.remove(token.slot());
+        if !slot.closing {
+            self.open -= 1;
+        }
+        self.timers.remove_list(slot.timers.take());
+        slot.disarm(&self.poller);
+        Some(slot)
+    }
+
+    /// A timer was removed that may have been the first of its channel's list.
+    pub(crate) fn unlink(&mut self, token: Token, new_head: Option<Option<usize>>) {
+        if let Some(head) = new_head {
+            self.slots[token.slot()].timers = head;
+        }
+    }
+}
+
+impl Drop for ChannelMap {
+    fn drop(&mut self) {
+        self.inbox.close();
+    }
+}
+
+/// Every channel, by slot: `{0#12: Dispatcher {..}, 1#17: AsyncChat {..}}`.
+impl fmt::Debug for ChannelMap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let slots = self.slots.iter();
+        f.debug_map()
+            .entries(slots.map(|(_, slot)| (format!("{}", slot.token), slot)))
+            .finish()
+    }
+}
+
+/// A channel out of its slot, and the map without it: what a callback needs.
+///
+/// [`put_back`](Self::put_back) ends it. Dropped before that, by a callback
+/// that panics, it drops the channel and frees the slot: no further callback.
+pub(crate) struct TakenOut<'m> {
+    pub(crate) map: &'m mut ChannelMap,
+    channel: Option<Box<dyn Object>>,
+    token: Token,
+}
+
+impl<'m> TakenOut<'m> {
+    /// `None` if the channel is not open, or is out already.
+    pub(crate) fn new(map: &'m mut ChannelMap, token: Token) -> Option<Self> {
+        let channel = map.slot_mut(token)?.channel.take()?;
+        map.taken_out += 1;
+        Some(Self {
+            map,
+            channel: Some(channel),
+            token,
+        })
+    }
+
+    pub(crate) fn both(&mut self) -> (&mut dyn Object, &mut ChannelMap) {
+        let channel = self.channel.as_mut().expect("held until it is put back");
+        (channel.as_mut(), self.map)
+    }
+
+    /// Puts the channel back, converted if that was asked for meanwhile.
+    pub(crate) fn put_back(mut self) {
+        let slot = self.token.slot();
+        if let Some(convert) = self.map.slots[slot].conversion.take() {
+            self.channel = self.channel.take().map(convert);
+        }
+        self.map.slots[slot].channel = self.channel.take();
+    }
+}
+
+impl Drop for TakenOut<'_> {
+    fn drop(&mut self) {
+        self.map.taken_out -= 1;
+        if self.map.slots[self.token.slot()].channel.is_none() {
+            self.map.vacate(self.token);
+        }
+    }
+}
+
+/// What a channel wants to hear of.
+pub(crate) fn interest(channel: &dyn Channel, me: Token) -> Readiness {
+    let mut interest = Readiness::NONE;
+    if channel.readable(me) {
+        interest |= Readiness::READABLE | Readiness::PRIORITY;
+    }
+    if channel.writable(me) {
+        interest |= Readiness::WRITABLE;
+    }
+    interest
+}

@@ -1,0 +1,83 @@
+//! What a channel can be ready for.
+
+use std::fmt;
+use std::ops::{BitAnd, BitOr, BitOrAssign};
+
+/// A set of events: what the poller reported of a channel, or what a channel
+/// wants to hear of.
+///
+/// ```
+/// use reactor::Readiness;
+///
+/// let both = Readiness::READABLE | Readiness::WRITABLE;
+/// assert!(both.contains(Readiness::WRITABLE));
+/// assert!(!both.contains(Readiness::PRIORITY));
+/// assert!(Readiness::NONE.is_empty());
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct Readiness(u8);
+
+impl Readiness {
+    /// Nothing.
+    pub const NONE: Self = Self(0);
+    /// Input, the end of it, or an error (`POLLIN`, `POLLHUP`, `POLLERR`).
+    pub const READABLE: Self = Self(1);
+    /// Room for output, or an error (`POLLOUT`, `POLLHUP`, `POLLERR`).
+    pub const WRITABLE: Self = Self(2);
+    /// Exceptional data: for TCP, out-of-band data (`POLLPRI`).
+    pub const PRIORITY: Self = Self(4);
+    /// The channel said [`pending`](crate::Channel::pending).
+    pub(crate) const PENDING: Self = Self(8);
+
+    /// Whether every event of `other` is in this set.
+    #[must_use]
+    pub const fn contains(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// Whether the set is empty.
+    #[must_use]
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+}
+
+impl BitOr for Readiness {
+    type Output = Self;
+
+    fn bitor(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+}
+
+impl BitOrAssign for Readiness {
+    fn bitor_assign(&mut self, other: Self) {
+        self.0 |= other.0;
+    }
+}
+
+impl BitAnd for Readiness {
+    type Output = Self;
+
+    fn bitand(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+}
+
+impl fmt::Debug for Readiness {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = [
+            (Self::READABLE, "READABLE"),
+            (Self::WRITABLE, "WRITABLE"),
+            (Self::PRIORITY, "PRIORITY"),
+            (Self::PENDING, "PENDING"),
+        ];
+        let mut set = f.debug_set();
+        for (event, name) in names {
+            if self.contains(event) {
+                set.entry(&format_args!("{name}"));
+            }
+        }
+        set.finish()
+    }
+}

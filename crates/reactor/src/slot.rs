@@ -1,0 +1,80 @@
+//! What the map keeps of each channel.
+
+use std::any::TypeId;
+use std::collections::VecDeque;
+use std::fmt;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use polling::Poller;
+
+use crate::channel::Object;
+use crate::readiness::Readiness;
+use crate::source::Link;
+use crate::token::Token;
+
+/// Makes another channel of a channel; see `ChannelMap::convert`.
+pub(crate) type Conversion = Box<dyn FnOnce(Box<dyn Object>) -> Box<dyn Object>>;
+
+pub(crate) struct Slot {
+    pub(crate) token: Token,
+    /// `None` while one of the channel's callbacks runs.
+    pub(crate) channel: Option<Box<dyn Object>>,
+    /// The type that handles must have: with a conversion waiting, the new one.
+    pub(crate) kind: TypeId,
+    /// To be done when the channel's callback has returned.
+    pub(crate) conversion: Option<Conversion>,
+    /// The registration that the poller was last told of.
+    pub(crate) link: Option<Rc<Link>>,
+    /// What the channel last said it wants to hear of.
+    pub(crate) interest: Readiness,
+    /// What is to be dispatched; not empty while the token is in the ready queue.
+    pub(crate) ready: Readiness,
+    /// In the touched queue.
+    pub(crate) touched: bool,
+    /// In the closing queue, and hidden.
+    pub(crate) closing: bool,
+    /// Was told that the map is drained.
+    pub(crate) draining: bool,
+    /// First of the channel's timers.
+    pub(crate) timers: Option<usize>,
+}
+
+impl Slot {
+    pub(crate) fn is<C: 'static>(&self) -> bool {
+        self.kind == TypeId::of::<C>()
+    }
+
+    pub(crate) fn get<C: 'static>(&self) -> Option<&C> {
+        self.channel.as_ref()?.as_ref().as_any().downcast_ref()
+    }
+
+    pub(crate) fn get_mut<C: 'static>(&mut self) -> Option<&mut C> {
+        self.channel.as_mut()?.as_mut().as_any_mut().downcast_mut()
+    }
+
+    /// Adds to what is to be dispatched.
+    pub(crate) fn make_ready(&mut self, readiness: Readiness, queue: &mut VecDeque<Token>) {
+        if self.ready.is_empty() && !readiness.is_empty() {
+            queue.push_back(self.token);
+        }
+        self.ready |= readiness;
+    }
+
+    /// The poller shall forget this channel's source, even one that outlives
+    /// the channel; unless another channel has it by now.
+    pub(crate) fn disarm(&mut self, poller: &Arc<Poller>) {
+        if let Some(link) = self.link.take() {
+            link.disarm_from(poller, self.token.slot());
+        }
+    }
+}
+
+impl fmt::Debug for Slot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.channel {
+            Some(channel) => channel.fmt(f),
+            None => f.write_str("(in a callback)"),
+        }
+    }
+}

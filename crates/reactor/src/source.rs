@@ -1,0 +1,272 @@
+//! The I/O object that a poller watches, and all of the crate's `unsafe`.
+//!
+//! A poller must forget a file descriptor before the descriptor is closed;
+//! `polling` makes that the caller's promise, by an unsafe `add`. The types
+//! here keep it for every safe program:
+//!
+//! - a [`Source`] owns the I/O object, lends it by shared reference only, and
+//!   drops its [`Registration`] first;
+//! - a `Registration` cannot be made, moved out or cloned by anyone else, so
+//!   whoever holds `&Registration` holds a live `Source`;
+//! - dropping it takes the descriptor out of the poller.
+//!
+//! The map shares the registration's [`Link`], so that it can also withdraw a
+//! source that left its channel without being dropped.
+
+#![allow(unsafe_code)]
+
+use std::cell::RefCell;
+use std::fmt;
+use std::io;
+use std::ops::Deref;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use polling::{Event, PollMode, Poller};
+
+use crate::readiness::Readiness;
+
+use os::{AsHandle, BorrowedHandle, RawHandle};
+
+/// The operating system's names: a descriptor here, a socket on Windows.
+#[cfg(unix)]
+mod os {
+    pub(super) use std::os::fd::{
+        AsFd as AsHandle, BorrowedFd as BorrowedHandle, RawFd as RawHandle,
+    };
+
+    pub(super) fn raw(io: &impl AsHandle) -> RawHandle {
+        std::os::fd::AsRawFd::as_raw_fd(&io.as_fd())
+    }
+}
+
+/// The operating system's names: a socket here, a descriptor on Unix.
+#[cfg(windows)]
+mod os {
+    pub(super) use std::os::windows::io::{
+        AsSocket as AsHandle, BorrowedSocket as BorrowedHandle, RawSocket as RawHandle,
+    };
+
+    pub(super) fn raw(io: &impl AsHandle) -> RawHandle {
+        std::os::windows::io::AsRawSocket::as_raw_socket(&io.as_socket())
+    }
+}
+
+/// An I/O object together with its registration: what a channel owns instead
+/// of the bare socket.
+///
+/// It derefs to `&S` and never to `&mut S`, so the object cannot be replaced
+/// while a poller watches it; `Read` and `Write` are implemented for `&S` by
+/// the types that matter (`&TcpStream`, `&UnixStream`, `&Socket`). To take
+/// another object, replace the whole source: the map notices.
+///
+/// The object must be in non-blocking mode; this type does not set it.
+///
+/// ```
+/// use std::io::{Read, Write};
+/// use std::os::unix::net::UnixStream;
+/// use reactor::Source;
+///
+/// let (ours, mut theirs) = UnixStream::pair()?;
+/// let source = Source::new(ours);
+/// theirs.write_all(b"hello")?;
+/// let mut buffer = [0; 16];
+/// let n = (&*source).read(&mut buffer)?;
+/// assert_eq!(&buffer[..n], b"hello");
+/// let _stream: UnixStream = source.into_inner();
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub struct Source<S> {
+    // Fields are dropped in this order: the registration before the descriptor.
+    registration: Registration,
+    io: S,
+}
+
+impl<S: AsHandle> Source<S> {
+    /// Wraps `io`; nothing is registered until a channel that owns the source
+    /// is inserted into a map.
+    pub fn new(io: S) -> Self {
+        Self {
+            registration: Registration {
+                link: Rc::new(Link {
+                    raw: os::raw(&io),
+                    armed: RefCell::new(None),
+                }),
+            },
+            io,
+        }
+    }
+}
+
+impl<S> Source<S> {
+    /// Takes the object back, out of the poller first.
+    pub fn into_inner(self) -> S {
+        let Self { registration, io } = self;
+        drop(registration);
+        io
+    }
+
+    /// What [`Channel::registration`](crate::Channel::registration) lends to
+    /// the map.
+    pub fn registration(&self) -> &Registration {
+        &self.registration
+    }
+}
+
+impl<S> Deref for Source<S> {
+    type Target = S;
+
+    fn deref(&self) -> &S {
+        &self.io
+    }
+}
+
+impl<S: fmt::Debug> fmt::Debug for Source<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Source").field(&self.io).finish()
+    }
+}
+
+/// A [`Source`]'s entry in a poller.
+///
+/// Only a source has one; a channel lends it to the map, which keeps it in
+/// step with what the channel wants to hear of.
+pub struct Registration {
+    link: Rc<Link>,
+}
+
+impl Registration {
+    pub(crate) fn link(&self) -> &Rc<Link> {
+        &self.link
+    }
+
+    /// Makes `poller` report `interest` under `key`, and only that: another
+    /// poller forgets the source, and an empty interest takes it out, for in
+    /// level mode even a silent entry still reports errors and hang-ups.
+    pub(crate) fn arm(
+        &self,
+        poller: &Arc<Poller>,
+        mode: PollMode,
+        key: usize,
+        interest: Readiness,
+    ) -> io::Result<()> {
+        self.link.arm(poller, mode, key, interest)
+    }
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        self.link.disarm();
+    }
+}
+
+impl fmt::Debug for Registration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let armed = self.link.armed.borrow();
+        f.debug_struct("Registration")
+            .field("raw", &self.link.raw)
+            .field("interest", &armed.as_ref().map(|armed| armed.interest))
+            .finish()
+    }
+}
+
+/// The part of a registration that the map shares.
+///
+/// `armed` is `Some` exactly while a poller watches `raw`. It becomes `Some`
+/// only in [`Registration::arm`], that is, while the source lives, and `None`
+/// at the latest when the source is dropped or taken apart: so `raw` is open
+/// whenever it is used.
+pub(crate) struct Link {
+    raw: RawHandle,
+    armed: RefCell<Option<Armed>>,
+}
+
+struct Armed {
+    poller: Arc<Poller>,
+    key: usize,
+    interest: Readiness,
+    /// A one-shot event was delivered: the poller is silent until told again.
+    spent: bool,
+}
+
+impl Link {
+    /// Takes the source out of its poller, if it is in one.
+    pub(crate) fn disarm(&self) {
+        if let Some(armed) = self.armed.borrow_mut().take() {
+            self.delete(&armed.poller);
+        }
+    }
+
+    /// Takes the source out of `poller`, if that reports it under `key`.
+    pub(crate) fn disarm_from(&self, poller: &Arc<Poller>, key: usize) {
+        let there = |armed: &Armed| Arc::ptr_eq(&armed.poller, poller) && armed.key == key;
+        if self.armed.borrow().as_ref().is_some_and(there) {
+            self.disarm();
+        }
+    }
+
+    /// A one-shot poller reported this source.
+    pub(crate) fn spend(&self) {
+        if let Some(armed) = self.armed.borrow_mut().as_mut() {
+            armed.spent = true;
+        }
+    }
+
+    fn arm(
+        &self,
+        poller: &Arc<Poller>,
+        mode: PollMode,
+        key: usize,
+        interest: Readiness,
+    ) -> io::Result<()> {
+        let mut armed = self.armed.borrow_mut();
+        if let Some(stranger) = armed.take_if(|armed| !Arc::ptr_eq(&armed.poller, poller)) {
+            self.delete(&stranger.poller);
+        }
+        if interest.is_empty() {
+            if let Some(armed) = armed.take() {
+                self.delete(&armed.poller);
+            }
+            return Ok(());
+        }
+        let event = Event::new(
+            key,
+            interest.contains(Readiness::READABLE),
+            interest.contains(Readiness::WRITABLE),
+        );
+        match armed.as_mut() {
+            Some(armed) if armed.key == key && armed.interest == interest && !armed.spent => {}
+            Some(armed) => {
+                poller.modify_with_mode(self.borrow(), event, mode)?;
+                armed.key = key;
+                armed.interest = interest;
+                armed.spent = false;
+            }
+            None => {
+                // SAFETY: the descriptor is open, as `arm` is reached through a
+                // `Registration` and thus a live `Source`, and it is deleted
+                // before it is closed: by the `Registration`'s drop.
+                unsafe { poller.add_with_mode(self.raw, event, mode)? };
+                *armed = Some(Armed {
+                    poller: Arc::clone(poller),
+                    key,
+                    interest,
+                    spent: false,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn delete(&self, poller: &Poller) {
+        if let Err(error) = poller.delete(self.borrow()) {
+            log::debug!("deleting descriptor {} failed: {error}", self.raw);
+        }
+    }
+
+    fn borrow(&self) -> BorrowedHandle<'_> {
+        // SAFETY: called only while `armed` is `Some`, which the type's
+        // invariant ties to the life of the source that owns the descriptor.
+        unsafe { BorrowedHandle::borrow_raw(self.raw) }
+    }
+}

@@ -1,0 +1,155 @@
+//! Names for channels: [`Token`] and [`Handle`].
+
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::marker::PhantomData;
+use std::num::NonZeroU64;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// The next generation of the whole process, so that a token of one map is a
+/// stranger to every other.
+static NEXT_GENERATION: AtomicU64 = AtomicU64::new(1);
+
+/// The name of one channel of one map, whatever its type.
+///
+/// A token is a slot number and a generation. Slots are used again, generations
+/// never are: the token of a closed channel finds nothing, even when another
+/// channel, or another map, has the slot now.
+///
+/// ```
+/// use reactor::{Channel, ChannelMap, Registration, Result, Token};
+/// # #[derive(Debug)]
+/// # struct Idle;
+/// # impl Channel for Idle {
+/// #     fn registration(&self) -> Option<&Registration> { None }
+/// #     fn handle_read_event(&mut self, _: Token, _: &mut ChannelMap) -> Result { Ok(()) }
+/// # }
+///
+/// let mut map = ChannelMap::new()?;
+/// let first = map.insert(Idle)?;
+/// map.remove(first);
+/// let second = map.insert(Idle)?; // the same slot
+/// assert!(!map.is_open(first));
+/// assert!(map.is_open(second));
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Token {
+    generation: NonZeroU64,
+    slot: u32,
+}
+
+impl Token {
+    /// Names no channel, ever: what a channel that is not in a map has.
+    pub const NONE: Self = Self {
+        generation: NonZeroU64::MAX,
+        slot: 0,
+    };
+
+    pub(crate) fn new(slot: u32) -> Self {
+        let generation = NEXT_GENERATION.fetch_add(1, Ordering::Relaxed);
+        Self {
+            // A process that makes a channel every nanosecond gets here in 584 years.
+            generation: NonZeroU64::new(generation).expect("fewer than 2^64 channels"),
+            slot,
+        }
+    }
+
+    /// A generation that no existing token has reached: tokens made from now
+    /// on are not below it.
+    pub(crate) fn watermark() -> u64 {
+        NEXT_GENERATION.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn is_before(self, watermark: u64) -> bool {
+        self.generation.get() < watermark
+    }
+
+    pub(crate) fn slot(self) -> usize {
+        self.slot as usize
+    }
+
+    /// This token, taken to name a channel of type `C`.
+    ///
+    /// Nothing is checked here: a handle of the wrong type finds no channel.
+    /// A handler uses this to keep a handle of its own channel:
+    /// `server.token().handle::<Dispatcher<Room>>()`.
+    #[must_use]
+    pub fn handle<C>(self) -> Handle<C> {
+        Handle {
+            token: self,
+            channel: PhantomData,
+        }
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Token({self})")
+    }
+}
+
+/// Slot and generation, as `3#17`: what a log line shows of a channel.
+impl fmt::Display for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}#{}", self.slot, self.generation)
+    }
+}
+
+/// The name of a channel of type `C`: a [`Token`] that knows the type.
+///
+/// What [`ChannelMap::insert`](crate::ChannelMap::insert) returns. It is
+/// `Copy`, it keeps nothing alive, and it may be stored anywhere.
+pub struct Handle<C> {
+    pub(crate) token: Token,
+    // `fn() -> C`: a handle owns no `C`, so it is `Send` and `Sync` whatever `C` is.
+    channel: PhantomData<fn() -> C>,
+}
+
+impl<C> Handle<C> {
+    /// The name without the type.
+    #[must_use]
+    pub fn token(self) -> Token {
+        self.token
+    }
+}
+
+impl<C> Clone for Handle<C> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<C> Copy for Handle<C> {}
+
+impl<C> PartialEq for Handle<C> {
+    fn eq(&self, other: &Self) -> bool {
+        self.token == other.token
+    }
+}
+
+impl<C> Eq for Handle<C> {}
+
+impl<C> Hash for Handle<C> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.token.hash(state);
+    }
+}
+
+impl<C> fmt::Debug for Handle<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Handle({})", self.token)
+    }
+}
+
+impl<C> From<Handle<C>> for Token {
+    fn from(handle: Handle<C>) -> Self {
+        handle.token
+    }
+}
+
+impl<C> PartialEq<Token> for Handle<C> {
+    fn eq(&self, other: &Token) -> bool {
+        self.token == *other
+    }
+}

@@ -1,0 +1,394 @@
+//! How the map turns: settle, wait, dispatch, timers, remote work.
+
+use std::io;
+use std::ops::{Deref, DerefMut};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use polling::PollMode;
+
+use crate::channel::Object;
+use crate::close_reason::CloseReason;
+use crate::error::{NestedTurn, Result};
+use crate::map::{ChannelMap, TakenOut, interest};
+use crate::readiness::Readiness;
+use crate::source::Registration;
+use crate::token::Token;
+
+/// How often one turn settles what its own closing touched, before it polls.
+const SETTLE_ROUNDS: usize = 4;
+
+/// # Turning the loop
+impl ChannelMap {
+    /// Turns until no channel is left, or [`stop`](Self::stop) is called: the
+    /// documents' `loop()`.
+    ///
+    /// # Errors
+    ///
+    /// [`NestedTurn`] from inside a callback; or what the operating system
+    /// says when the wait itself fails. What goes wrong with one channel is
+    /// that channel's, never the loop's.
+    pub fn run(&mut self) -> Result {
+        self.run_turns(None, usize::MAX)
+    }
+
+    /// Turns at most `count` times, each waiting at most `timeout`, as long as
+    /// [`run`](Self::run) would: the documents' `loop(timeout, count=count)`.
+    ///
+    /// # Errors
+    ///
+    /// As [`run`](Self::run).
+    pub fn run_turns(&mut self, timeout: Option<Duration>, count: usize) -> Result {
+        for _ in 0..count {
+            if std::mem::take(&mut self.stopping) {
+                break;
+            }
+            if self.is_empty() && self.closing.is_empty() {
+                break;
+            }
+            self.turn(timeout)?;
+        }
+        Ok(())
+    }
+
+    /// Makes one turn, which waits for events at most `timeout` (`None`: until
+    /// there is one): the documents' `poll()`. Returns how many callbacks of
+    /// channels, timers and remotes it dispatched.
+    ///
+    /// # Errors
+    ///
+    /// As [`run`](Self::run).
+    pub fn turn(&mut self, timeout: Option<Duration>) -> Result<usize> {
+        let mut map = self.begin_turn()?;
+        let was_empty = map.is_empty() && map.closing.is_empty();
+        map.settle();
+        let patience = if map.is_empty() && !was_empty {
+            // Nobody is left to wait for, and `run` shall return.
+            Some(Duration::ZERO)
+        } else {
+            map.patience(timeout)
+        };
+        map.wait(patience)?;
+        map.now = Instant::now();
+        Ok(map.dispatch_all())
+    }
+
+    /// Makes one turn without the poller and without a wait, at a time of the
+    /// caller's: what is dispatched is what [`dispatch`](Self::dispatch)
+    /// brought, what is [pending](crate::Channel::pending), and the timers that are
+    /// due at `now`.
+    ///
+    /// For simulations and tests: this is the production loop with another
+    /// clock and another network.
+    ///
+    /// # Errors
+    ///
+    /// [`NestedTurn`] from inside a callback.
+    pub fn turn_at(&mut self, now: Instant) -> Result<usize> {
+        let mut map = self.begin_turn()?;
+        map.settle();
+        map.now = now;
+        Ok(map.dispatch_all())
+    }
+
+    /// Has the next turn call the channel as if the poller had reported
+    /// `readiness`; what the channel does not want to hear of is left out, as
+    /// the poller would. Returns whether there is such a channel.
+    pub fn dispatch(&mut self, channel: impl Into<Token>, readiness: Readiness) -> bool {
+        let token = channel.into();
+        let is_open = self.is_open(token);
+        self.make_ready(token, readiness);
+        is_open
+    }
+
+    /// Makes [`run`](Self::run) return once the present turn is over; if it is
+    /// not running, then the next time it is called. The channels stay in the
+    /// map.
+    pub fn stop(&mut self) {
+        self.stopping = true;
+    }
+
+    /// Asks every channel to finish: a chat channel sends what is queued and
+    /// closes, a listener closes at once ([`Channel::drain`](crate::Channel::drain)). At `deadline`,
+    /// what is left is closed with [`CloseReason::Drained`]. Channels that are
+    /// inserted meanwhile are asked, too; so [`run`](Self::run) returns soon
+    /// after `deadline` at the latest.
+    pub fn drain(&mut self, deadline: Instant) {
+        self.drain_deadline = Some(deadline);
+        let tokens: Vec<Token> = self.slots.iter().map(|(_, slot)| slot.token).collect();
+        for token in tokens {
+            self.touch(token);
+        }
+    }
+
+    fn begin_turn(&mut self) -> Result<Turning<'_>> {
+        if self.turning || self.taken_out > 0 {
+            return Err(NestedTurn.into());
+        }
+        self.turning = true;
+        self.turns += 1;
+        Ok(Turning(self))
+    }
+
+    /// Settles the touched channels, and closes what was closed since.
+    ///
+    /// A close may touch others (the room tells its members), who are to be
+    /// settled before the wait as well. The rounds are bounded; if there is
+    /// still something to do after the last, the wait does not sleep.
+    fn settle(&mut self) {
+        self.run_closes();
+        for _ in 0..SETTLE_ROUNDS {
+            let round = self.touched.get_mut().len();
+            for _ in 0..round {
+                let Some(token) = self.touched.get_mut().pop_front() else {
+                    break;
+                };
+                if let Some(slot) = self.slot_mut(token) {
+                    slot.touched = false;
+                    if let Err(reason) = self.settle_channel(token) {
+                        self.close_with(token, reason);
+                    }
+                }
+            }
+            self.run_closes();
+            if self.touched.get_mut().is_empty() {
+                break;
+            }
+        }
+    }
+
+    fn settle_channel(&mut self, me: Token) -> Result<(), CloseReason> {
+        let Some(mut out) = TakenOut::new(self, me) else {
+            return Ok(());
+        };
+        let (channel, map) = out.both();
+        let settled = map.settle_taken_out(channel, me);
+        out.put_back();
+        settled
+    }
+
+    fn settle_taken_out(&mut self, channel: &mut dyn Object, me: Token) -> Result<(), CloseReason> {
+        if self.drain_deadline.is_some()
+            && !std::mem::replace(&mut self.slots[me.slot()].draining, true)
+            && !channel.drain(me)
+        {
+            return Err(CloseReason::Drained);
+        }
+        channel.settle(me)?;
+        if channel.pending(me) {
+            self.make_ready(me, Readiness::PENDING);
+        }
+        let interest = interest(channel.as_channel(), me);
+        self.watch(me, channel.registration(), interest)
+            .map_err(CloseReason::Io)
+    }
+
+    /// Tells the poller what changed.
+    fn watch(
+        &mut self,
+        me: Token,
+        registration: Option<&Registration>,
+        interest: Readiness,
+    ) -> io::Result<()> {
+        let slot = &mut self.slots[me.slot()];
+        slot.interest = interest;
+        let link = registration.map(Registration::link);
+        if slot.link.as_ref().map(Rc::as_ptr) != link.map(Rc::as_ptr) {
+            slot.disarm(&self.poller);
+            slot.link = link.cloned();
+        }
+        match registration {
+            Some(registration) => registration.arm(&self.poller, self.mode, me.slot(), interest),
+            None => Ok(()),
+        }
+    }
+
+    /// Waits for events and queues them for dispatch.
+    fn wait(&mut self, timeout: Option<Duration>) -> Result {
+        self.events.clear();
+        self.poller.wait(&mut self.events, timeout)?;
+        for event in self.events.iter() {
+            let Some(slot) = self.slots.get_mut(event.key) else {
+                continue;
+            };
+            if self.mode == PollMode::Oneshot {
+                if let Some(link) = &slot.link {
+                    link.spend();
+                }
+                if !std::mem::replace(&mut slot.touched, true) {
+                    self.touched.get_mut().push_back(slot.token);
+                }
+            }
+            let mut reported = Readiness::NONE;
+            if event.readable {
+                reported |= Readiness::READABLE;
+            }
+            if event.writable {
+                reported |= Readiness::WRITABLE;
+            }
+            if event.is_priority() {
+                reported |= Readiness::PRIORITY;
+            }
+            // A hang-up or an error is reported as everything at once.
+            slot.make_ready(reported & slot.interest, &mut self.ready);
+        }
+        Ok(())
+    }
+
+    /// How long the wait may sleep.
+    fn patience(&mut self, timeout: Option<Duration>) -> Option<Duration> {
+        let has_work = self.stopping
+            || !self.ready.is_empty()
+            || !self.touched.get_mut().is_empty()
+            || !self.closing.is_empty()
+            || self.inbox.waiting() > 0;
+        if has_work {
+            return Some(Duration::ZERO);
+        }
+        let deadlines = [self.timers.next_deadline(), self.drain_deadline];
+        let next = deadlines.into_iter().flatten().min();
+        // A fresh reading: by `self.now`, the wait would last longer by the
+        // time that this turn's callbacks took.
+        let until_next = next.map(|at| at.saturating_duration_since(Instant::now()));
+        [timeout, until_next].into_iter().flatten().min()
+    }
+
+    fn dispatch_all(&mut self) -> usize {
+        let mut dispatched = 0;
+        // What callbacks make ready is the next turn's.
+        for _ in 0..self.ready.len() {
+            let Some(token) = self.ready.pop_front() else {
+                break;
+            };
+            dispatched += usize::from(self.dispatch_channel(token));
+            self.run_closes();
+        }
+        let not_from_here_on = self.timers.next_sequence();
+        while let Some(due) = self.timers.pop_due(self.now, not_from_here_on) {
+            self.unlink(due.token, due.new_head);
+            self.call(due.token, |channel, me, map| {
+                channel.handle_timer(due.timer, me, map)
+            });
+            dispatched += 1;
+            self.run_closes();
+        }
+        for _ in 0..self.inbox.waiting() {
+            let Some(work) = self.inbox.pop() else {
+                break;
+            };
+            work(self);
+            dispatched += 1;
+            self.run_closes();
+        }
+        if self.is_drain_overdue() {
+            self.close_all_with(|| CloseReason::Drained);
+            self.run_closes();
+        }
+        if self.is_empty() && self.closing.is_empty() {
+            self.drain_deadline = None;
+        }
+        dispatched
+    }
+
+    fn dispatch_channel(&mut self, token: Token) -> bool {
+        let Some(slot) = self.slot_mut(token) else {
+            return false;
+        };
+        let mut ready = std::mem::take(&mut slot.ready) & (slot.interest | Readiness::PENDING);
+        if slot.touched {
+            // Another callback of this batch may have changed what it wants.
+            if let Some(channel) = &slot.channel {
+                let wanted = interest(channel.as_ref().as_channel(), token);
+                ready = ready & (wanted | Readiness::PENDING);
+            }
+        }
+        if ready.contains(Readiness::PENDING) {
+            self.call(token, |channel, me, map| channel.handle_pending(me, map));
+        }
+        if ready.contains(Readiness::PRIORITY) {
+            self.call(token, |channel, me, map| channel.handle_expt_event(me, map));
+        }
+        if ready.contains(Readiness::READABLE) && !ready.contains(Readiness::PENDING) {
+            self.call(token, |channel, me, map| channel.handle_read_event(me, map));
+        }
+        if ready.contains(Readiness::WRITABLE) {
+            self.call(token, |channel, me, map| {
+                channel.handle_write_event(me, map)
+            });
+        }
+        !ready.is_empty()
+    }
+
+    /// Runs one callback of an open channel, and its `handle_error` if it fails.
+    fn call(
+        &mut self,
+        token: Token,
+        callback: impl FnOnce(&mut dyn Object, Token, &mut Self) -> Result,
+    ) {
+        let Some(mut out) = TakenOut::new(self, token) else {
+            return;
+        };
+        let (channel, map) = out.both();
+        map.touch(token);
+        if let Err(error) = callback(channel, token, map) {
+            channel.handle_error(error, token, map);
+        }
+        out.put_back();
+    }
+
+    /// Calls `handle_close` of the closed channels, first come first served.
+    ///
+    /// Channels that were made in here wait for the next time: otherwise one
+    /// whose `handle_close` inserts and closes another would never end.
+    fn run_closes(&mut self) {
+        let watermark = Token::watermark();
+        while let Some((token, _)) = self.closing.front() {
+            if !token.is_before(watermark) {
+                break;
+            }
+            let Some((token, reason)) = self.closing.pop_front() else {
+                break;
+            };
+            let channel = self.vacate(token).and_then(|slot| slot.channel);
+            if let Some(mut channel) = channel {
+                channel.handle_close(reason, token, self);
+            }
+        }
+    }
+
+    fn make_ready(&mut self, token: Token, readiness: Readiness) {
+        let slot = self.slots.get_mut(token.slot());
+        if let Some(slot) = slot.filter(|slot| slot.token == token && !slot.closing) {
+            slot.make_ready(readiness, &mut self.ready);
+        }
+    }
+
+    pub(crate) fn is_drain_overdue(&self) -> bool {
+        self.drain_deadline
+            .is_some_and(|deadline| deadline <= self.now)
+    }
+}
+
+/// The map during a turn. A panic ends the turn, too: the map can be turned
+/// again.
+struct Turning<'m>(&'m mut ChannelMap);
+
+impl Deref for Turning<'_> {
+    type Target = ChannelMap;
+
+    fn deref(&self) -> &ChannelMap {
+        self.0
+    }
+}
+
+impl DerefMut for Turning<'_> {
+    fn deref_mut(&mut self) -> &mut ChannelMap {
+        self.0
+    }
+}
+
+impl Drop for Turning<'_> {
+    fn drop(&mut self) {
+        self.0.turning = false;
+    }
+}
