@@ -437,13 +437,12 @@ impl<H: ChatHandler> Channel for AsyncChat<H> {
             return Err(CloseReason::Io(*error));
         }
         if chat.end == End::Finishing && chat.output.is_empty() {
-            // An error means that the peer is gone: then so is what it may
-            // have lost.
-            let _ = chat.endpoint.wire.shutdown();
-            chat.end = match chat.endpoint.is_eof {
-                true => End::Closed,
-                false => End::Lingering,
-            };
+            chat.end = End::Closed;
+            if !chat.endpoint.is_eof {
+                // An error means that the peer is gone already.
+                let _ = chat.endpoint.wire.shutdown();
+                chat.end = End::Lingering;
+            }
         }
         match chat.end {
             End::Closed => Err(chat.take_reason()),

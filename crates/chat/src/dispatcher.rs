@@ -12,7 +12,7 @@ use reactor::{Channel, ChannelMap, CloseReason, Error, Registration, Result, Tim
 use socket2::Socket;
 
 use crate::address::Address;
-use crate::endpoint::{Accepted, Endpoint, State};
+use crate::endpoint::{Endpoint, State};
 use crate::transport::Transport;
 
 /// How many connections a listener accepts in one turn.
@@ -70,7 +70,7 @@ pub struct Dispatcher<H> {
     is_eof_told: bool,
     /// `accept` failed; until this timer is due it is not called.
     accept_pause: Option<Timer>,
-    /// `accept` failed the last time it was called.
+    /// That is not the first time in a row, and was logged.
     is_accept_failing: bool,
 }
 
@@ -261,26 +261,25 @@ impl<H: DispatcherHandler> Dispatcher<H> {
 
     fn accept(&mut self, me: Token, map: &mut ChannelMap) {
         for _ in 0..ACCEPTS_PER_TURN {
-            self.endpoint.accepted = Accepted::Nothing;
+            self.endpoint.has_accepted = false;
             let handled = self.handler.handle_accept(&mut self.endpoint, map);
-            let was_failing = self.is_accept_failing;
-            self.is_accept_failing = self.endpoint.accepted == Accepted::Failed;
-            if let Err(error) = handled {
-                match self.endpoint.accepted {
-                    // At the descriptor limit this comes four times a second.
-                    Accepted::Failed if was_failing => {
-                        log::debug!("channel {me}: still cannot accept: {error}");
+            match (handled, self.endpoint.has_accepted) {
+                (Ok(()), false) => break,
+                (Ok(()), true) => self.is_accept_failing = false,
+                (Err(error), true) => {
+                    self.is_accept_failing = false;
+                    log::warn!("channel {me}: a connection was dropped: {error}");
+                }
+                (Err(error), false) => {
+                    // Tried again at once, it would fail again, for ever.
+                    self.accept_pause = Some(map.set_timer(me, map.now() + ACCEPT_PAUSE));
+                    if !std::mem::replace(&mut self.is_accept_failing, true) {
+                        log::warn!("channel {me}: cannot accept for now: {error}");
                     }
-                    Accepted::Failed => log::warn!("channel {me}: cannot accept: {error}"),
-                    _ => log::warn!("channel {me}: a connection was dropped: {error}"),
+                    break;
                 }
             }
-            if self.is_accept_failing {
-                self.accept_pause = Some(map.set_timer(me, map.now() + ACCEPT_PAUSE));
-                break;
-            }
-            let is_done = self.endpoint.accepted == Accepted::Nothing;
-            if is_done || self.endpoint.closing() || !map.may_continue(me) {
+            if self.endpoint.closing() || !map.may_continue(me) {
                 break;
             }
         }

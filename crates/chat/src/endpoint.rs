@@ -29,26 +29,19 @@ pub struct Endpoint {
     pub(crate) unread: Bytes,
     /// The peer will send nothing more.
     pub(crate) is_eof: bool,
-    /// How the last `accept` went.
-    pub(crate) accepted: Accepted,
+    /// `accept` has returned a connection since this was last reset.
+    pub(crate) has_accepted: bool,
     /// To be closed, for this reason.
     pub(crate) closing: Option<CloseReason>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum State {
-    /// Neither connected nor connecting: a datagram socket, say.
+    /// Not a stream, or neither connected nor connecting.
     Open,
     Connecting,
     Connected,
     Accepting,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Accepted {
-    Nothing,
-    One,
-    Failed,
 }
 
 impl Endpoint {
@@ -56,7 +49,7 @@ impl Endpoint {
     pub(crate) fn new(socket: Socket) -> io::Result<Self> {
         let state = if is_listener(&socket)? {
             State::Accepting
-        } else if socket.peer_addr().is_ok() {
+        } else if socket.r#type()? == Type::STREAM && socket.peer_addr().is_ok() {
             State::Connected
         } else {
             State::Open
@@ -138,7 +131,7 @@ impl Endpoint {
             state,
             unread: Bytes::new(),
             is_eof: false,
-            accepted: Accepted::Nothing,
+            has_accepted: false,
             closing: None,
         }
     }
@@ -204,7 +197,7 @@ impl Endpoint {
         loop {
             match accept_nonblocking(&socket) {
                 Ok((peer, address)) => {
-                    self.accepted = Accepted::One;
+                    self.has_accepted = true;
                     return Ok(Some((peer, address.into())));
                 }
                 Err(error) => match error.kind() {
@@ -212,10 +205,7 @@ impl Endpoint {
                     io::ErrorKind::Interrupted
                     | io::ErrorKind::ConnectionAborted
                     | io::ErrorKind::ConnectionReset => {}
-                    _ => {
-                        self.accepted = Accepted::Failed;
-                        return Err(error);
-                    }
+                    _ => return Err(error),
                 },
             }
         }

@@ -109,3 +109,8 @@ pub use reactor::{
     Readiness, Registration, Remote, RemoteError, Result, Source, Timer, Token,
 };
 pub use socket2::Socket;
+
+/// The README's program compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

@@ -187,13 +187,13 @@ impl Pattern {
 
     /// `bytes` is of a valid length.
     fn of(bytes: &[u8]) -> Self {
-        if let (Ok(len), Some(_)) = (
-            u8::try_from(bytes.len()),
-            SHORT_LEN.checked_sub(bytes.len()),
-        ) {
-            let mut short = [0; SHORT_LEN];
-            short[..bytes.len()].copy_from_slice(bytes);
-            return Self::Short { len, bytes: short };
+        let mut short = [0; SHORT_LEN];
+        if let Some(start) = short.get_mut(..bytes.len()) {
+            start.copy_from_slice(bytes);
+            return Self::Short {
+                len: bytes.len() as u8,
+                bytes: short,
+            };
         }
         Self::Long(Rc::new(Long {
             finder: memmem::Finder::new(bytes).into_owned(),

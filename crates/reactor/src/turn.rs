@@ -62,13 +62,11 @@ impl ChannelMap {
         let mut map = self.begin_turn()?;
         let was_empty = map.is_empty() && map.closing.is_empty();
         map.settle();
-        let patience = if map.is_empty() && !was_empty {
-            // Nobody is left to wait for, and `run` shall return.
-            Some(Duration::ZERO)
-        } else {
-            map.patience(timeout)
-        };
-        map.wait(patience)?;
+        let has_emptied = map.is_empty() && map.closing.is_empty() && !was_empty;
+        if !has_emptied {
+            let patience = map.patience(timeout);
+            map.wait(patience)?;
+        }
         map.now = Instant::now();
         Ok(map.dispatch_all())
     }

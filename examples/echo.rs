@@ -1,0 +1,50 @@
+//! Sends every line back as it came.
+//!
+//!     cargo run --release --example echo -- [--listen ADDR]
+
+use chat::{Address, AsyncChat, ChannelMap, Chat, Dispatcher, DispatcherHandler, Endpoint};
+use chat::{MessageHandler, Result, Socket};
+
+struct Server;
+
+impl DispatcherHandler for Server {
+    fn handle_accepted(
+        &mut self,
+        socket: Socket,
+        addr: Address,
+        _server: &mut Endpoint,
+        map: &mut ChannelMap,
+    ) -> Result {
+        log::debug!("connection from {addr}");
+        map.insert(AsyncChat::new(socket, "\n", Echo)?)?;
+        Ok(())
+    }
+}
+
+struct Echo;
+
+impl MessageHandler for Echo {
+    fn handle_message(&mut self, line: &[u8], chat: &mut Chat, _map: &mut ChannelMap) -> Result {
+        chat.push(line);
+        chat.push(b"\n");
+        // A client that does not read shall not be read either.
+        if chat.queued() > chat.limits().high_water {
+            chat.pause();
+        }
+        Ok(())
+    }
+
+    fn handle_drained(&mut self, chat: &mut Chat, _map: &mut ChannelMap) -> Result {
+        chat.resume();
+        Ok(())
+    }
+}
+
+fn main() -> Result {
+    let address = examples::listen_address("127.0.0.1:7000");
+    let mut map = ChannelMap::new()?;
+    let server: Dispatcher<Server> = examples::listen(&address, Server)?;
+    map.insert(server)?;
+    examples::end_on_signals(&mut map)?;
+    map.run()
+}
