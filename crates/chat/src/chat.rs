@@ -348,7 +348,10 @@ impl Chat {
         let mut budget = self.limits().sent_per_turn;
         let max = self.limits().out_buffer_size;
         self.output.unstall();
-        while budget > 0 && !self.is_blocked && !self.output.is_empty() {
+        while budget > 0
+            && !self.is_blocked
+            && (!self.output.is_empty() || self.endpoint.wire.has_output())
+        {
             if let Err(error) = self.output.refill(max) {
                 return self.close_with(CloseReason::Io(error));
             }

@@ -20,8 +20,8 @@ const SETTLE_ROUNDS: usize = 4;
 
 /// # Turning the loop
 impl ChannelMap {
-    /// Turns until no channel is left, or [`stop`](Self::stop) is called: the
-    /// documents' `loop()`.
+    /// Turns until no channel is left (and no [remote](Self::remote) work
+    /// waits), or [`stop`](Self::stop) is called: the documents' `loop()`.
     ///
     /// # Errors
     ///
@@ -43,7 +43,7 @@ impl ChannelMap {
             if std::mem::take(&mut self.stopping) {
                 break;
             }
-            if self.is_empty() && self.closing.is_empty() {
+            if self.is_empty() && self.closing.is_empty() && self.inbox.waiting() == 0 {
                 break;
             }
             self.turn(timeout)?;
@@ -106,11 +106,12 @@ impl ChannelMap {
         self.stopping = true;
     }
 
-    /// Asks every channel to finish: a chat channel sends what is queued and
-    /// closes, a listener closes at once ([`Channel::drain`](crate::Channel::drain)). At `deadline`,
-    /// what is left is closed with [`CloseReason::Drained`]. Channels that are
-    /// inserted meanwhile are asked, too; so [`run`](Self::run) returns soon
-    /// after `deadline` at the latest.
+    /// Asks every channel to finish ([`Channel::drain`](crate::Channel::drain)):
+    /// a chat channel sends what is queued and closes, a listener closes at
+    /// once. At `deadline`, what is left is closed with
+    /// [`CloseReason::Drained`]. Channels that are inserted meanwhile are asked,
+    /// too; afterwards nothing can be inserted. So [`run`](Self::run) returns
+    /// soon after `deadline` at the latest.
     pub fn drain(&mut self, deadline: Instant) {
         self.drain_deadline = Some(deadline);
         let tokens: Vec<Token> = self.slots.iter().map(|(_, slot)| slot.token).collect();
