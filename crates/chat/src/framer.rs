@@ -192,3 +192,6 @@ fn take<'d>(data: &mut &'d [u8], len: usize) -> &'d [u8] {
     *data = rest;
     front
 }
+
+#[cfg(test)]
+mod tests;

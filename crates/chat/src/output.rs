@@ -213,3 +213,6 @@ fn cut(data: &mut impl Buf, len: usize) -> (usize, bool) {
     data.advance(len);
     (len, !data.has_remaining())
 }
+
+#[cfg(test)]
+mod tests;

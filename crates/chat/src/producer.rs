@@ -103,3 +103,6 @@ impl fmt::Debug for dyn Producer {
         f.write_str("dyn Producer")
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -310,3 +310,6 @@ fn borders(pattern: &[u8]) -> Box<[u16]> {
     }
     borders.into_boxed_slice()
 }
+
+#[cfg(test)]
+mod tests;

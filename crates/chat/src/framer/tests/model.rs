@@ -1,0 +1,230 @@
+//! A model that has the whole stream before it, and streams to try it with.
+
+use bytes::Bytes;
+
+use super::super::*;
+
+#[path = "../../../tests/common/rng.rs"]
+#[allow(clippy::duplicate_mod, reason = "ten lines that several tests need")]
+mod rng;
+
+pub(super) use rng::Rng;
+
+/// What a handler would see; how the data was cut means nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Event {
+    Message(Vec<u8>),
+    OverLimit(Vec<u8>),
+    /// What came without a terminator, at the end of the stream.
+    Tail(Vec<u8>),
+}
+
+/// A program of terminators: the first, then one after each message. `None`
+/// leaves the terminator alone, as a handler may.
+#[derive(Clone, Debug)]
+pub(super) struct Script {
+    pub(super) first: Terminator,
+    pub(super) then: Vec<Option<Terminator>>,
+    pub(super) limit: usize,
+}
+
+impl Script {
+    fn next(&self, messages: usize) -> Option<Terminator> {
+        self.then.get(messages).cloned().flatten()
+    }
+}
+
+pub(super) fn text(string: &[u8]) -> Terminator {
+    Terminator::try_from(Bytes::copy_from_slice(string)).unwrap()
+}
+
+/// How many bytes at the end of `data` may be the beginning of `pattern`.
+pub(super) fn begun(pattern: &[u8], data: &[u8]) -> usize {
+    let longest = pattern.len() - 1;
+    (1..=longest.min(data.len()))
+        .rev()
+        .find(|&len| data.ends_with(&pattern[..len]))
+        .unwrap_or(0)
+}
+
+/// What the stream means. `collected` is what the message under way has.
+pub(super) fn model(script: &Script, stream: &[u8]) -> Vec<Event> {
+    let mut events = Vec::new();
+    let mut terminator = script.first.clone();
+    let mut rest = stream;
+    for messages in 0.. {
+        let (len, skip) = if let Some(pattern) = terminator.as_bytes() {
+            let at = (0..rest.len()).find(|&at| rest[at..].starts_with(pattern));
+            let data = at.unwrap_or(rest.len() - begun(pattern, rest));
+            if data > script.limit {
+                events.push(Event::OverLimit(rest[..script.limit].to_vec()));
+                return events;
+            }
+            let Some(at) = at else { break };
+            (at, pattern.len())
+        } else {
+            match terminator.count() {
+                Some(count) if count <= rest.len() => (count, 0),
+                _ => break,
+            }
+        };
+        events.push(Event::Message(rest[..len].to_vec()));
+        rest = &rest[len + skip..];
+        match script.next(messages) {
+            Some(next) => terminator = next,
+            None if terminator.count().is_some() => terminator = Terminator::none(),
+            None => {}
+        }
+    }
+    if !rest.is_empty() {
+        events.push(Event::Tail(rest.to_vec()));
+    }
+    events
+}
+
+/// The framer with what a channel does around it.
+pub(super) struct Driver {
+    pub(super) framer: Framer,
+    script: Script,
+    messages: usize,
+    pub(super) collected: Vec<u8>,
+    events: Vec<Event>,
+    is_over: bool,
+}
+
+impl Driver {
+    pub(super) fn new(script: &Script) -> Self {
+        Self {
+            framer: Framer::new(script.first.clone()),
+            script: script.clone(),
+            messages: 0,
+            collected: Vec::new(),
+            events: Vec::new(),
+            is_over: false,
+        }
+    }
+
+    pub(super) fn feed(&mut self, mut data: &[u8]) {
+        while !self.is_over {
+            let Some(frame) = self.framer.next(&mut data, self.script.limit) else {
+                assert!(data.is_empty(), "left {data:?}");
+                return;
+            };
+            match frame {
+                Frame::Part(part) => {
+                    assert!(!part.is_empty(), "an empty part");
+                    self.collected.extend_from_slice(part);
+                }
+                Frame::HeldPart(terminator, len) => {
+                    assert!(len > 0, "an empty part");
+                    let held = &terminator.as_bytes().unwrap()[..len];
+                    self.collected.extend_from_slice(held);
+                }
+                Frame::End(part) => {
+                    self.collected.extend_from_slice(part);
+                    let message = std::mem::take(&mut self.collected);
+                    self.events.push(Event::Message(message));
+                    if let Some(next) = self.script.next(self.messages) {
+                        let held = self.framer.set_terminator(next);
+                        assert!(held.is_none(), "a message has just ended");
+                    }
+                    self.messages += 1;
+                }
+                Frame::OverLimit => {
+                    let collected = std::mem::take(&mut self.collected);
+                    self.events.push(Event::OverLimit(collected));
+                    self.is_over = true;
+                }
+            }
+        }
+    }
+
+    pub(super) fn finish(mut self) -> Vec<Event> {
+        self.feed(&[]); // a count of 0 is due without data
+        if self.is_over {
+            return self.events;
+        }
+        if let Some((terminator, held)) = self.framer.finish() {
+            self.collected
+                .extend_from_slice(&terminator.as_bytes().unwrap()[..held]);
+        }
+        if !self.collected.is_empty() {
+            self.events.push(Event::Tail(self.collected));
+        }
+        self.events
+    }
+}
+
+pub(super) fn framed<'d>(
+    script: &Script,
+    segments: impl IntoIterator<Item = &'d [u8]>,
+) -> Vec<Event> {
+    let mut driver = Driver::new(script);
+    for segment in segments {
+        driver.feed(segment);
+    }
+    driver.finish()
+}
+
+/// Cuts `data` at random; segments may be empty.
+pub(super) fn random_segments<'d>(
+    rng: &mut Rng,
+    mut data: &'d [u8],
+    longest: usize,
+) -> Vec<&'d [u8]> {
+    let mut segments = Vec::new();
+    while !data.is_empty() {
+        let len = rng.below(longest + 1).min(data.len());
+        segments.push(take(&mut data, len));
+    }
+    segments
+}
+
+pub(super) fn random_terminator(rng: &mut Rng) -> Terminator {
+    match rng.below(8) {
+        0 => Terminator::from(0),
+        1 => Terminator::from(1 + rng.below(20)),
+        2 if rng.below(4) == 0 => Terminator::none(),
+        3 => {
+            let len = 15 + rng.below(10); // the other search
+            text(&rng.bytes(b"ab", len).repeat(2)[..len])
+        }
+        4 => text(b"\r\n"),
+        _ => {
+            let len = 1 + rng.below(5);
+            text(&rng.bytes(b"ab", len))
+        }
+    }
+}
+
+pub(super) fn random_script(rng: &mut Rng) -> Script {
+    let first = random_terminator(rng);
+    let then = (0..rng.below(12))
+        .map(|_| (rng.below(3) > 0).then(|| random_terminator(rng)))
+        .collect();
+    let limit = match rng.below(3) {
+        0 => rng.below(30),
+        _ => usize::MAX,
+    };
+    Script { first, then, limit }
+}
+
+/// A stream in which the script's terminators, and their beginnings, occur.
+pub(super) fn random_stream(rng: &mut Rng, script: &Script, len: usize) -> Vec<u8> {
+    let mut stream = Vec::new();
+    let terminators = [Some(script.first.clone())];
+    let terminators: Vec<&Terminator> = terminators.iter().chain(&script.then).flatten().collect();
+    while stream.len() < len {
+        let noise = rng.below(6);
+        stream.extend(rng.bytes(b"ab\r\n", noise));
+        if let Some(pattern) = terminators[rng.below(terminators.len())].as_bytes() {
+            let cut = match rng.below(3) {
+                0 => rng.below(pattern.len()),
+                _ => pattern.len(),
+            };
+            stream.extend_from_slice(&pattern[..cut]);
+        }
+    }
+    stream.truncate(len);
+    stream
+}

@@ -1,0 +1,341 @@
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use super::*;
+
+#[path = "../../tests/common/rng.rs"]
+#[allow(clippy::duplicate_mod, reason = "ten lines that several tests need")]
+mod rng;
+
+use rng::Rng;
+
+/// Gives the answers it was made with, one by one.
+struct Scripted {
+    answers: VecDeque<(Vec<u8>, More)>,
+    /// Bytes that have left when it is its turn.
+    begins_at: usize,
+    sent: Rc<Cell<usize>>,
+    made: Rc<Cell<usize>>,
+}
+
+impl Producer for Scripted {
+    fn more(&mut self, out: &mut BytesMut, _max: usize) -> io::Result<More> {
+        assert!(out.is_empty(), "a fresh buffer");
+        assert!(self.sent.get() >= self.begins_at, "asked before its turn");
+        let (data, more) = self.answers.pop_front().expect("asked after Done");
+        out.extend_from_slice(&data);
+        self.made.set(self.made.get() + data.len());
+        Ok(more)
+    }
+}
+
+fn answer(answers: impl FnMut(&mut BytesMut) -> io::Result<More> + 'static) -> Box<dyn Producer> {
+    struct Answering<F>(F);
+    impl<F: FnMut(&mut BytesMut) -> io::Result<More>> Producer for Answering<F> {
+        fn more(&mut self, out: &mut BytesMut, _max: usize) -> io::Result<More> {
+            (self.0)(out)
+        }
+    }
+    Box::new(Answering(answers))
+}
+
+fn gathered(output: &Output) -> Vec<u8> {
+    let mut slices = [IoSlice::new(&[]); MAX_SLICES];
+    let (count, len) = output.gather(&mut slices);
+    assert!(count <= MAX_SLICES);
+    let data: Vec<u8> = slices[..count].iter().flat_map(|s| s.to_vec()).collect();
+    assert!(slices[..count].iter().all(|s| !s.is_empty()));
+    assert_eq!(data.len(), len, "gather says what it gave");
+    data
+}
+
+/// What will leave, in order, and how much of it is there.
+struct Model {
+    stream: Vec<u8>,
+    pushed: usize,
+    sent: Rc<Cell<usize>>,
+    made: Rc<Cell<usize>>,
+}
+
+impl Model {
+    fn queued(&self) -> usize {
+        self.pushed + self.made.get() - self.sent.get()
+    }
+}
+
+/// Sometimes none, mostly little, now and then more than a segment.
+fn random_data(rng: &mut Rng) -> Vec<u8> {
+    let len = match rng.below(30) {
+        0 => 0,
+        1 => 50_000 + rng.below(100_000),
+        2..6 => rng.below(3 * COPY_LEN),
+        _ => 1 + rng.below(60),
+    };
+    // Numbered, so that what is out of order shows.
+    let first = rng.below(251);
+    (first..first + len).map(|i| (i % 251) as u8).collect()
+}
+
+fn random_step(rng: &mut Rng, output: &mut Output, model: &mut Model) {
+    match rng.below(10) {
+        0..3 => {
+            let data = random_data(rng);
+            output.push(&data);
+            model.pushed += data.len();
+            model.stream.extend(data);
+        }
+        3..5 => {
+            let data = random_data(rng);
+            model.pushed += data.len();
+            model.stream.extend_from_slice(&data);
+            output.push_bytes(Bytes::from(data));
+        }
+        5 => {
+            let begins_at = model.stream.len();
+            let count = 1 + rng.below(4);
+            let answers: VecDeque<_> = (1..=count)
+                .map(|nth| {
+                    let data = match rng.below(3) {
+                        0 => Vec::new(),
+                        _ => random_data(rng),
+                    };
+                    model.stream.extend_from_slice(&data);
+                    let more = match rng.below(4) {
+                        _ if nth == count => More::Done,
+                        0 => More::Later,
+                        _ => More::Again,
+                    };
+                    (data, more)
+                })
+                .collect();
+            output.push_producer(Box::new(Scripted {
+                answers,
+                begins_at,
+                sent: Rc::clone(&model.sent),
+                made: Rc::clone(&model.made),
+            }));
+        }
+        6 => {
+            output.unstall();
+            output.refill(1_000).unwrap();
+        }
+        _ => {
+            let data = gathered(output);
+            let all = model.sent.get();
+            assert_eq!(data, model.stream[all..all + data.len()], "the order");
+            let sent = match rng.below(3) {
+                0 => data.len(),
+                1 => rng.below(data.len().min(10) + 1),
+                _ => rng.below(data.len() + 1),
+            };
+            output.advance(sent);
+            model.sent.set(all + sent);
+        }
+    }
+}
+
+#[test]
+fn what_leaves_is_what_was_queued_in_order_whatever_each_send_takes() {
+    let mut rng = Rng::new(21);
+    for round in 0..150 {
+        let mut output = Output::default();
+        if round % 2 == 0 {
+            output.use_buffers(&Buffers::default());
+        }
+        let mut model = Model {
+            stream: Vec::new(),
+            pushed: 0,
+            sent: Rc::default(),
+            made: Rc::default(),
+        };
+        for _ in 0..150 {
+            random_step(&mut rng, &mut output, &mut model);
+            assert_eq!(output.len(), model.queued());
+        }
+        // To the end: everything arrives, and then nothing is left.
+        while !output.is_empty() {
+            output.unstall();
+            output.refill(1_000).unwrap();
+            let data = gathered(&output);
+            let all = model.sent.get();
+            assert_eq!(data, model.stream[all..all + data.len()]);
+            output.advance(data.len());
+            model.sent.set(all + data.len());
+        }
+        assert_eq!(model.sent.get(), model.stream.len());
+        assert_eq!((output.len(), output.is_ready()), (0, false));
+    }
+}
+
+#[test]
+fn every_size_of_a_partial_send_leaves_the_rest() {
+    let build = || {
+        let mut output = Output::default();
+        output.push(b"copied");
+        output.push_bytes(vec![b's'; COPY_LEN + 1].into());
+        output.push(b"tail");
+        output.push_bytes("small".into());
+        output
+    };
+    let all = gathered(&build());
+    assert_eq!(all.len(), 6 + COPY_LEN + 1 + 9);
+    for sent in 0..=all.len() {
+        let mut output = build();
+        output.advance(sent);
+        assert_eq!(output.len(), all.len() - sent);
+        assert_eq!(gathered(&output), all[sent..]);
+        assert_eq!(output.is_empty(), sent == all.len());
+    }
+}
+
+#[test]
+fn small_pushes_leave_in_one_slice_and_large_shared_data_is_not_copied() {
+    let mut output = Output::default();
+    for _ in 0..1_000 {
+        output.push(b"a line\r\n");
+    }
+    let shared = Bytes::from(vec![1; 100_000]);
+    output.push_bytes(shared.clone());
+    let mut slices = [IoSlice::new(&[]); MAX_SLICES];
+    assert_eq!(output.gather(&mut slices), (2, 108_000));
+    assert_eq!(slices[1].as_ptr(), shared.as_ptr());
+}
+
+#[test]
+fn more_pieces_than_one_write_takes_leave_in_several() {
+    let mut output = Output::default();
+    for _ in 0..40 {
+        output.push_bytes(vec![7; 2_000].into());
+    }
+    output.push(b"tail");
+    let mut writes = 0;
+    while !output.is_empty() {
+        let len = gathered(&output).len();
+        assert!(len <= MAX_SLICES * 2_000);
+        output.advance(len);
+        writes += 1;
+    }
+    assert_eq!(writes, 3);
+}
+
+#[test]
+fn a_push_larger_than_a_segment_is_one_piece_of_the_stream() {
+    let mut output = Output::default();
+    output.push(b"before");
+    output.push(&vec![b'x'; 3 * SEGMENT_LEN]);
+    output.push(b"after");
+    let data = gathered(&output);
+    assert_eq!(output.len(), data.len());
+    assert!(data.starts_with(b"beforex") && data.ends_with(b"xafter"));
+    assert_eq!(data.len(), 3 * SEGMENT_LEN + 11);
+}
+
+#[test]
+fn a_producer_that_says_later_is_not_ready_until_it_is_unstalled() {
+    let mut output = Output::default();
+    let mut asked = 0;
+    output.push_producer(answer(move |out| {
+        asked += 1;
+        if asked == 1 {
+            return Ok(More::Later);
+        }
+        out.extend_from_slice(b"now");
+        Ok(More::Done)
+    }));
+    assert!(output.is_ready(), "it was not asked yet");
+    output.refill(10).unwrap();
+    assert!(!output.is_ready() && !output.is_empty());
+    output.unstall();
+    assert!(output.is_ready());
+    output.refill(10).unwrap();
+    assert_eq!(gathered(&output), b"now");
+}
+
+/// Otherwise the channel asks to hear of room for output, of which there is
+/// plenty, and the loop never rests.
+#[test]
+fn what_waits_behind_a_producer_that_says_later_is_not_ready_either() {
+    let mut output = Output::default();
+    output.push_producer(answer(|_| Ok(More::Later)));
+    output.push(b"behind it");
+    output.refill(10).unwrap();
+    assert_eq!(gathered(&output), b"", "the producer's turn comes first");
+    assert!(!output.is_ready(), "nothing can be sent now");
+}
+
+#[test]
+fn a_producer_that_made_something_and_says_later_has_that_sent_first() {
+    let mut output = Output::default();
+    output.push_producer(answer(|out| {
+        out.extend_from_slice(b"some");
+        Ok(More::Later)
+    }));
+    output.refill(10).unwrap();
+    assert!(output.is_ready());
+    assert_eq!(gathered(&output), b"some");
+    output.advance(4);
+    assert!(!output.is_ready());
+}
+
+/// CPython's defect: a falsy producer, or an empty answer, was the end of it.
+#[test]
+fn an_empty_answer_does_not_end_a_producer_and_an_endless_row_ends_the_refill() {
+    let mut output = Output::default();
+    let asked = Rc::new(Cell::new(0));
+    let count = Rc::clone(&asked);
+    output.push_producer(answer(move |out| {
+        count.set(count.get() + 1);
+        if count.get() == 100 {
+            out.extend_from_slice(b"at last");
+            return Ok(More::Done);
+        }
+        Ok(More::Again)
+    }));
+    let mut refills = 0;
+    while gathered(&output).is_empty() {
+        output.refill(10).unwrap();
+        refills += 1;
+        assert!(asked.get() <= refills * EMPTY_ANSWERS);
+    }
+    assert_eq!(gathered(&output), b"at last");
+}
+
+#[test]
+fn a_producers_error_is_told_and_what_was_made_before_is_not_lost() {
+    let mut output = Output::default();
+    let mut asked = 0;
+    output.push_producer(answer(move |out| {
+        asked += 1;
+        if asked == 1 {
+            out.extend_from_slice(b"good");
+            return Ok(More::Again);
+        }
+        Err(io::ErrorKind::InvalidData.into())
+    }));
+    output.refill(10).unwrap();
+    // While there is something to send, the producer is left alone.
+    output.refill(10).unwrap();
+    assert_eq!(gathered(&output), b"good");
+    output.advance(4);
+    let error = output.refill(10).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+}
+
+#[test]
+fn discarding_drops_bytes_and_producers() {
+    let dropped = Rc::new(RefCell::new(()));
+    let held = Rc::clone(&dropped);
+    let mut output = Output::default();
+    output.push(b"bytes");
+    output.push_producer(answer(move |_| {
+        let _ = &held;
+        Ok(More::Later)
+    }));
+    output.push(b"tail");
+    output.discard();
+    assert_eq!(Rc::strong_count(&dropped), 1);
+    assert_eq!((output.len(), output.is_ready()), (0, false));
+    assert!(output.is_empty());
+    output.push(b"new");
+    assert_eq!(gathered(&output), b"new");
+}

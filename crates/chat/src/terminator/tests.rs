@@ -1,0 +1,179 @@
+use super::*;
+
+#[path = "../../tests/common/rng.rs"]
+#[allow(clippy::duplicate_mod, reason = "ten lines that several tests need")]
+mod rng;
+
+use rng::Rng;
+
+/// Two letters make many borders and near misses.
+const LETTERS: &[u8] = b"ab";
+
+fn pattern_of(bytes: &[u8]) -> Pattern {
+    Pattern::new(bytes).unwrap()
+}
+
+fn naive_find(pattern: &[u8], data: &[u8]) -> Option<usize> {
+    (0..data.len()).find(|&at| data[at..].starts_with(pattern))
+}
+
+fn naive_prefix_at_end(pattern: &[u8], data: &[u8]) -> usize {
+    (0..pattern.len())
+        .rev()
+        .find(|&len| data.ends_with(&pattern[..len]))
+        .unwrap_or(0)
+}
+
+/// Where, among the held bytes, the pattern begins that the data goes on with.
+fn naive_resume(pattern: &[u8], matched: usize, data: &[u8]) -> Resumed {
+    let stream = [&pattern[..matched], data].concat();
+    for released in 0..matched {
+        let rest = &stream[released..];
+        if rest.starts_with(pattern) {
+            let consumed = released + pattern.len() - matched;
+            return Resumed::Found { released, consumed };
+        }
+        if pattern.starts_with(rest) {
+            return Resumed::Holds { released };
+        }
+    }
+    Resumed::Released
+}
+
+/// Pattern lengths on both sides of the border between the two searches, with
+/// some long ones.
+fn random_pattern(rng: &mut Rng) -> Vec<u8> {
+    let len = match rng.below(100) {
+        0 => 1 + rng.below(MAX_LEN),
+        _ => 1 + rng.below(40),
+    };
+    // A repeated unit has the long borders that a random string lacks.
+    let unit_len = 1 + rng.below(len.min(5));
+    let unit = rng.bytes(LETTERS, unit_len);
+    let mut pattern: Vec<u8> = unit.into_iter().cycle().take(len).collect();
+    if rng.below(2) == 0 {
+        let at = rng.below(len);
+        pattern[at] = b'b';
+    }
+    pattern
+}
+
+/// Data that is likely to contain the pattern, or almost.
+fn random_data(rng: &mut Rng, pattern: &[u8]) -> Vec<u8> {
+    let len = rng.below(30);
+    let mut data = rng.bytes(LETTERS, len);
+    for _ in 0..rng.below(4) {
+        let len = 1 + rng.below(pattern.len());
+        data.extend_from_slice(&pattern[..len]);
+    }
+    data
+}
+
+#[test]
+fn a_pattern_is_found_where_a_naive_search_finds_it() {
+    let mut rng = Rng::new(1);
+    let mut found = 0;
+    for _ in 0..15_000 {
+        let bytes = random_pattern(&mut rng);
+        let data = random_data(&mut rng, &bytes);
+        let at = pattern_of(&bytes).find(&data);
+        assert_eq!(at, naive_find(&bytes, &data), "{bytes:?} in {data:?}");
+        found += usize::from(at.is_some());
+    }
+    assert!((1_500..13_500).contains(&found), "a test of both outcomes");
+}
+
+#[test]
+fn a_pattern_that_begins_at_the_end_is_held_as_long_as_it_can_be() {
+    let mut rng = Rng::new(2);
+    for _ in 0..15_000 {
+        let bytes = random_pattern(&mut rng);
+        let data = random_data(&mut rng, &bytes);
+        let end = naive_find(&bytes, &data).map_or(data.len(), |at| at + bytes.len() - 1);
+        let data = &data[..end]; // without the whole pattern
+        let held = pattern_of(&bytes).prefix_at_end(data);
+        assert_eq!(
+            held,
+            naive_prefix_at_end(&bytes, data),
+            "{bytes:?} at the end of {data:?}"
+        );
+    }
+}
+
+#[test]
+fn a_pattern_that_was_begun_is_resumed_as_a_naive_search_of_all_would() {
+    let mut rng = Rng::new(3);
+    let mut outcomes = [0; 3];
+    for _ in 0..15_000 {
+        let bytes = random_pattern(&mut rng);
+        if bytes.len() < 2 {
+            continue;
+        }
+        let matched = 1 + rng.below(bytes.len() - 1);
+        let mut data = match rng.below(2) {
+            0 => bytes[matched..].to_vec(),
+            _ => Vec::new(),
+        };
+        data.truncate(rng.below(bytes.len() + 1));
+        data.extend(random_data(&mut rng, &bytes));
+        data.truncate(1 + rng.below(2 * bytes.len()));
+        let resumed = pattern_of(&bytes).resume(matched, &data);
+        assert_eq!(
+            resumed,
+            naive_resume(&bytes, matched, &data),
+            "{matched} bytes of {bytes:?}, then {data:?}"
+        );
+        outcomes[match resumed {
+            Resumed::Found { .. } => 0,
+            Resumed::Released => 1,
+            Resumed::Holds { .. } => 2,
+        }] += 1;
+    }
+    assert!(outcomes.iter().all(|&n| n > 500), "{outcomes:?}");
+}
+
+#[test]
+fn every_length_up_to_the_limit_keeps_its_bytes() {
+    let mut rng = Rng::new(4);
+    let bytes = rng.bytes(LETTERS, MAX_LEN);
+    for len in 1..=MAX_LEN {
+        let terminator = Terminator::try_from(Bytes::copy_from_slice(&bytes[..len])).unwrap();
+        assert_eq!(terminator.as_bytes(), Some(&bytes[..len]));
+        assert_eq!(terminator.clone().as_bytes(), Some(&bytes[..len]));
+    }
+}
+
+#[test]
+fn an_empty_or_too_long_terminator_is_an_error() {
+    let empty = Terminator::try_from(Bytes::new()).unwrap_err();
+    assert!(empty.to_string().contains("empty"));
+    let long = Terminator::try_from(Bytes::from(vec![b'a'; 4_097])).unwrap_err();
+    assert!(long.to_string().contains("4097"), "{long}");
+}
+
+#[test]
+#[should_panic(expected = "Terminator::none()")]
+fn an_empty_string_in_the_program_is_a_panic_and_not_no_terminator() {
+    let _ = Terminator::from("");
+}
+
+#[test]
+fn the_three_kinds_are_told_apart() {
+    let string = Terminator::from(b"\r\n");
+    assert_eq!(
+        (string.as_bytes(), string.count(), string.is_none()),
+        (Some(&b"\r\n"[..]), None, false)
+    );
+    assert_eq!(format!("{string:?}"), r#"b"\r\n""#);
+    // Zero is a number of bytes, and not "for ever" as it was in CPython.
+    let zero = Terminator::from(0);
+    assert_eq!(
+        (zero.as_bytes(), zero.count(), zero.is_none()),
+        (None, Some(0), false)
+    );
+    let none = Terminator::none();
+    assert_eq!(
+        (none.as_bytes(), none.count(), none.is_none()),
+        (None, None, true)
+    );
+}

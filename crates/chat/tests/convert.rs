@@ -1,0 +1,269 @@
+//! A channel becomes another: what was read already goes along.
+
+mod common;
+
+use std::io::{ErrorKind, Write};
+use std::time::Duration;
+
+use chat::{
+    AsyncChat, ChannelMap, Chat, CloseReason, Dispatcher, DispatcherHandler, Endpoint, Handle,
+    MessageHandler, Result, Terminator, Timer,
+};
+
+use common::sim;
+use common::{Log, Probe, assert_rest, read_len, turn_to_rest, turn_until, unix_pair};
+
+/// Makes a `Probe` of itself at the word "switch".
+struct Login(Log);
+
+impl MessageHandler for Login {
+    fn handle_message(&mut self, line: &[u8], chat: &mut Chat, map: &mut ChannelMap) -> Result {
+        self.0.add(format!("login {}", line.escape_ascii()));
+        if line == b"switch" {
+            let me: Handle<AsyncChat<Self>> = chat.token().handle();
+            let next = map.convert(me, |login| AsyncChat {
+                handler: Probe::new(&login.handler.0),
+                chat: login.chat,
+            });
+            assert_eq!(next.unwrap().token(), chat.token());
+            chat.set_terminator(";");
+        }
+        Ok(())
+    }
+
+    fn handle_timer(&mut self, _: Timer, _: &mut Chat, _: &mut ChannelMap) -> Result {
+        self.0.add("login's timer");
+        Ok(())
+    }
+
+    fn handle_close(&mut self, _: CloseReason, _: &mut Chat, _: &mut ChannelMap) {
+        self.0.add("login's close");
+    }
+}
+
+#[test]
+fn a_handler_is_swapped_in_the_middle_of_a_read() {
+    let log = Log::default();
+    let (line, peer) = sim::line();
+    let mut map = ChannelMap::new().unwrap();
+    let me = map
+        .insert(AsyncChat::over(line, "\n", Login(log.clone())))
+        .unwrap()
+        .token();
+    peer.say("a\nswitch\nb;c\n;d");
+    sim::settle(&mut map, me, &peer);
+    peer.say(";e");
+    peer.say_eof();
+    sim::settle(&mut map, me, &peer);
+    assert_eq!(
+        log.all(),
+        [
+            "login a",
+            "login switch",
+            "message b",
+            "message c\\n",
+            "message d",
+            "eof e",
+            "close Eof"
+        ],
+        "and no second handle_connect"
+    );
+}
+
+#[test]
+fn timers_and_what_is_queued_go_along() {
+    let log = Log::default();
+    let (line, peer) = sim::line();
+    let mut map = ChannelMap::new().unwrap();
+    let me = map
+        .insert(AsyncChat::over(line, "\n", Login(log.clone())))
+        .unwrap();
+    map.set_timer(me, map.now() + Duration::from_secs(1));
+    peer.set_room(2);
+    map.get_mut(me).unwrap().chat.push("queued");
+    peer.say("switch\n");
+    sim::settle(&mut map, me, &peer);
+    assert!(map.get(me).is_none(), "a handle of the old type");
+    peer.set_room(100);
+    sim::step_after(&mut map, me, &peer, Duration::from_secs(1));
+    sim::settle(&mut map, me, &peer);
+    assert_eq!(log.all(), ["login switch", "timer"]);
+    assert_eq!(peer.take_sent(), b"queued");
+}
+
+/// Everything it gets, as it comes.
+struct Tunnel {
+    log: Log,
+    received: Vec<u8>,
+}
+
+impl Tunnel {
+    fn new(log: &Log) -> Self {
+        Self {
+            log: log.clone(),
+            received: Vec::new(),
+        }
+    }
+}
+
+impl DispatcherHandler for Tunnel {
+    fn handle_read(&mut self, endpoint: &mut Endpoint, _: &mut ChannelMap) -> Result {
+        let mut buffer = [0; 7]; // smaller than what was read already
+        loop {
+            match endpoint.recv(&mut buffer) {
+                Ok(0) => return Ok(()),
+                Ok(len) => self.received.extend_from_slice(&buffer[..len]),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    fn handle_eof(&mut self, _: &mut Endpoint, _: &mut ChannelMap) -> Result {
+        self.log
+            .add(format!("eof {}", self.received.escape_ascii()));
+        Ok(())
+    }
+
+    fn handle_close(&mut self, reason: CloseReason, _: &mut Endpoint, _: &mut ChannelMap) {
+        self.log.add(format!("close {}", common::name(&reason)));
+    }
+}
+
+/// SMTP to proxy: the chat's unread bytes, and those that might have been a
+/// terminator, are the tunnel's.
+#[test]
+fn a_chat_becomes_a_dispatcher_with_what_was_not_delivered() {
+    let log = Log::default();
+    let inner = log.clone();
+    let (ours, mut theirs) = unix_pair();
+    let mut map = ChannelMap::new().unwrap();
+    let probe = Probe::default().on_message(move |_, chat, map| {
+        let me: Handle<AsyncChat<Probe>> = chat.token().handle();
+        let tunnel = Tunnel::new(&inner);
+        map.convert(me, |smtp| {
+            Dispatcher::with(smtp.chat.into_endpoint(), tunnel)
+        });
+        Ok(())
+    });
+    let me = map
+        .insert(AsyncChat::new(ours, "\r\n", probe).unwrap())
+        .unwrap()
+        .token();
+    theirs
+        .write_all(b"STARTTLS\r\nclient hello\r\nmore\r")
+        .unwrap();
+    turn_to_rest(&mut map);
+    let tunnel: Handle<Dispatcher<Tunnel>> = me.handle();
+    // Without any further input.
+    assert_eq!(
+        map.get(tunnel).unwrap().handler.received,
+        b"client hello\r\nmore\r"
+    );
+    theirs.write_all(b"\n and so on").unwrap();
+    drop(theirs);
+    turn_until(&mut map, |_| log.len() > 0);
+    assert_eq!(log.all(), [r"eof client hello\r\nmore\r\n and so on"]);
+}
+
+#[test]
+fn a_chat_at_rest_becomes_a_dispatcher_with_the_terminator_it_had_begun() {
+    let log = Log::default();
+    let (ours, mut theirs) = unix_pair();
+    let mut map = ChannelMap::new().unwrap();
+    let chat = map
+        .insert(AsyncChat::new(ours, "\r\n", Probe::new(&log)).unwrap())
+        .unwrap();
+    theirs.write_all(b"\r").unwrap(); // the terminator's beginning: held
+    turn_to_rest(&mut map);
+    let tunnel = Tunnel::new(&log);
+    let tunnel = map
+        .convert(chat, |c| Dispatcher::with(c.chat.into_endpoint(), tunnel))
+        .unwrap();
+    turn_to_rest(&mut map);
+    assert_eq!(map.get(tunnel).unwrap().handler.received, b"\r");
+    assert_rest(&mut map);
+}
+
+#[test]
+fn a_dispatcher_becomes_a_chat() {
+    let log = Log::default();
+    let (ours, mut theirs) = unix_pair();
+    let mut map = ChannelMap::new().unwrap();
+    let raw = map
+        .insert(Dispatcher::new(ours, Tunnel::new(&log)).unwrap())
+        .unwrap();
+    theirs.write_all(b"raw").unwrap();
+    turn_to_rest(&mut map);
+    assert_eq!(map.get(raw).unwrap().handler.received, b"raw");
+    let probe = Probe::new(&log).on_connect(|chat, _| {
+        chat.push("ready\n");
+        Ok(())
+    });
+    map.convert(raw, |raw| AsyncChat::with(raw.endpoint, "\n", probe))
+        .unwrap();
+    assert_eq!(read_len(&mut map, &mut theirs, 6), b"ready\n");
+    theirs.write_all(b"line\n").unwrap();
+    turn_until(&mut map, |_| log.has("message line"));
+    assert_eq!(log.all(), ["connect", "message line"]);
+}
+
+/// There and back: input that was read by one chat, not wanted by a
+/// dispatcher, and delivered by another chat.
+#[test]
+fn unread_input_survives_two_conversions() {
+    struct Idle;
+    impl DispatcherHandler for Idle {
+        fn readable(&self, _: &Endpoint) -> bool {
+            false
+        }
+    }
+    let log = Log::default();
+    let (line, peer) = sim::line();
+    let mut map = ChannelMap::new().unwrap();
+    let probe = Probe::new(&log).on_message(|_, chat, map| {
+        let me: Handle<AsyncChat<Probe>> = chat.token().handle();
+        map.convert(me, |c| Dispatcher::with(c.chat.into_endpoint(), Idle));
+        Ok(())
+    });
+    let me = map
+        .insert(AsyncChat::over(line, "\n", probe))
+        .unwrap()
+        .token();
+    peer.say("first\nsecond\nthi");
+    sim::settle(&mut map, me, &peer);
+    let idle: Handle<Dispatcher<Idle>> = me.handle();
+    let probe = Probe::new(&log);
+    map.convert(idle, |d| {
+        AsyncChat::with(d.endpoint, Terminator::from("\n"), probe)
+    })
+    .unwrap();
+    peer.say("rd\n");
+    sim::settle(&mut map, me, &peer);
+    assert_eq!(
+        log.all(),
+        [
+            "connect",
+            "message first",
+            "connect",
+            "message second",
+            "message third"
+        ]
+    );
+}
+
+#[test]
+fn a_converted_channel_that_is_closed_is_told_as_what_it_is() {
+    let log = Log::default();
+    let (line, peer) = sim::line();
+    let mut map = ChannelMap::new().unwrap();
+    let me = map
+        .insert(AsyncChat::over(line, "\n", Login(log.clone())))
+        .unwrap()
+        .token();
+    peer.say("switch\n");
+    sim::settle(&mut map, me, &peer);
+    map.close(me);
+    sim::settle(&mut map, me, &peer);
+    assert_eq!(log.all(), ["login switch", "close Requested"]);
+}

@@ -1,0 +1,151 @@
+//! What is sent, what ends its messages, and what that means.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use chat::Terminator;
+
+use crate::common::rng::Rng;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Event {
+    Connect,
+    Message(Vec<u8>),
+    /// With what a `ChatHandler` had collected.
+    OverLimit(Vec<u8>),
+    /// The end of the stream, with what came without a terminator.
+    Eof(Vec<u8>),
+    Close(String),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Term {
+    Text(Vec<u8>),
+    Count(usize),
+    None,
+}
+
+/// What a handler does when a message is complete.
+#[derive(Clone, Debug)]
+pub(crate) struct Step {
+    pub(crate) terminator: Option<Term>,
+    pub(crate) pauses: bool,
+    pub(crate) converts: bool,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Case {
+    pub(crate) first: Term,
+    pub(crate) steps: VecDeque<Step>,
+    pub(crate) message_limit: usize,
+    pub(crate) messages_per_turn: usize,
+    pub(crate) stream: Vec<u8>,
+}
+
+impl From<Term> for Terminator {
+    fn from(term: Term) -> Self {
+        match term {
+            Term::Text(text) => Self::try_from(Bytes::from(text)).unwrap(),
+            Term::Count(count) => Self::from(count),
+            Term::None => Self::none(),
+        }
+    }
+}
+
+/// What the stream means, with all of it at hand. `is_whole` is for a
+/// `MessageHandler`, for whom everything is accumulated and so limited.
+pub(crate) fn model(case: &Case, is_whole: bool) -> Vec<Event> {
+    let mut events = vec![Event::Connect];
+    let mut term = case.first.clone();
+    let mut steps = case.steps.iter();
+    let mut rest = &case.stream[..];
+    let limit = case.message_limit;
+    loop {
+        let found = match &term {
+            Term::Text(text) => {
+                let at = (0..rest.len()).find(|&at| rest[at..].starts_with(text));
+                at.map(|at| (at, text.len()))
+            }
+            Term::Count(count) => (*count <= rest.len()).then_some((*count, 0)),
+            Term::None => None,
+        };
+        let is_limited = is_whole || matches!(term, Term::Text(_));
+        let len = match (&term, found) {
+            (_, Some((len, _))) => len,
+            // For a `ChatHandler`, what may be a terminator's beginning is not
+            // data before the stream's end shows it, and then it is let pass.
+            (Term::Text(text), None) if !is_whole => {
+                let begun = (0..text.len()).rev().find(|&n| rest.ends_with(&text[..n]));
+                rest.len() - begun.unwrap_or(0)
+            }
+            _ => rest.len(),
+        };
+        if is_limited && len > limit {
+            let collected = if is_whole { &[] } else { &rest[..limit] };
+            events.push(Event::OverLimit(collected.to_vec()));
+            events.push(Event::Close("OverLimit".to_owned()));
+            return events;
+        }
+        let Some((len, skip)) = found else { break };
+        events.push(Event::Message(rest[..len].to_vec()));
+        rest = &rest[len + skip..];
+        match steps.next().and_then(|step| step.terminator.clone()) {
+            Some(next) => term = next,
+            None if matches!(term, Term::Count(_)) => term = Term::None,
+            None => {}
+        }
+    }
+    events.push(Event::Eof(rest.to_vec()));
+    events.push(Event::Close("Eof".to_owned()));
+    events
+}
+
+pub(crate) fn random_term(rng: &mut Rng) -> Term {
+    match rng.below(8) {
+        0 => Term::Count(0),
+        1 => Term::Count(1 + rng.below(30)),
+        2 if rng.below(6) == 0 => Term::None,
+        2 | 3 => Term::Text(b"\r\n".to_vec()),
+        4 => Term::Text(b"\r\n.\r\n".to_vec()),
+        5 => Term::Text(b"abababababababababab".to_vec()),
+        _ => {
+            let len = 1 + rng.below(3);
+            Term::Text(rng.bytes(b"ab\r\n", len))
+        }
+    }
+}
+
+pub(crate) fn random_case(rng: &mut Rng) -> Case {
+    let steps = (0..rng.below(20)).map(|_| Step {
+        terminator: (rng.below(3) > 0).then(|| random_term(rng)),
+        pauses: rng.below(5) == 0,
+        converts: rng.below(5) == 0,
+    });
+    let steps = steps.collect();
+    let mut stream = Vec::new();
+    for _ in 0..rng.below(60) {
+        let len = rng.below(8);
+        stream.extend(rng.bytes(b"ab\r\n.", len));
+        let common: [&[u8]; 4] = [b"\r\n", b"\r", b"\r\n.\r\n", b"ababababababab"];
+        stream.extend_from_slice(common[rng.below(4)]);
+    }
+    Case {
+        first: random_term(rng),
+        steps,
+        message_limit: [5, 40, 65_536, 65_536][rng.below(4)],
+        messages_per_turn: [1, 2, 3, 4_096][rng.below(4)],
+        stream,
+    }
+}
+
+pub(crate) fn random_segments(rng: &mut Rng, stream: &[u8]) -> Vec<Vec<u8>> {
+    let longest = [1, 3, 20, 10_000][rng.below(4)];
+    let mut segments = Vec::new();
+    let mut rest = stream;
+    while !rest.is_empty() {
+        let (segment, later) = rest.split_at((1 + rng.below(longest)).min(rest.len()));
+        segments.push(segment.to_vec());
+        rest = later;
+    }
+    segments
+}

@@ -1,0 +1,256 @@
+//! Producers: asked in turn, when there is room, and left alone otherwise.
+
+mod common;
+
+use std::cell::{Cell, RefCell};
+use std::io::{self, ErrorKind};
+use std::rc::Rc;
+
+use bytes::{BufMut, BytesMut};
+use chat::{AsyncChat, ChannelMap, Handle, Limits, More, Producer, SimpleProducer};
+
+use common::sim::{self, Peer};
+use common::{Log, Probe, assert_rest, read_len, read_to_end, turn_to_rest, unix_pair};
+
+/// A producer by a closure.
+struct By<F>(F);
+
+impl<F: FnMut(&mut BytesMut, usize) -> io::Result<More>> Producer for By<F> {
+    fn more(&mut self, out: &mut BytesMut, max: usize) -> io::Result<More> {
+        (self.0)(out, max)
+    }
+}
+
+/// A queue that another part of the program fills.
+#[derive(Clone, Default)]
+struct Pipe(Rc<RefCell<Vec<u8>>>, Rc<Cell<usize>>);
+
+impl Producer for Pipe {
+    fn more(&mut self, out: &mut BytesMut, _max: usize) -> io::Result<More> {
+        self.1.set(self.1.get() + 1);
+        out.put_slice(&self.0.take());
+        Ok(More::Later)
+    }
+}
+
+fn simulated(map: &mut ChannelMap, log: &Log, limits: Limits) -> (Handle<AsyncChat<Probe>>, Peer) {
+    let (line, peer) = sim::line();
+    let channel = AsyncChat::over(line, "\n", Probe::new(log)).limited(limits);
+    let me = map.insert(channel).unwrap();
+    sim::settle(map, me, &peer);
+    (me, peer)
+}
+
+#[test]
+fn producers_and_pushes_leave_in_the_order_they_came() {
+    let mut map = ChannelMap::new().unwrap();
+    let (me, peer) = simulated(&mut map, &Log::default(), Limits::default());
+    let chat = &mut map.get_mut(me).unwrap().chat;
+    chat.push("a");
+    chat.push_with_producer(SimpleProducer::new("b"));
+    chat.push_with_producer(SimpleProducer::new(""));
+    chat.push_with_producer(SimpleProducer::new("c"));
+    chat.push("d");
+    sim::settle(&mut map, me, &peer);
+    assert_eq!(peer.take_sent(), b"abcd");
+}
+
+#[test]
+fn a_producer_is_asked_for_out_buffer_size_and_not_before_its_turn() {
+    let mut limits = Limits::default();
+    limits.out_buffer_size = 1_000;
+    let mut map = ChannelMap::new().unwrap();
+    let (me, peer) = simulated(&mut map, &Log::default(), limits);
+    let asked = Rc::new(Cell::new(0));
+    let count = Rc::clone(&asked);
+    peer.set_room(10);
+    let chat = &mut map.get_mut(me).unwrap().chat;
+    chat.push([0; 20]);
+    chat.push_with_producer(By(move |out: &mut BytesMut, max: usize| {
+        assert_eq!(max, 1_000);
+        count.set(count.get() + 1);
+        out.put_bytes(1, max);
+        Ok(match count.get() {
+            3 => More::Done,
+            _ => More::Again,
+        })
+    }));
+    sim::settle(&mut map, me, &peer);
+    assert_eq!(asked.get(), 0, "the peer has not taken what comes before");
+    peer.set_room(10 + 1_500);
+    sim::settle(&mut map, me, &peer);
+    assert_eq!(asked.get(), 2, "what it made is not sent yet");
+    peer.set_room(usize::MAX);
+    sim::settle(&mut map, me, &peer);
+    assert_eq!(asked.get(), 3);
+    assert_eq!(peer.take_sent().len(), 20 + 3_000);
+}
+
+#[test]
+fn a_file_larger_than_every_limit_passes_through_a_little_memory() {
+    let mut limits = Limits::default();
+    limits.output = 100_000; // bytes queued, not bytes sent
+    let mut left = 5_000_000;
+    let (ours, mut theirs) = unix_pair();
+    let mut map = ChannelMap::new().unwrap();
+    let mut channel = AsyncChat::new(ours, "\n", Probe::default())
+        .unwrap()
+        .limited(limits);
+    channel
+        .chat
+        .push_with_producer(By(move |out: &mut BytesMut, max: usize| {
+            let len = max.min(left);
+            out.put_bytes(b'f', len);
+            left -= len;
+            Ok(if left == 0 { More::Done } else { More::Again })
+        }));
+    channel.chat.close_when_done();
+    map.insert(channel).unwrap();
+    assert_eq!(read_to_end(&mut map, &mut theirs).len(), 5_000_000);
+}
+
+#[test]
+fn a_producer_that_says_later_is_asked_again_when_its_channel_is_touched() {
+    let mut map = ChannelMap::new().unwrap();
+    let (me, peer) = simulated(&mut map, &Log::default(), Limits::default());
+    let pipe = Pipe::default();
+    let chat = &mut map.get_mut(me).unwrap().chat;
+    chat.push_with_producer(pipe.clone());
+    sim::settle(&mut map, me, &peer);
+    for word in ["one", "two"] {
+        pipe.0.borrow_mut().extend_from_slice(word.as_bytes());
+        sim::settle(&mut map, me, &peer);
+        assert_eq!(peer.take_sent(), b"", "nobody said that there is more");
+        map.touch(me);
+        sim::settle(&mut map, me, &peer);
+        assert_eq!(peer.take_sent(), word.as_bytes());
+    }
+}
+
+/// A producer that makes a little at a time, at its own pace.
+#[test]
+fn a_producer_that_said_later_is_not_asked_again_before_a_touch() {
+    let mut map = ChannelMap::new().unwrap();
+    let (me, peer) = simulated(&mut map, &Log::default(), Limits::default());
+    let chat = &mut map.get_mut(me).unwrap().chat;
+    chat.push_with_producer(By(|out: &mut BytesMut, _| {
+        out.put_slice(b"tick ");
+        Ok(More::Later)
+    }));
+    sim::settle(&mut map, me, &peer);
+    assert_eq!(peer.take_sent(), b"tick ");
+    map.touch(me);
+    sim::settle(&mut map, me, &peer);
+    assert_eq!(peer.take_sent(), b"tick ");
+}
+
+#[test]
+fn a_producer_with_nothing_for_now_costs_no_turns() {
+    let (ours, _theirs) = unix_pair();
+    let mut map = ChannelMap::new().unwrap();
+    let mut channel = AsyncChat::new(ours, "\n", Probe::default()).unwrap();
+    let pipe = Pipe::default();
+    channel.chat.push_with_producer(pipe.clone());
+    map.insert(channel).unwrap();
+    assert_rest(&mut map);
+    assert!(pipe.1.get() < 20, "asked {} times", pipe.1.get());
+}
+
+/// The socket has room, but for the producer's data, which is not there.
+#[test]
+fn what_waits_behind_a_producer_with_nothing_for_now_costs_no_turns() {
+    let (ours, mut theirs) = unix_pair();
+    let mut map = ChannelMap::new().unwrap();
+    let mut channel = AsyncChat::new(ours, "\n", Probe::default()).unwrap();
+    let pipe = Pipe::default();
+    channel.chat.push_with_producer(pipe.clone());
+    channel.chat.push(" and the rest");
+    let me = map.insert(channel).unwrap();
+    assert_rest(&mut map);
+    pipe.0.borrow_mut().extend_from_slice(b"more");
+    map.touch(me);
+    assert_eq!(read_len(&mut map, &mut theirs, 4), b"more");
+}
+
+/// CPython dropped a falsy producer unasked, and one at its first empty answer.
+#[test]
+fn an_empty_answer_is_not_the_end() {
+    let mut map = ChannelMap::new().unwrap();
+    let (me, peer) = simulated(&mut map, &Log::default(), Limits::default());
+    let mut asked = 0;
+    let chat = &mut map.get_mut(me).unwrap().chat;
+    chat.push_with_producer(By(move |out: &mut BytesMut, _| {
+        asked += 1;
+        if asked < 100 {
+            return Ok(More::Again);
+        }
+        out.put_slice(b"at last");
+        Ok(More::Done)
+    }));
+    chat.push("!");
+    sim::settle(&mut map, me, &peer);
+    assert_eq!(peer.take_sent(), b"at last!");
+}
+
+#[test]
+fn a_producers_error_closes_its_channel_with_it() {
+    let log = Log::default();
+    let mut map = ChannelMap::new().unwrap();
+    let (me, peer) = simulated(&mut map, &log, Limits::default());
+    let chat = &mut map.get_mut(me).unwrap().chat;
+    chat.push("promised ");
+    chat.push_with_producer(By(|_: &mut BytesMut, _| Err(ErrorKind::InvalidData.into())));
+    chat.push("never sent");
+    sim::settle(&mut map, me, &peer);
+    assert_eq!(log.all(), ["connect", "close Io(InvalidData)"]);
+    assert_eq!(peer.take_sent(), b"promised ");
+}
+
+#[test]
+fn close_when_done_waits_for_producers_to_be_done() {
+    let log = Log::default();
+    let mut map = ChannelMap::new().unwrap();
+    let (me, peer) = simulated(&mut map, &log, Limits::default());
+    let pipe = Pipe::default();
+    let ended = Rc::new(Cell::new(false));
+    let (inner, end) = (pipe.clone(), Rc::clone(&ended));
+    let chat = &mut map.get_mut(me).unwrap().chat;
+    chat.push_with_producer(By(move |out: &mut BytesMut, max: usize| {
+        let more = inner.clone().more(out, max)?;
+        Ok(if end.get() { More::Done } else { more })
+    }));
+    chat.close_when_done();
+    sim::settle(&mut map, me, &peer);
+    assert!(!peer.is_shut());
+    pipe.0.borrow_mut().extend_from_slice(b"the end");
+    ended.set(true);
+    map.touch(me);
+    sim::settle(&mut map, me, &peer);
+    assert_eq!(peer.take_sent(), b"the end");
+    assert!(peer.is_shut());
+    peer.say_eof();
+    sim::settle(&mut map, me, &peer);
+    assert_eq!(log.all(), ["connect", "close Done"]);
+}
+
+#[test]
+fn producers_are_dropped_with_their_channel() {
+    let alive = Rc::new(());
+    let held = Rc::clone(&alive);
+    let (ours, theirs) = unix_pair();
+    let mut map = ChannelMap::new().unwrap();
+    let mut channel = AsyncChat::new(ours, "\n", Probe::default()).unwrap();
+    channel
+        .chat
+        .push_with_producer(By(move |_: &mut BytesMut, _| {
+            let _ = &held;
+            Ok(More::Later)
+        }));
+    let me = map.insert(channel).unwrap();
+    turn_to_rest(&mut map);
+    assert_eq!(Rc::strong_count(&alive), 2);
+    map.close(me);
+    turn_to_rest(&mut map);
+    assert_eq!(Rc::strong_count(&alive), 1);
+    drop(theirs);
+}
