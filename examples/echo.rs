@@ -28,7 +28,7 @@ impl MessageHandler for Echo {
         chat.push(line);
         chat.push(b"\n");
         // A client that does not read shall not be read either.
-        if chat.queued() > chat.limits().high_water {
+        if chat.needs_drain() {
             chat.pause();
         }
         Ok(())

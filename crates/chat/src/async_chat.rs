@@ -366,7 +366,7 @@ impl<H: ChatHandler> AsyncChat<H> {
             self.deliver_unread(&mut budget, map)?;
         }
         if self.is_drained() && map.may_continue(me) {
-            self.chat.is_high = false;
+            self.chat.needs_drain = false;
             self.handler.handle_drained(&mut self.chat, map)?;
         }
         if self.chat.timed != self.chat.end {
@@ -378,7 +378,10 @@ impl<H: ChatHandler> AsyncChat<H> {
     /// `handle_drained` is due.
     fn is_drained(&self) -> bool {
         let chat = &self.chat;
-        chat.is_high && chat.end == End::Open && chat.output.len() <= chat.limits().low_water
+        chat.needs_drain
+            && chat.end == End::Open
+            && !chat.output.has_producer()
+            && chat.output.len() <= chat.limits().low_water
     }
 }
 

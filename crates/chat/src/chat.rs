@@ -51,8 +51,9 @@ pub struct Chat {
     pub(crate) is_eof_told: bool,
     /// The message is too long, which is yet to be told.
     pub(crate) is_over_limit: bool,
-    /// More than the high-water mark was queued.
-    pub(crate) is_high: bool,
+    /// More than the high-water mark was queued, or a producer; `handle_drained`
+    /// has not been called since.
+    pub(crate) needs_drain: bool,
     /// The socket took less than it was offered; until it is writable again,
     /// sending is in vain.
     pub(crate) is_blocked: bool,
@@ -96,7 +97,7 @@ impl Chat {
             is_announced: false,
             is_eof_told: false,
             is_over_limit: false,
-            is_high: false,
+            needs_drain: false,
             is_blocked: false,
             has_sent: false,
             output_error: None,
@@ -147,10 +148,12 @@ impl Chat {
     }
 
     /// Queues a producer, which is asked for data when all that was pushed
-    /// before is sent.
+    /// before is sent. When it is done,
+    /// [`handle_drained`](crate::ChatHandler::handle_drained) is due.
     pub fn push_with_producer(&mut self, producer: impl Producer + 'static) {
         if self.takes_output() {
             self.output.push_producer(Box::new(producer));
+            self.needs_drain = true;
         }
     }
 
@@ -240,6 +243,15 @@ impl Chat {
     #[must_use]
     pub fn queued(&self) -> usize {
         self.output.len()
+    }
+
+    /// Whether much is on its way to the peer: more than
+    /// [`Limits::high_water`] was queued, or a producer, and
+    /// [`handle_drained`](crate::ChatHandler::handle_drained) is yet to come.
+    /// Time to [`pause`](Self::pause), for a handler that answers.
+    #[must_use]
+    pub fn needs_drain(&self) -> bool {
+        self.needs_drain
     }
 
     /// What a [`MessageHandler`](crate::MessageHandler) would have got of a
@@ -400,7 +412,7 @@ impl Chat {
         if self.output.len() <= high_water {
             return;
         }
-        self.is_high = true;
+        self.needs_drain = true;
         let is_connected = !self.endpoint.connecting();
         if is_connected && (!self.is_blocked || self.output.len() > limit) {
             self.send_ready();

@@ -99,8 +99,8 @@ pub trait ChatHandler: 'static {
     }
 
     /// More than [`Limits::high_water`](crate::Limits::high_water) was queued,
-    /// and now it is [`Limits::low_water`](crate::Limits::low_water) or less:
-    /// time for more.
+    /// or a producer; now no producer is left, and what is queued is
+    /// [`Limits::low_water`](crate::Limits::low_water) or less: time for more.
     fn handle_drained(&mut self, chat: &mut Chat, map: &mut ChannelMap) -> Result {
         Ok(())
     }

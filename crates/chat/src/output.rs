@@ -32,6 +32,8 @@ pub(crate) struct Output {
     tail: BytesMut,
     /// Bytes in the queue and the tail; what producers will make is not known.
     len: usize,
+    /// Producers in the queue.
+    producers: usize,
     /// The producer at the head said `Later`.
     is_stalled: bool,
     /// Where emptied buffers go; none before the channel is in a map.
@@ -79,6 +81,7 @@ impl Output {
 
     pub(crate) fn push_producer(&mut self, producer: Box<dyn Producer>) {
         self.seal();
+        self.producers += 1;
         self.queue.push_back(Item::Producer(producer));
     }
 
@@ -86,6 +89,7 @@ impl Output {
     pub(crate) fn discard(&mut self) {
         self.queue.clear();
         self.len = 0;
+        self.producers = 0;
         self.is_stalled = false;
         let tail = mem::take(&mut self.tail);
         self.give_back(tail);
@@ -94,6 +98,11 @@ impl Output {
     /// Nothing is left to send, and no producer either.
     pub(crate) fn is_empty(&self) -> bool {
         self.tail.is_empty() && self.queue.is_empty()
+    }
+
+    /// A producer is queued.
+    pub(crate) fn has_producer(&self) -> bool {
+        self.producers > 0
     }
 
     /// How many bytes are queued.
@@ -125,6 +134,7 @@ impl Output {
             let more = producer.more(&mut made, max)?;
             if more == More::Done {
                 self.queue.pop_front();
+                self.producers -= 1;
             }
             self.is_stalled = more == More::Later;
             if made.is_empty() {
