@@ -41,7 +41,7 @@ impl MessageHandler for Echo {
 }
 
 fn main() -> Result {
-    let address = examples::listen_address("127.0.0.1:7000");
+    let address = examples::listen_option("127.0.0.1:7000");
     let mut map = ChannelMap::new()?;
     let server: Dispatcher<Server> = examples::listen(&address, Server)?;
     map.insert(server)?;

@@ -12,38 +12,77 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 /// How long a server that was told to end goes on sending what is queued.
 const DRAIN_TIME: Duration = Duration::from_secs(5);
 
+/// An option of a program's command line, `--NAME VALUE`.
+#[derive(Clone, Copy, Debug)]
+pub struct Opt {
+    /// Without the dashes.
+    pub name: &'static str,
+    /// What the usage calls the value, and what it is.
+    pub value: &'static str,
+    /// `None`: the option must be given.
+    pub default: Option<&'static str>,
+}
+
 /// Installs the logger (`RUST_LOG`, by default `info`) and reads the command
-/// line: returns the value of `--listen ADDR`, or `default`.
+/// line: the value of each option.
 ///
 /// Prints the usage and exits when asked for help (status 0) or given
 /// something else (status 2).
-pub fn listen_address(default: &str) -> String {
+pub fn options<const N: usize>(known: [Opt; N]) -> [String; N] {
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info")).init();
-    match parse(lexopt::Parser::from_env(), default) {
-        Ok(Some(address)) => address,
+    match parse(lexopt::Parser::from_env(), &known) {
+        Ok(Some(values)) => values,
         Ok(None) => {
-            println!("usage: [--listen ADDR]\n\n  --listen ADDR  IP:PORT (default {default})");
+            println!("options:\n{}", usage(&known));
             process::exit(0);
         }
         Err(error) => {
-            eprintln!("{error}\nusage: [--listen ADDR]");
+            eprintln!("{error}\noptions:\n{}", usage(&known));
             process::exit(2);
         }
     }
 }
 
-fn parse(mut arguments: lexopt::Parser, default: &str) -> Result<Option<String>, lexopt::Error> {
+/// The command line of a program with no option but `--listen ADDR`.
+pub fn listen_option(default: &'static str) -> String {
+    let [address] = options([Opt {
+        name: "listen",
+        value: "ADDR  IP:PORT; port 0 asks for a free one",
+        default: Some(default),
+    }]);
+    address
+}
+
+fn parse<const N: usize>(
+    mut arguments: lexopt::Parser,
+    known: &[Opt; N],
+) -> Result<Option<[String; N]>, lexopt::Error> {
     use lexopt::prelude::{Long, Short};
 
-    let mut address = default.to_owned();
+    let mut values = known.map(|option| option.default.map(str::to_owned));
     while let Some(argument) = arguments.next()? {
-        match argument {
-            Long("listen") => address = arguments.value()?.into_string()?,
+        let name = match argument {
             Long("help") | Short('h') => return Ok(None),
+            Long(name) => name,
             other => return Err(other.unexpected()),
-        }
+        };
+        let Some(index) = known.iter().position(|option| option.name == name) else {
+            return Err(argument.unexpected());
+        };
+        values[index] = Some(arguments.value()?.into_string()?);
     }
-    Ok(Some(address))
+    if let Some(index) = values.iter().position(Option::is_none) {
+        return Err(format!("missing option '--{}'", known[index].name).into());
+    }
+    Ok(Some(values.map(Option::unwrap_or_default)))
+}
+
+fn usage(known: &[Opt]) -> String {
+    let line = |option: &Opt| match option.default {
+        Some(default) => format!("  --{} {} (default {default})\n", option.name, option.value),
+        None => format!("  --{} {}\n", option.name, option.value),
+    };
+    known.iter().map(line).collect()
 }
 
 /// Listens on `address`, and says so: `listening on IP:PORT`, the first line on
