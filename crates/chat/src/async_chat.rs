@@ -309,7 +309,7 @@ impl<H: ChatHandler> AsyncChat<H> {
             End::Lingering => chat.limits().linger,
             End::Open | End::Closed => return,
         };
-        chat.has_sent = false;
+        chat.sent_before = chat.sent;
         chat.end_timer = Some(map.set_timer(me, map.now() + patience));
     }
 
@@ -318,7 +318,7 @@ impl<H: ChatHandler> AsyncChat<H> {
         let chat = &mut self.chat;
         chat.end_timer = None;
         match chat.end {
-            End::Finishing if chat.has_sent => self.time_end(me, map),
+            End::Finishing if chat.sent > chat.sent_before => self.time_end(me, map),
             End::Finishing => {
                 chat.endpoint.closing = Some(CloseReason::TimedOut);
                 chat.end = End::Closed;

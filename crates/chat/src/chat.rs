@@ -41,6 +41,10 @@ pub struct Chat {
     pub(crate) end_timer: Option<Timer>,
     /// Which stage of the end the timer was set for.
     pub(crate) timed: End,
+    /// Bytes sent in all.
+    pub(crate) sent: u64,
+    /// Bytes sent when the timer was set.
+    pub(crate) sent_before: u64,
     /// Bytes discarded since the end began.
     pub(crate) discarded: usize,
     pub(crate) end: End,
@@ -57,8 +61,6 @@ pub struct Chat {
     /// The socket took less than it was offered; until it is writable again,
     /// sending is in vain.
     pub(crate) is_blocked: bool,
-    /// Something was sent since this was last reset.
-    pub(crate) has_sent: bool,
     /// Sending has failed, which ends the channel after the input that is left.
     pub(crate) output_error: Option<Box<io::Error>>,
 }
@@ -91,6 +93,8 @@ impl Chat {
             limits: None,
             end_timer: None,
             timed: End::Open,
+            sent: 0,
+            sent_before: 0,
             discarded: 0,
             end,
             is_paused: false,
@@ -99,7 +103,6 @@ impl Chat {
             is_over_limit: false,
             needs_drain: false,
             is_blocked: false,
-            has_sent: false,
             output_error: None,
         }
     }
@@ -245,6 +248,12 @@ impl Chat {
         self.output.len()
     }
 
+    /// How many bytes were sent so far: whether the peer takes anything.
+    #[must_use]
+    pub fn sent(&self) -> u64 {
+        self.sent
+    }
+
     /// Whether much is on its way to the peer: more than
     /// [`Limits::high_water`] was queued, or a producer, and
     /// [`handle_drained`](crate::ChatHandler::handle_drained) is yet to come.
@@ -386,7 +395,7 @@ impl Chat {
         match self.endpoint.wire.send_vectored(&slices[..count]) {
             Ok(sent) => {
                 self.is_blocked = sent < len;
-                self.has_sent |= sent > 0;
+                self.sent += sent as u64;
                 self.output.advance(sent);
                 sent
             }

@@ -1,0 +1,321 @@
+//! One connection: the documents' `http_request_handler`.
+
+use std::mem;
+use std::rc::Rc;
+use std::time::Duration;
+
+use chat::{Address, ChannelMap, Chat, ChatHandler, CloseReason, Result, Timer};
+use http::{Method, StatusCode};
+
+use crate::body::{self, Progress};
+use crate::files::{FileProducer, Root};
+use crate::request::{Body, Head};
+use crate::response::Response;
+
+const HEAD_END: &str = "\r\n\r\n";
+
+/// From its first byte, or from the connection's start, a head must be there
+/// in this time.
+const HEAD_TIME: Duration = Duration::from_secs(10);
+
+/// So long a connection may wait for its next request, a body may take, and a
+/// peer not take any of its response.
+const IDLE_TIME: Duration = Duration::from_secs(60);
+
+pub(crate) struct HttpRequestHandler {
+    addr: Address,
+    root: Rc<Root>,
+    /// What is collected, but for bodies.
+    ibuffer: Vec<u8>,
+    state: State,
+    timer: Option<Timer>,
+    /// Bytes sent when the timer was set.
+    sent: u64,
+}
+
+enum State {
+    /// Nothing of the next request is there.
+    Idle,
+    Head,
+    Body(Head, body::Reader),
+    /// A response is on its way that is too large to read on meanwhile.
+    Sending,
+}
+
+impl HttpRequestHandler {
+    pub(crate) fn new(addr: Address, root: Rc<Root>) -> Self {
+        Self {
+            addr,
+            root,
+            ibuffer: Vec::new(),
+            state: State::Idle,
+            timer: None,
+            sent: 0,
+        }
+    }
+
+    fn found_head(&mut self, chat: &mut Chat, map: &mut ChannelMap) -> Result {
+        let ibuffer = mem::take(&mut self.ibuffer);
+        let mut head = ibuffer.as_slice();
+        // RFC 9112, section 2.2: an empty line before a request is ignored.
+        while let Some(rest) = head.strip_prefix(b"\r\n") {
+            head = rest;
+        }
+        if head.is_empty() {
+            return Ok(());
+        }
+        match Head::parse(head) {
+            Ok(head) => self.handle_head(head, chat, map),
+            Err(status) => self.refuse(status, chat),
+        }
+    }
+
+    /// Answers at once, or has the body collected first.
+    fn handle_head(&mut self, mut head: Head, chat: &mut Chat, map: &mut ChannelMap) -> Result {
+        let takes_body = head.method == Method::POST && head.target.path() == "/echo";
+        if !takes_body {
+            // A body that nobody asked for is not read, and must not be taken
+            // for the next request.
+            head.keep_alive &= matches!(head.body, Body::None | Body::Length(0));
+            return self.handle_request(&head, &[], chat, map);
+        }
+        let begun = match head.body {
+            Body::None => Err(StatusCode::LENGTH_REQUIRED),
+            Body::Length(length) => body::Reader::with_length(length),
+            Body::Chunked => Ok(body::Reader::chunked()),
+        };
+        match begun {
+            Ok((reader, terminator)) => {
+                if head.expects_continue {
+                    chat.push("HTTP/1.1 100 Continue\r\n\r\n");
+                }
+                chat.set_terminator(terminator);
+                self.state = State::Body(head, reader);
+                self.set_timer(IDLE_TIME, chat, map);
+                Ok(())
+            }
+            Err(status) => self.refuse(status, chat),
+        }
+    }
+
+    fn handle_request(
+        &mut self,
+        head: &Head,
+        body: &[u8],
+        chat: &mut Chat,
+        map: &mut ChannelMap,
+    ) -> Result {
+        let is_get = head.method == Method::GET || head.method == Method::HEAD;
+        match (head.target.path(), is_get) {
+            _ if !is_known(&head.method) => self.fail(head, StatusCode::NOT_IMPLEMENTED, chat)?,
+            ("/plaintext", true) => self.send(head, "text/plain", b"Hello, World!", chat)?,
+            ("/echo", _) if head.method == Method::POST => {
+                self.send(head, "application/octet-stream", body, chat)?;
+            }
+            (path, true) if path != "/echo" => match self.root.find(path) {
+                Ok(found) => {
+                    let response = Response {
+                        media_type: &found.media_type,
+                        length: found.len,
+                        ..respond(head, StatusCode::OK)
+                    };
+                    self.push_head(head, &response, chat)?;
+                    if head.method != Method::HEAD && found.len > 0 {
+                        chat.push_with_producer(FileProducer::new(found));
+                    }
+                }
+                Err(status) => self.fail(head, status, chat)?,
+            },
+            _ => self.fail(head, StatusCode::METHOD_NOT_ALLOWED, chat)?,
+        }
+        self.await_next(head.keep_alive, chat, map);
+        Ok(())
+    }
+
+    fn send(&self, head: &Head, media_type: &str, body: &[u8], chat: &mut Chat) -> Result {
+        let response = Response {
+            media_type,
+            length: body.len() as u64,
+            ..respond(head, StatusCode::OK)
+        };
+        self.push_head(head, &response, chat)?;
+        if head.method != Method::HEAD {
+            chat.push(body);
+        }
+        Ok(())
+    }
+
+    /// Answers that there is nothing to be had.
+    fn fail(&self, head: &Head, status: StatusCode, chat: &mut Chat) -> Result {
+        let text = format!("{status}\n");
+        let response = Response {
+            length: text.len() as u64,
+            allow: (status == StatusCode::METHOD_NOT_ALLOWED).then(|| allowed(head.target.path())),
+            ..respond(head, status)
+        };
+        self.push_head(head, &response, chat)?;
+        if head.method != Method::HEAD {
+            chat.push(text);
+        }
+        Ok(())
+    }
+
+    fn push_head(&self, head: &Head, response: &Response<'_>, chat: &mut Chat) -> Result {
+        response.push(chat)?;
+        let (addr, status) = (&self.addr, response.status.as_u16());
+        log::info!(
+            "{addr} \"{} {}\" {status} {}",
+            head.method,
+            head.target,
+            response.length
+        );
+        Ok(())
+    }
+
+    /// Refuses what cannot be read on: nobody knows where the next request
+    /// begins.
+    fn refuse(&mut self, status: StatusCode, chat: &mut Chat) -> Result {
+        let text = format!("{status}\n");
+        let response = Response {
+            status,
+            media_type: "text/plain",
+            length: text.len() as u64,
+            allow: None,
+            keep_alive: false,
+            is_1_1: true,
+        };
+        response.push(chat)?;
+        chat.push(text);
+        log::info!("{} refused: {}", self.addr, status.as_u16());
+        chat.close_when_done();
+        Ok(())
+    }
+
+    fn await_next(&mut self, keep_alive: bool, chat: &mut Chat, map: &mut ChannelMap) {
+        if !keep_alive {
+            chat.close_when_done();
+            return;
+        }
+        chat.set_terminator(HEAD_END);
+        self.state = State::Idle;
+        if chat.needs_drain() {
+            // A client that asks on without reading waits.
+            chat.pause();
+            self.state = State::Sending;
+        }
+        self.set_timer(IDLE_TIME, chat, map);
+    }
+
+    fn set_timer(&mut self, time: Duration, chat: &Chat, map: &mut ChannelMap) {
+        if let Some(timer) = self.timer.take() {
+            map.cancel(timer);
+        }
+        self.sent = chat.sent();
+        self.timer = Some(map.set_timer(chat.token(), map.now() + time));
+    }
+}
+
+impl ChatHandler for HttpRequestHandler {
+    fn handle_connect(&mut self, chat: &mut Chat, map: &mut ChannelMap) -> Result {
+        self.set_timer(HEAD_TIME, chat, map);
+        Ok(())
+    }
+
+    fn collect_incoming_data(
+        &mut self,
+        data: &[u8],
+        chat: &mut Chat,
+        map: &mut ChannelMap,
+    ) -> Result {
+        match &mut self.state {
+            State::Body(_, reader) if reader.takes_data() => reader.extend(data),
+            State::Idle => {
+                self.state = State::Head;
+                self.set_timer(HEAD_TIME, chat, map);
+                self.ibuffer.extend_from_slice(data);
+            }
+            _ => self.ibuffer.extend_from_slice(data),
+        }
+        Ok(())
+    }
+
+    fn found_terminator(&mut self, chat: &mut Chat, map: &mut ChannelMap) -> Result {
+        let State::Body(_, reader) = &mut self.state else {
+            return self.found_head(chat, map);
+        };
+        let line = mem::take(&mut self.ibuffer);
+        match reader.advance(&line) {
+            Ok(Progress::Next(terminator)) => chat.set_terminator(terminator),
+            Ok(Progress::Done(body)) => {
+                if let State::Body(head, _) = mem::replace(&mut self.state, State::Idle) {
+                    self.handle_request(&head, &body, chat, map)?;
+                }
+            }
+            Err(status) => self.refuse(status, chat)?,
+        }
+        Ok(())
+    }
+
+    fn handle_overlimit(&mut self, chat: &mut Chat, _map: &mut ChannelMap) -> Result {
+        let status = match self.state {
+            State::Body(..) => StatusCode::BAD_REQUEST,
+            _ if !self.ibuffer.contains(&b'\n') => StatusCode::URI_TOO_LONG,
+            _ => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+        };
+        self.refuse(status, chat)
+    }
+
+    fn handle_drained(&mut self, chat: &mut Chat, map: &mut ChannelMap) -> Result {
+        if let State::Sending = self.state {
+            self.state = State::Idle;
+            self.set_timer(IDLE_TIME, chat, map);
+            chat.resume();
+        }
+        Ok(())
+    }
+
+    fn handle_timer(&mut self, _timer: Timer, chat: &mut Chat, map: &mut ChannelMap) -> Result {
+        self.timer = None;
+        match self.state {
+            State::Sending if chat.sent() > self.sent => self.set_timer(IDLE_TIME, chat, map),
+            State::Idle | State::Sending => chat.close_with(CloseReason::TimedOut),
+            State::Head | State::Body(..) => self.refuse(StatusCode::REQUEST_TIMEOUT, chat)?,
+        }
+        Ok(())
+    }
+}
+
+fn respond(head: &Head, status: StatusCode) -> Response<'static> {
+    Response {
+        status,
+        media_type: "text/plain",
+        length: 0,
+        allow: None,
+        keep_alive: head.keep_alive,
+        is_1_1: head.is_1_1,
+    }
+}
+
+/// The methods that RFC 9110 and RFC 5789 define: not allowed is not the same
+/// as not known.
+fn is_known(method: &Method) -> bool {
+    [
+        Method::GET,
+        Method::HEAD,
+        Method::POST,
+        Method::PUT,
+        Method::DELETE,
+        Method::CONNECT,
+        Method::OPTIONS,
+        Method::TRACE,
+        Method::PATCH,
+    ]
+    .contains(method)
+}
+
+fn allowed(path: &str) -> &'static str {
+    match path {
+        "/echo" => "POST",
+        _ => "GET, HEAD",
+    }
+}

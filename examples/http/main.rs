@@ -1,0 +1,77 @@
+//! A web server of files: the documents' `http_request_handler`, completed.
+//!
+//!     cargo run --release --example http -- [--listen ADDR] [--root DIR]
+//!
+//! `GET` and `HEAD` of the files under the root, `GET /plaintext`, and
+//! `POST /echo`, which sends the body back. The log shows each request.
+//!
+//! - `request.rs`: what a head says (RFC 9112), or with which status it is
+//!   refused. No I/O.
+//! - `body.rs`: where a body ends. No I/O.
+//! - `files.rs`: files under a root and nothing else.
+//! - `response.rs`: what is sent.
+//! - `handler.rs`: the connection, which is all of the above in turn.
+
+mod body;
+mod files;
+mod handler;
+mod request;
+mod response;
+
+use std::rc::Rc;
+
+use chat::{
+    Address, AsyncChat, ChannelMap, Dispatcher, DispatcherHandler, Endpoint, Limits, Result, Socket,
+};
+use examples::Opt;
+
+use crate::files::Root;
+use crate::handler::HttpRequestHandler;
+
+struct HttpServer {
+    root: Rc<Root>,
+    limits: Rc<Limits>,
+}
+
+impl DispatcherHandler for HttpServer {
+    fn handle_accepted(
+        &mut self,
+        socket: Socket,
+        addr: Address,
+        _server: &mut Endpoint,
+        map: &mut ChannelMap,
+    ) -> Result {
+        let handler = HttpRequestHandler::new(addr, Rc::clone(&self.root));
+        let channel = AsyncChat::new(socket, "\r\n\r\n", handler)?;
+        map.insert(channel.limited(Rc::clone(&self.limits)))?;
+        Ok(())
+    }
+}
+
+fn main() -> Result {
+    let [address, root] = examples::options([
+        Opt {
+            name: "listen",
+            value: "ADDR  IP:PORT; port 0 asks for a free one",
+            default: Some("127.0.0.1:8080"),
+        },
+        Opt {
+            name: "root",
+            value: "DIR  what is served",
+            default: Some("."),
+        },
+    ]);
+    let root = Root::open(&root).map_err(|error| format!("cannot serve {root}: {error}"))?;
+    let mut limits = Limits::default();
+    limits.message = request::MAX_HEAD;
+    let server = HttpServer {
+        root: Rc::new(root),
+        limits: Rc::new(limits),
+    };
+
+    let mut map = ChannelMap::new()?;
+    let server: Dispatcher<HttpServer> = examples::listen(&address, server)?;
+    map.insert(server)?;
+    examples::end_on_signals(&mut map)?;
+    map.run()
+}
