@@ -1,0 +1,201 @@
+//! Forwards TCP connections, both ways.
+//!
+//!     cargo run --release --example proxy -- [--listen ADDR] --to ADDR
+//!
+//! Raw dispatchers only. Each connection is two halves, one a socket; a half
+//! reads from its socket and sends to the other's. What the other does not take
+//! stays in the other's buffer, one read's worth, and nothing more is read until
+//! that is gone: a stalled reader stops its writer, and nobody else.
+
+use std::net::{Shutdown, SocketAddr, ToSocketAddrs};
+
+use chat::{
+    Address, ChannelMap, CloseReason, Dispatcher, DispatcherHandler, Endpoint, Handle, Result,
+    Socket,
+};
+use examples::Opt;
+
+struct Proxy {
+    target: SocketAddr,
+}
+
+impl DispatcherHandler for Proxy {
+    fn handle_accepted(
+        &mut self,
+        socket: Socket,
+        addr: Address,
+        _proxy: &mut Endpoint,
+        map: &mut ChannelMap,
+    ) -> Result {
+        let client = map.insert(Dispatcher::new(socket, Half::new(addr.to_string()))?)?;
+        let mut half = Half::new(self.target.to_string());
+        half.other = Some(client);
+        let target = Dispatcher::connect(self.target, half).and_then(|target| map.insert(target));
+        match target {
+            Ok(target) => {
+                if let Some(client) = map.get_mut(client) {
+                    client.handler.other = Some(target);
+                }
+                Ok(())
+            }
+            Err(error) => {
+                map.close(client);
+                Err(error.into())
+            }
+        }
+    }
+}
+
+/// One of the two sockets of a connection.
+struct Half {
+    /// Whose socket, for the log.
+    name: String,
+    other: Option<Handle<Dispatcher<Half>>>,
+    /// What the other has read and this one has not sent yet.
+    unsent: Vec<u8>,
+    /// The other cannot take what would be read.
+    is_stalled: bool,
+    /// Nothing comes after `unsent`: to be told to the peer.
+    is_last: bool,
+    /// It was told.
+    is_shut: bool,
+    /// The peer has told us the same.
+    is_eof: bool,
+}
+
+impl Half {
+    /// Nothing is read before the target is connected.
+    fn new(name: String) -> Self {
+        Self {
+            name,
+            other: None,
+            unsent: Vec::new(),
+            is_stalled: true,
+            is_last: false,
+            is_shut: false,
+            is_eof: false,
+        }
+    }
+
+    /// Takes what the other has read; returns whether there is room for more.
+    fn take(&mut self, data: &[u8], endpoint: &mut Endpoint) -> bool {
+        self.unsent.extend_from_slice(data);
+        self.flush(endpoint);
+        self.unsent.is_empty()
+    }
+
+    fn flush(&mut self, endpoint: &mut Endpoint) {
+        // An error other than "not now" closes the channel, with that reason.
+        while let Ok(sent) = endpoint.send(&self.unsent) {
+            self.unsent.drain(..sent);
+            if self.unsent.is_empty() {
+                break;
+            }
+        }
+        if self.unsent.is_empty() {
+            self.unsent = Vec::new();
+            if self.is_last && !self.is_shut {
+                self.is_shut = true;
+                // It fails if the peer is gone, which reading will tell.
+                let _ = endpoint.shutdown(Shutdown::Write);
+            }
+        }
+        if self.is_shut && self.is_eof {
+            endpoint.close_with(CloseReason::Done);
+        }
+    }
+
+    /// Does something with the other half.
+    fn with_other<R>(
+        &self,
+        map: &mut ChannelMap,
+        f: impl FnOnce(&mut Self, &mut Endpoint) -> R,
+    ) -> Option<R> {
+        map.with(self.other?, |other, _| {
+            f(&mut other.handler, &mut other.endpoint)
+        })
+    }
+}
+
+impl DispatcherHandler for Half {
+    fn readable(&self, _endpoint: &Endpoint) -> bool {
+        !self.is_stalled
+    }
+
+    fn writable(&self, _endpoint: &Endpoint) -> bool {
+        !self.unsent.is_empty()
+    }
+
+    fn handle_connect(&mut self, _endpoint: &mut Endpoint, map: &mut ChannelMap) -> Result {
+        self.is_stalled = false;
+        self.with_other(map, |client, _| client.is_stalled = false);
+        Ok(())
+    }
+
+    fn handle_read(&mut self, endpoint: &mut Endpoint, map: &mut ChannelMap) -> Result {
+        let mut buffer = map.buffers().read_buffer();
+        let len = endpoint.recv(&mut buffer)?;
+        let has_room = self.with_other(map, |other, wire| other.take(&buffer[..len], wire));
+        self.is_stalled = has_room == Some(false);
+        Ok(())
+    }
+
+    fn handle_write(&mut self, endpoint: &mut Endpoint, map: &mut ChannelMap) -> Result {
+        self.flush(endpoint);
+        if self.unsent.is_empty() {
+            self.with_other(map, |other, _| other.is_stalled = false);
+        }
+        Ok(())
+    }
+
+    fn handle_eof(&mut self, endpoint: &mut Endpoint, map: &mut ChannelMap) -> Result {
+        self.is_eof = true;
+        self.with_other(map, |other, wire| {
+            other.is_last = true;
+            other.flush(wire);
+        });
+        self.flush(endpoint);
+        Ok(())
+    }
+
+    fn handle_close(&mut self, reason: CloseReason, endpoint: &mut Endpoint, map: &mut ChannelMap) {
+        if endpoint.connecting() {
+            log::warn!("cannot connect to {}: {reason}", self.name);
+        } else {
+            log::debug!("{}: {reason}", self.name);
+        }
+        // The other may still have something to send; it has nobody to read for.
+        self.with_other(map, |other, wire| {
+            other.is_last = true;
+            other.is_eof = true;
+            other.is_stalled = true;
+            other.flush(wire);
+        });
+    }
+}
+
+fn main() -> Result {
+    let [address, target] = examples::options([
+        Opt {
+            name: "listen",
+            value: "ADDR  IP:PORT; port 0 asks for a free one",
+            default: Some("127.0.0.1:7001"),
+        },
+        Opt {
+            name: "to",
+            value: "ADDR  where connections go, HOST:PORT",
+            default: None,
+        },
+    ]);
+    let mut targets = target
+        .to_socket_addrs()
+        .map_err(|error| format!("cannot forward to {target}: {error}"))?;
+    let target = targets
+        .next()
+        .ok_or_else(|| format!("cannot forward to {target}: it has no address"))?;
+
+    let mut map = ChannelMap::new()?;
+    map.insert(examples::listen(&address, Proxy { target })?)?;
+    examples::end_on_signals(&mut map)?;
+    map.run()
+}
