@@ -154,9 +154,9 @@ impl<H: ChatHandler> AsyncChat<H> {
 
     /// Reads, within a turn's budget, and delivers.
     fn receive(&mut self, map: &mut ChannelMap) -> Result {
-        let mut budget = self.chat.limits().messages_per_turn;
+        let mut budget = self.chat.limits().messages_per_turn.max(1);
         self.deliver_unread(&mut budget, map)?;
-        for _ in 0..self.chat.limits().reads_per_turn {
+        for _ in 0..self.chat.limits().reads_per_turn.max(1) {
             let may_read = self.chat.takes_input() && self.chat.may_deliver(map);
             if !may_read || budget == 0 || !self.chat.endpoint.unread.is_empty() {
                 break;
@@ -248,8 +248,14 @@ impl<H: ChatHandler> AsyncChat<H> {
     /// The peer has sent its last byte.
     fn end_input(&mut self, map: &mut ChannelMap) -> Result {
         self.chat.endpoint.is_eof = true;
-        if let Some((terminator, len)) = self.chat.framer.finish() {
-            collect_held(&mut self.handler, &terminator, len, &mut self.chat, map)?;
+        let limit = self.chat.limits().message;
+        while let Some(frame) = self.chat.framer.finish(limit) {
+            match frame {
+                Frame::HeldPart(terminator, len) => {
+                    collect_held(&mut self.handler, &terminator, len, &mut self.chat, map)?;
+                }
+                _ => self.chat.is_over_limit = true,
+            }
             if self.chat.is_over_limit {
                 return self.tell_over_limit(map);
             }
@@ -271,7 +277,7 @@ impl<H: ChatHandler> AsyncChat<H> {
     fn discard_input(&mut self, map: &mut ChannelMap) {
         let chat = &mut self.chat;
         let mut buffer = map.buffers().read_buffer();
-        for _ in 0..chat.limits().reads_per_turn {
+        for _ in 0..chat.limits().reads_per_turn.max(1) {
             match chat.endpoint.wire.recv(&mut buffer) {
                 Ok(0) => chat.endpoint.is_eof = true,
                 Ok(len) => {
@@ -362,7 +368,7 @@ impl<H: ChatHandler> AsyncChat<H> {
         if self.chat.endpoint.wire.has_input() {
             self.receive(map)?;
         } else {
-            let mut budget = self.chat.limits().messages_per_turn;
+            let mut budget = self.chat.limits().messages_per_turn.max(1);
             self.deliver_unread(&mut budget, map)?;
         }
         if self.is_drained() && map.may_continue(me) {
@@ -439,7 +445,8 @@ impl<H: ChatHandler> Channel for AsyncChat<H> {
         if let Some(error) = chat.output_error.take_if(|_| hears_nothing) {
             return Err(CloseReason::Io(*error));
         }
-        if chat.end == End::Finishing && chat.output.is_empty() {
+        let is_flushed = chat.output.is_empty() && !chat.endpoint.wire.has_output();
+        if chat.end == End::Finishing && is_flushed {
             chat.end = End::Closed;
             if !chat.endpoint.is_eof {
                 // An error means that the peer is gone already.

@@ -139,7 +139,7 @@ impl Chat {
             return Err(data);
         }
         let len = data.as_ref().len();
-        if self.output.len() + len > self.limits().output {
+        if self.output.len() + len > self.limits().output && !self.endpoint.connecting() {
             self.send_ready();
         }
         if !self.takes_output() || self.output.len() + len > self.limits().output {
@@ -357,17 +357,16 @@ impl Chat {
 
     /// Adds to the message of a `MessageHandler`.
     pub(crate) fn collect(&mut self, data: &[u8]) {
-        if self.message.len() + data.len() > self.limits().message {
-            self.is_over_limit = true;
-        } else {
-            self.message.extend_from_slice(data);
-        }
+        let room = self.limits().message.saturating_sub(self.message.len());
+        self.is_over_limit |= data.len() > room;
+        self.message
+            .extend_from_slice(&data[..data.len().min(room)]);
     }
 
     /// Asks the producer at the head for more, and sends, up to a turn's worth.
     pub(crate) fn send_queued(&mut self) {
-        let mut budget = self.limits().sent_per_turn;
-        let max = self.limits().out_buffer_size;
+        let mut budget = self.limits().sent_per_turn.max(1);
+        let max = self.limits().out_buffer_size.max(1);
         self.output.unstall();
         while budget > 0
             && !self.is_blocked

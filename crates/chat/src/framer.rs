@@ -17,6 +17,8 @@ pub(crate) struct Framer {
     collected: usize,
     /// The message is longer than it may be.
     is_over: bool,
+    /// A message has ended, which is yet to be told.
+    owes_end: bool,
 }
 
 /// What comes next in the stream.
@@ -41,6 +43,7 @@ impl Framer {
             matched: 0,
             collected: 0,
             is_over: false,
+            owes_end: false,
         }
     }
 
@@ -61,23 +64,46 @@ impl Framer {
         self.matched = 0;
         self.collected = 0;
         self.is_over = false;
+        self.owes_end = false;
+    }
+
+    /// The end of the message was not told after all: it comes again.
+    pub(crate) fn owe_end(&mut self) {
+        self.owes_end = true;
     }
 
     /// Whether a message ends here without further data: a count of 0.
     pub(crate) fn is_due(&self) -> bool {
-        matches!(self.terminator.0, Condition::Count(0))
+        self.owes_end || matches!(self.terminator.0, Condition::Count(0))
     }
 
-    /// The stream is over: what was held back is data.
-    pub(crate) fn finish(&mut self) -> Option<(Terminator, usize)> {
-        let matched = std::mem::take(&mut self.matched);
-        (matched > 0).then(|| (self.terminator.clone(), matched))
+    /// The stream is over: what was held back is data. To be called until there
+    /// is none.
+    pub(crate) fn finish(&mut self, limit: usize) -> Option<Frame<'static>> {
+        if self.is_over {
+            return Some(Frame::OverLimit);
+        }
+        if self.matched == 0 {
+            return None;
+        }
+        let room = limit.saturating_sub(self.collected);
+        let len = self.matched.min(room);
+        self.is_over = self.matched > room;
+        self.collected += len;
+        self.matched = 0;
+        match len {
+            0 => Some(Frame::OverLimit),
+            len => Some(Frame::HeldPart(self.terminator.clone(), len)),
+        }
     }
 
     /// Takes the next frame from the front of `data`; `None` when more data is
     /// needed. `limit` is how many bytes a message with a string terminator
     /// may have.
     pub(crate) fn next<'d>(&mut self, data: &mut &'d [u8], limit: usize) -> Option<Frame<'d>> {
+        if std::mem::take(&mut self.owes_end) {
+            return Some(Frame::End(&[]));
+        }
         if self.is_over {
             return Some(Frame::OverLimit);
         }

@@ -4,6 +4,9 @@ use std::time::Duration;
 
 /// The limits of one chat channel. Every default is finite.
 ///
+/// None of them is "unlimited" at 0: where 0 would mean that nothing ever
+/// happens, it is taken as 1.
+///
 /// ```
 /// use chat::Limits;
 ///

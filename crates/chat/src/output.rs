@@ -112,7 +112,11 @@ impl Output {
 
     /// There is something to send now: bytes, or a producer that may have some.
     pub(crate) fn is_ready(&self) -> bool {
-        self.len > 0 || !(self.is_empty() || self.is_stalled)
+        match self.queue.front() {
+            Some(Item::Producer(_)) => !self.is_stalled,
+            Some(_) => true,
+            None => !self.tail.is_empty(),
+        }
     }
 
     /// The producer at the head may have more now.
@@ -127,6 +131,9 @@ impl Output {
             let Some(Item::Producer(producer)) = self.queue.front_mut() else {
                 return Ok(());
             };
+            if self.is_stalled {
+                return Ok(());
+            }
             let mut made = match &self.buffers {
                 Some(buffers) => buffers.take_spare(),
                 None => BytesMut::new(),

@@ -142,24 +142,21 @@ fn a_port_that_is_taken_is_an_error_of_the_caller() {
     assert_eq!(refused.unwrap_err().kind(), ErrorKind::AddrInUse);
 }
 
-/// The limit is the whole process's, and so the test has a process of its own.
+/// The limit is the whole process's, and so the test runs itself in another.
 #[test]
 fn a_listener_without_descriptors_pauses_and_goes_on() {
-    let me = std::env::current_exe().unwrap();
-    let status = Command::new("sh")
-        .args([
-            "-c",
-            "ulimit -n 40; exec \"$0\" --exact --ignored out_of_descriptors",
-        ])
-        .arg(me)
-        .status()
-        .unwrap();
-    assert!(status.success());
-}
-
-#[test]
-#[ignore = "run by the test above, under a limit of its own"]
-fn out_of_descriptors() {
+    const UNDER_LIMIT: &str = "CHAT_TEST_UNDER_LIMIT";
+    if std::env::var_os(UNDER_LIMIT).is_none() {
+        let name = "a_listener_without_descriptors_pauses_and_goes_on";
+        let status = Command::new("sh")
+            .args(["-c", "ulimit -n 40; exec \"$0\" --exact \"$1\""])
+            .args([std::env::current_exe().unwrap().as_os_str(), name.as_ref()])
+            .env(UNDER_LIMIT, "")
+            .status()
+            .unwrap();
+        assert!(status.success());
+        return;
+    }
     let log = Log::default();
     let mut map = ChannelMap::new().unwrap();
     let server = Dispatcher::listen("127.0.0.1:0", Counter(log.clone())).unwrap();

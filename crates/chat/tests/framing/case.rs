@@ -70,16 +70,7 @@ pub(crate) fn model(case: &Case, is_whole: bool) -> Vec<Event> {
             Term::None => None,
         };
         let is_limited = is_whole || matches!(term, Term::Text(_));
-        let len = match (&term, found) {
-            (_, Some((len, _))) => len,
-            // For a `ChatHandler`, what may be a terminator's beginning is not
-            // data before the stream's end shows it, and then it is let pass.
-            (Term::Text(text), None) if !is_whole => {
-                let begun = (0..text.len()).rev().find(|&n| rest.ends_with(&text[..n]));
-                rest.len() - begun.unwrap_or(0)
-            }
-            _ => rest.len(),
-        };
+        let len = found.map_or(rest.len(), |(len, _)| len);
         if is_limited && len > limit {
             let collected = if is_whole { &[] } else { &rest[..limit] };
             events.push(Event::OverLimit(collected.to_vec()));

@@ -38,15 +38,6 @@ pub(super) fn text(string: &[u8]) -> Terminator {
     Terminator::try_from(Bytes::copy_from_slice(string)).unwrap()
 }
 
-/// How many bytes at the end of `data` may be the beginning of `pattern`.
-pub(super) fn begun(pattern: &[u8], data: &[u8]) -> usize {
-    let longest = pattern.len() - 1;
-    (1..=longest.min(data.len()))
-        .rev()
-        .find(|&len| data.ends_with(&pattern[..len]))
-        .unwrap_or(0)
-}
-
 /// What the stream means. `collected` is what the message under way has.
 pub(super) fn model(script: &Script, stream: &[u8]) -> Vec<Event> {
     let mut events = Vec::new();
@@ -55,8 +46,7 @@ pub(super) fn model(script: &Script, stream: &[u8]) -> Vec<Event> {
     for messages in 0.. {
         let (len, skip) = if let Some(pattern) = terminator.as_bytes() {
             let at = (0..rest.len()).find(|&at| rest[at..].starts_with(pattern));
-            let data = at.unwrap_or(rest.len() - begun(pattern, rest));
-            if data > script.limit {
+            if at.unwrap_or(rest.len()) > script.limit {
                 events.push(Event::OverLimit(rest[..script.limit].to_vec()));
                 return events;
             }
@@ -144,7 +134,11 @@ impl Driver {
         if self.is_over {
             return self.events;
         }
-        if let Some((terminator, held)) = self.framer.finish() {
+        while let Some(frame) = self.framer.finish(self.script.limit) {
+            let Frame::HeldPart(terminator, held) = frame else {
+                self.events.push(Event::OverLimit(self.collected));
+                return self.events;
+            };
             self.collected
                 .extend_from_slice(&terminator.as_bytes().unwrap()[..held]);
         }

@@ -1,0 +1,187 @@
+//! What a channel costs in memory, by an allocator that counts. It is here
+//! because the `chat` crate forbids the `unsafe` that an allocator needs.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::io::{ErrorKind, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use chat::{AsyncChat, ChannelMap, Chat, Handle, MessageHandler, Result};
+
+/// Counts the allocations, and the bytes alive, of each thread: tests run in
+/// one each.
+struct Counting;
+
+thread_local! {
+    static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
+    static ALIVE: Cell<usize> = const { Cell::new(0) };
+}
+
+// SAFETY: everything is the system allocator's; the counters are constants of
+// `const` initializers and without destructors, so that they do not allocate.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
+        ALIVE.set(ALIVE.get().wrapping_add(layout.size()));
+        // SAFETY: as the caller promised.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        ALIVE.set(ALIVE.get().wrapping_sub(layout.size()));
+        // SAFETY: as the caller promised.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static COUNTING: Counting = Counting;
+
+struct Echo;
+
+impl MessageHandler for Echo {
+    fn handle_message(&mut self, line: &[u8], chat: &mut Chat, _: &mut ChannelMap) -> Result {
+        chat.push(line);
+        chat.push(b"\r\n");
+        Ok(())
+    }
+}
+
+type Echoing = Handle<AsyncChat<Echo>>;
+
+fn connected(map: &mut ChannelMap) -> (Echoing, UnixStream) {
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    theirs.set_nonblocking(true).unwrap();
+    let channel = AsyncChat::new(ours, "\r\n", Echo).unwrap();
+    (map.insert(channel).unwrap(), theirs)
+}
+
+/// Sends lines and turns until their echo is there; nothing of the test's own
+/// allocates.
+fn echo(map: &mut ChannelMap, peer: &mut UnixStream, lines: &[u8]) {
+    peer.write_all(lines).unwrap();
+    let mut buffer = [0; 4_096];
+    let mut echoed = 0;
+    for _ in 0..1_000 {
+        map.turn(Some(Duration::from_millis(1))).unwrap();
+        match peer.read(&mut buffer) {
+            Ok(len) => echoed += len,
+            Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock),
+        }
+        if echoed == lines.len() {
+            return;
+        }
+    }
+    panic!("{echoed} bytes of {} were echoed", lines.len());
+}
+
+fn rest(map: &mut ChannelMap) {
+    for _ in 0..5 {
+        map.turn(Some(Duration::ZERO)).unwrap();
+    }
+}
+
+#[test]
+fn an_echo_in_its_steady_state_allocates_nothing() {
+    let mut map = ChannelMap::new().unwrap();
+    let (_echo, mut peer) = connected(&mut map);
+    let lines = b"some line\r\n".repeat(50);
+    for _ in 0..10 {
+        echo(&mut map, &mut peer, &lines);
+    }
+    let before = ALLOCATIONS.get();
+    for _ in 0..100 {
+        echo(&mut map, &mut peer, &lines);
+    }
+    assert_eq!(ALLOCATIONS.get() - before, 0, "for 5,000 lines");
+}
+
+#[test]
+fn an_idle_channel_holds_no_buffer() {
+    let mut map = ChannelMap::new().unwrap();
+    let (mut channels, mut peers) = (Vec::new(), Vec::new());
+    let mut alive = Vec::with_capacity(300);
+    for _ in 0..300 {
+        let (channel, peer) = connected(&mut map);
+        channels.push(channel);
+        peers.push(peer);
+        let newest = peers.last_mut().unwrap();
+        echo(&mut map, newest, b"hello\r\n"); // it has had buffers
+        echo(&mut map, newest, &b"hello again\r\n".repeat(100));
+        newest.write_all(b"begun").unwrap();
+        rest(&mut map);
+        newest.write_all(b"\r\n").unwrap();
+        rest(&mut map);
+        alive.push(ALIVE.get());
+    }
+    let each = (alive[299] - alive[99]) / 200;
+    println!("{each} bytes a channel");
+    assert!(each < 2_048, "{each} bytes a channel");
+}
+
+#[test]
+fn a_paused_channel_holds_a_read_at_most() {
+    let mut map = ChannelMap::new().unwrap();
+    let (channel, mut peer) = connected(&mut map);
+    let lines = b"line\r\n".repeat(500);
+    echo(&mut map, &mut peer, &lines);
+    rest(&mut map);
+    let before = ALIVE.get();
+    map.get_mut(channel).unwrap().chat.pause();
+    while peer.write(&lines).is_ok() {
+        rest(&mut map);
+    }
+    let held = ALIVE.get() - before;
+    assert!(held <= 65_536, "{held} bytes");
+}
+
+#[test]
+fn a_length_that_a_peer_declares_allocates_nothing() {
+    struct Declared(bool);
+    impl MessageHandler for Declared {
+        fn handle_message(&mut self, _: &[u8], chat: &mut Chat, _: &mut ChannelMap) -> Result {
+            self.0 = true;
+            chat.set_terminator(1_000_000_000);
+            Ok(())
+        }
+    }
+    let (ours, mut theirs) = UnixStream::pair().unwrap();
+    let mut map = ChannelMap::new().unwrap();
+    let channel = AsyncChat::new(ours, "\r\n", Declared(false)).unwrap();
+    let channel = map.insert(channel).unwrap();
+    rest(&mut map);
+    drop(map.buffers().read_buffer());
+    let before = ALIVE.get();
+    theirs.write_all(b"1000000000\r\nbody").unwrap();
+    rest(&mut map);
+    assert!(map.get(channel).unwrap().handler.0);
+    assert!(ALIVE.get() - before < 4_096, "{}", ALIVE.get() - before);
+}
+
+#[test]
+fn setting_a_short_terminator_allocates_nothing() {
+    struct Alternating(usize);
+    impl MessageHandler for Alternating {
+        fn handle_message(&mut self, _: &[u8], chat: &mut Chat, _: &mut ChannelMap) -> Result {
+            self.0 += 1;
+            match self.0 % 2 {
+                0 => chat.set_terminator("\r\n"),
+                _ => chat.set_terminator(b"\r\n\r\n"),
+            }
+            Ok(())
+        }
+    }
+    let (ours, mut theirs) = UnixStream::pair().unwrap();
+    let mut map = ChannelMap::new().unwrap();
+    let channel = AsyncChat::new(ours, "\r\n", Alternating(0)).unwrap();
+    let channel = map.insert(channel).unwrap();
+    let input = b"line\r\nhead\r\n\r\n".repeat(100);
+    theirs.write_all(&input).unwrap();
+    rest(&mut map);
+    let before = ALLOCATIONS.get();
+    theirs.write_all(&input).unwrap();
+    rest(&mut map);
+    assert_eq!(map.get(channel).unwrap().handler.0, 400);
+    assert_eq!(ALLOCATIONS.get() - before, 0);
+}
