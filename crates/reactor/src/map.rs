@@ -409,10 +409,16 @@ impl ChannelMap {
     /// ```
     pub fn set_timer(&mut self, channel: impl Into<Token>, deadline: Instant) -> Timer {
         let token = channel.into();
+        // A turn calls the timers that were set before it began to. One that is
+        // set for the past meanwhile must not get ahead of those.
+        let deadline = match self.turning {
+            true => deadline.max(self.now),
+            false => deadline,
+        };
         let slot = self.slots.get_mut(token.slot());
         match slot.filter(|slot| slot.token == token && !slot.closing) {
             Some(slot) => self.timers.insert(deadline, token, &mut slot.timers),
-            None => self.timers.spent(),
+            None => Timer::spent(),
         }
     }
 
@@ -486,6 +492,11 @@ impl ChannelMap {
         if !slot.closing {
             self.open -= 1;
         }
+        if slot.touched && self.touched.get_mut().back() == Some(&token) {
+            // So that a program that inserts and removes without turning does
+            // not pile them up.
+            self.touched.get_mut().pop_back();
+        }
         self.timers.remove_list(slot.timers.take());
         slot.disarm(&self.poller);
         Some(slot)
@@ -523,6 +534,7 @@ pub(crate) struct TakenOut<'m> {
     pub(crate) map: &'m mut ChannelMap,
     channel: Option<Box<dyn Object>>,
     token: Token,
+    is_back: bool,
 }
 
 impl<'m> TakenOut<'m> {
@@ -534,6 +546,7 @@ impl<'m> TakenOut<'m> {
             map,
             channel: Some(channel),
             token,
+            is_back: false,
         })
     }
 
@@ -544,18 +557,31 @@ impl<'m> TakenOut<'m> {
 
     /// Puts the channel back, converted if that was asked for meanwhile.
     pub(crate) fn put_back(mut self) {
-        let slot = self.token.slot();
-        if let Some(convert) = self.map.slots[slot].conversion.take() {
+        let conversion = self.slot().and_then(|slot| slot.conversion.take());
+        if let Some(convert) = conversion {
             self.channel = self.channel.take().map(convert);
+            if let Some(slot) = self.slot() {
+                slot.draining = false; // the new type has not been asked
+            }
         }
-        self.map.slots[slot].channel = self.channel.take();
+        let channel = self.channel.take();
+        if let Some(slot) = self.slot() {
+            slot.channel = channel;
+        }
+        self.is_back = true;
+    }
+
+    /// Missing only if the callback put another map in this one's place.
+    fn slot(&mut self) -> Option<&mut Slot> {
+        let slot = self.map.slots.get_mut(self.token.slot());
+        slot.filter(|slot| slot.token == self.token)
     }
 }
 
 impl Drop for TakenOut<'_> {
     fn drop(&mut self) {
-        self.map.taken_out -= 1;
-        if self.map.slots[self.token.slot()].channel.is_none() {
+        self.map.taken_out = self.map.taken_out.saturating_sub(1);
+        if !self.is_back {
             self.map.vacate(self.token);
         }
     }

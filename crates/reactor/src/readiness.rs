@@ -29,6 +29,14 @@ impl Readiness {
     /// The channel said [`pending`](crate::Channel::pending).
     pub(crate) const PENDING: Self = Self(8);
 
+    /// The events, in the order in which a channel is called with them.
+    pub(crate) const IN_ORDER_OF_DISPATCH: [Self; 4] = [
+        Self::PENDING,
+        Self::PRIORITY,
+        Self::READABLE,
+        Self::WRITABLE,
+    ];
+
     /// Whether every event of `other` is in this set.
     #[must_use]
     pub const fn contains(self, other: Self) -> bool {

@@ -4,11 +4,16 @@
 //! at once instead of leaving a corpse to be popped later; and the entries of
 //! one channel are linked, so that closing it removes them all.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use slab::Slab;
 
 use crate::token::Token;
+
+/// The next sequence number of the whole process, so that a timer of one map is
+/// a stranger to every other.
+static NEXT_SEQUENCE: AtomicU64 = AtomicU64::new(0);
 
 /// The name of a timer that was set: what
 /// [`ChannelMap::set_timer`](crate::ChannelMap::set_timer) returns and
@@ -17,6 +22,21 @@ use crate::token::Token;
 pub struct Timer {
     entry: usize,
     sequence: u64,
+}
+
+impl Timer {
+    /// A timer that is not set and never was.
+    pub(crate) fn spent() -> Self {
+        Self {
+            entry: usize::MAX,
+            sequence: NEXT_SEQUENCE.fetch_add(1, Ordering::Relaxed),
+        }
+    }
+
+    /// A sequence that no existing timer has reached.
+    pub(crate) fn watermark() -> u64 {
+        NEXT_SEQUENCE.load(Ordering::Relaxed)
+    }
 }
 
 /// A timer that is no longer set, and what its channel's list begins with now.
@@ -32,7 +52,6 @@ pub(crate) struct Timers {
     entries: Slab<Entry>,
     /// Keys of `entries`, ordered as a binary heap by deadline and sequence.
     heap: Vec<usize>,
-    next_sequence: u64,
 }
 
 #[derive(Debug)]
@@ -54,8 +73,7 @@ impl Timers {
         token: Token,
         head: &mut Option<usize>,
     ) -> Timer {
-        let sequence = self.next_sequence;
-        self.next_sequence += 1;
+        let sequence = NEXT_SEQUENCE.fetch_add(1, Ordering::Relaxed);
         let place = self.heap.len();
         let entry = self.entries.insert(Entry {
             deadline,
@@ -71,16 +89,6 @@ impl Timers {
         self.heap.push(entry);
         self.sift_up(place);
         Timer { entry, sequence }
-    }
-
-    /// A timer that is not set and never was.
-    pub(crate) fn spent(&mut self) -> Timer {
-        let sequence = self.next_sequence;
-        self.next_sequence += 1;
-        Timer {
-            entry: usize::MAX,
-            sequence,
-        }
     }
 
     /// Removes a timer; `None` if it is not set.
@@ -104,11 +112,6 @@ impl Timers {
         let first = *self.heap.first()?;
         let entry = &self.entries[first];
         (entry.deadline <= now && entry.sequence < before).then(|| self.take(first))
-    }
-
-    /// The sequence of the next timer to be set.
-    pub(crate) fn next_sequence(&self) -> u64 {
-        self.next_sequence
     }
 
     pub(crate) fn next_deadline(&self) -> Option<Instant> {

@@ -13,6 +13,7 @@ use crate::error::{NestedTurn, Result};
 use crate::map::{ChannelMap, TakenOut, interest};
 use crate::readiness::Readiness;
 use crate::source::Registration;
+use crate::timer::Timer;
 use crate::token::Token;
 
 /// How often one turn settles what its own closing touched, before it polls.
@@ -39,15 +40,20 @@ impl ChannelMap {
     ///
     /// As [`run`](Self::run).
     pub fn run_turns(&mut self, timeout: Option<Duration>, count: usize) -> Result {
+        if self.is_turning() {
+            return Err(NestedTurn.into());
+        }
         for _ in 0..count {
-            if std::mem::take(&mut self.stopping) {
+            if self.stopping {
                 break;
             }
-            if self.is_empty() && self.closing.is_empty() && self.inbox.waiting() == 0 {
+            if self.is_done() && self.inbox.waiting() == 0 {
+                self.drain_deadline = None;
                 break;
             }
             self.turn(timeout)?;
         }
+        self.stopping = false;
         Ok(())
     }
 
@@ -60,10 +66,13 @@ impl ChannelMap {
     /// As [`run`](Self::run).
     pub fn turn(&mut self, timeout: Option<Duration>) -> Result<usize> {
         let mut map = self.begin_turn()?;
-        let was_empty = map.is_empty() && map.closing.is_empty();
+        let (was_done, was_stopping) = (map.is_done(), map.stopping);
         map.settle();
-        let has_emptied = map.is_empty() && map.closing.is_empty() && !was_empty;
-        if !has_emptied {
+        if map.is_done() && !was_done {
+            // Nobody is left to wait for, and `run` shall return.
+        } else if map.has_work() || (map.stopping && !was_stopping) {
+            map.wait(Some(Duration::ZERO))?;
+        } else {
             let patience = map.patience(timeout);
             map.wait(patience)?;
         }
@@ -84,8 +93,8 @@ impl ChannelMap {
     /// [`NestedTurn`] from inside a callback.
     pub fn turn_at(&mut self, now: Instant) -> Result<usize> {
         let mut map = self.begin_turn()?;
-        map.settle();
         map.now = now;
+        map.settle();
         Ok(map.dispatch_all())
     }
 
@@ -110,9 +119,12 @@ impl ChannelMap {
     /// a chat channel sends what is queued and closes, a listener closes at
     /// once. At `deadline`, what is left is closed with
     /// [`CloseReason::Drained`]. Channels that are inserted meanwhile are asked,
-    /// too; afterwards nothing can be inserted. So [`run`](Self::run) returns
-    /// soon after `deadline` at the latest.
+    /// too, and from `deadline` on nothing can be inserted until the map is
+    /// empty. So [`run`](Self::run) returns soon after `deadline` at the latest.
     pub fn drain(&mut self, deadline: Instant) {
+        if self.is_done() {
+            return;
+        }
         self.drain_deadline = Some(deadline);
         let tokens: Vec<Token> = self.slots.iter().map(|(_, slot)| slot.token).collect();
         for token in tokens {
@@ -121,7 +133,7 @@ impl ChannelMap {
     }
 
     fn begin_turn(&mut self) -> Result<Turning<'_>> {
-        if self.turning || self.taken_out > 0 {
+        if self.is_turning() {
             return Err(NestedTurn.into());
         }
         self.turning = true;
@@ -234,16 +246,16 @@ impl ChannelMap {
         Ok(())
     }
 
-    /// How long the wait may sleep.
-    fn patience(&mut self, timeout: Option<Duration>) -> Option<Duration> {
-        let has_work = self.stopping
-            || !self.ready.is_empty()
+    /// Whether there is something to do without any event.
+    fn has_work(&mut self) -> bool {
+        !self.ready.is_empty()
             || !self.touched.get_mut().is_empty()
             || !self.closing.is_empty()
-            || self.inbox.waiting() > 0;
-        if has_work {
-            return Some(Duration::ZERO);
-        }
+            || self.inbox.waiting() > 0
+    }
+
+    /// How long the wait may sleep.
+    fn patience(&self, timeout: Option<Duration>) -> Option<Duration> {
         let deadlines = [self.timers.next_deadline(), self.drain_deadline];
         let next = deadlines.into_iter().flatten().min();
         // A fresh reading: by `self.now`, the wait would last longer by the
@@ -262,7 +274,7 @@ impl ChannelMap {
             dispatched += usize::from(self.dispatch_channel(token));
             self.run_closes();
         }
-        let not_from_here_on = self.timers.next_sequence();
+        let not_from_here_on = Timer::watermark();
         while let Some(due) = self.timers.pop_due(self.now, not_from_here_on) {
             self.unlink(due.token, due.new_head);
             self.call(due.token, |channel, me, map| {
@@ -283,39 +295,66 @@ impl ChannelMap {
             self.close_all_with(|| CloseReason::Drained);
             self.run_closes();
         }
-        if self.is_empty() && self.closing.is_empty() {
+        if self.is_done() {
             self.drain_deadline = None;
         }
         dispatched
     }
 
+    /// Calls a channel with its events; returns whether it wanted any.
     fn dispatch_channel(&mut self, token: Token) -> bool {
         let Some(slot) = self.slot_mut(token) else {
             return false;
         };
-        let mut ready = std::mem::take(&mut slot.ready) & (slot.interest | Readiness::PENDING);
-        if slot.touched {
-            // Another callback of this batch may have changed what it wants.
-            if let Some(channel) = &slot.channel {
-                let wanted = interest(channel.as_ref().as_channel(), token);
-                ready = ready & (wanted | Readiness::PENDING);
+        let ready = std::mem::take(&mut slot.ready);
+        // If nobody touched the channel since, it wants what it wanted then.
+        let mut is_known = !slot.touched;
+        let known = slot.interest | Readiness::PENDING;
+        let Some(mut out) = TakenOut::new(self, token) else {
+            return false;
+        };
+        let mut was_called = false;
+        for event in Readiness::IN_ORDER_OF_DISPATCH {
+            if !ready.contains(event) {
+                continue;
+            }
+            let (channel, map) = out.both();
+            let is_wanted = match is_known {
+                true => known.contains(event),
+                false => map.is_wanted(event, channel, token),
+            };
+            if !is_wanted {
+                continue;
+            }
+            map.touch(token);
+            let result = match event {
+                Readiness::PENDING => channel.handle_pending(token, map),
+                Readiness::PRIORITY => channel.handle_expt_event(token, map),
+                Readiness::READABLE => channel.handle_read_event(token, map),
+                _ => channel.handle_write_event(token, map),
+            };
+            if let Err(error) = result {
+                channel.handle_error(error, token, map);
+            }
+            was_called = true;
+            is_known = false;
+            if !map.may_continue(token) {
+                break;
             }
         }
-        if ready.contains(Readiness::PENDING) {
-            self.call(token, |channel, me, map| channel.handle_pending(me, map));
+        out.put_back();
+        was_called
+    }
+
+    /// Whether an event that was reported is still the channel's: callbacks may
+    /// have changed what it wants, or replaced the source that it came from.
+    fn is_wanted(&self, event: Readiness, channel: &dyn Object, me: Token) -> bool {
+        if event == Readiness::PENDING {
+            return channel.pending(me);
         }
-        if ready.contains(Readiness::PRIORITY) {
-            self.call(token, |channel, me, map| channel.handle_expt_event(me, map));
-        }
-        if ready.contains(Readiness::READABLE) && !ready.contains(Readiness::PENDING) {
-            self.call(token, |channel, me, map| channel.handle_read_event(me, map));
-        }
-        if ready.contains(Readiness::WRITABLE) {
-            self.call(token, |channel, me, map| {
-                channel.handle_write_event(me, map)
-            });
-        }
-        !ready.is_empty()
+        let watched = self.slots[me.slot()].link.as_ref().map(Rc::as_ptr);
+        let present = channel.registration().map(|r| Rc::as_ptr(r.link()));
+        watched == present && interest(channel.as_channel(), me).contains(event)
     }
 
     /// Runs one callback of an open channel, and its `handle_error` if it fails.
@@ -340,6 +379,9 @@ impl ChannelMap {
     /// Channels that were made in here wait for the next time: otherwise one
     /// whose `handle_close` inserts and closes another would never end.
     fn run_closes(&mut self) {
+        if self.closing.is_empty() {
+            return;
+        }
         let watermark = Token::watermark();
         while let Some((token, _)) = self.closing.front() {
             if !token.is_before(watermark) {
@@ -360,6 +402,15 @@ impl ChannelMap {
         if let Some(slot) = slot.filter(|slot| slot.token == token && !slot.closing) {
             slot.make_ready(readiness, &mut self.ready);
         }
+    }
+
+    fn is_turning(&self) -> bool {
+        self.turning || self.taken_out > 0
+    }
+
+    /// No channel is left, and none is to be closed.
+    fn is_done(&self) -> bool {
+        self.is_empty() && self.closing.is_empty()
     }
 
     pub(crate) fn is_drain_overdue(&self) -> bool {
