@@ -106,7 +106,7 @@ impl MessageHandler for Member {
 fn main() -> Result {
     let address = examples::listen_option("127.0.0.1:7000");
     let mut map = ChannelMap::new()?;
-    map.insert(examples::listen(&address, Room::new())?)?;
     examples::end_on_signals(&mut map)?;
+    map.insert(examples::listen(&address, Room::new())?)?;
     map.run()
 }

@@ -43,8 +43,8 @@ impl MessageHandler for Echo {
 fn main() -> Result {
     let address = examples::listen_option("127.0.0.1:7000");
     let mut map = ChannelMap::new()?;
+    examples::end_on_signals(&mut map)?;
     let server: Dispatcher<Server> = examples::listen(&address, Server)?;
     map.insert(server)?;
-    examples::end_on_signals(&mut map)?;
     map.run()
 }

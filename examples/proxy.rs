@@ -195,7 +195,7 @@ fn main() -> Result {
         .ok_or_else(|| format!("cannot forward to {target}: it has no address"))?;
 
     let mut map = ChannelMap::new()?;
-    map.insert(examples::listen(&address, Proxy { target })?)?;
     examples::end_on_signals(&mut map)?;
+    map.insert(examples::listen(&address, Proxy { target })?)?;
     map.run()
 }

@@ -70,8 +70,8 @@ fn main() -> Result {
     };
 
     let mut map = ChannelMap::new()?;
+    examples::end_on_signals(&mut map)?;
     let server: Dispatcher<HttpServer> = examples::listen(&address, server)?;
     map.insert(server)?;
-    examples::end_on_signals(&mut map)?;
     map.run()
 }

@@ -103,7 +103,8 @@ pub fn listen<H: DispatcherHandler>(address: &str, handler: H) -> Result<Dispatc
 }
 
 /// Inserts a channel that drains the map on SIGINT and SIGTERM: every channel
-/// sends what is queued and closes, within 5 s, and then `run` returns.
+/// sends what is queued and closes, within 5 s, and then `run` returns. To be
+/// called before [`listen`], so that whoever read that line can end the program.
 ///
 /// # Errors
 ///
