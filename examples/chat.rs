@@ -13,6 +13,9 @@ use std::rc::Rc;
 use chat::{Address, AsyncChat, ChannelMap, Chat, CloseReason, Dispatcher, DispatcherHandler};
 use chat::{Endpoint, Handle, Limits, MessageHandler, Result, Socket};
 
+/// In bytes: it goes before every line.
+const MAX_NICK: usize = 32;
+
 struct Room {
     members: HashSet<Handle<AsyncChat<Member>>>,
     limits: Rc<Limits>,
@@ -22,10 +25,11 @@ impl Room {
     fn new() -> Self {
         let mut limits = Limits::default();
         limits.message = 4096;
-        // Every byte goes to all others. What many members say in one turn
+        // Everything goes to all others. What many members say in one turn
         // must not be more than one of them can be sent.
         limits.in_buffer_size = 4096;
         limits.reads_per_turn = 1;
+        limits.messages_per_turn = 64;
         Self {
             members: HashSet::new(),
             limits: Rc::new(limits),
@@ -72,8 +76,8 @@ impl MessageHandler for Member {
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         let Some(nick) = &self.nick else {
             let nick = String::from_utf8_lossy(line).trim().to_owned();
-            if nick.is_empty() {
-                chat.push("* your nick, please\n");
+            if nick.is_empty() || nick.len() > MAX_NICK {
+                chat.push(format!("* your nick, please, of 1 to {MAX_NICK} bytes\n"));
                 return Ok(());
             }
             map.with(self.room, |room, map| {

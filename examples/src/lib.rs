@@ -32,12 +32,13 @@ pub fn options<const N: usize>(known: [Opt; N]) -> [String; N] {
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info")).init();
     match parse(lexopt::Parser::from_env(), &known) {
         Ok(Some(values)) => values,
-        Ok(None) => {
-            println!("options:\n{}", usage(&known));
-            process::exit(0);
-        }
+        Ok(None) => match write!(io::stdout(), "options:\n{}", usage(&known)) {
+            Ok(()) => process::exit(0),
+            Err(_) => process::exit(1),
+        },
         Err(error) => {
-            eprintln!("{error}\noptions:\n{}", usage(&known));
+            // Nobody is left to tell if that fails.
+            let _ = write!(io::stderr(), "{error}\noptions:\n{}", usage(&known));
             process::exit(2);
         }
     }

@@ -279,22 +279,24 @@ impl<H: ChatHandler> AsyncChat<H> {
         let mut buffer = map.buffers().read_buffer();
         for _ in 0..chat.limits().reads_per_turn.max(1) {
             match chat.endpoint.wire.recv(&mut buffer) {
-                Ok(0) => chat.endpoint.is_eof = true,
-                Ok(len) => {
-                    chat.discarded += len;
-                    // A peer that sends for ever is not waited for.
-                    chat.endpoint.is_eof = chat.discarded > chat.limits().linger_bytes;
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                Err(error) => {
+                Ok(0) => {
                     chat.endpoint.is_eof = true;
-                    if chat.end == End::Finishing {
-                        chat.endpoint.closing = Some(CloseReason::Io(error));
+                    if chat.end == End::Lingering {
                         chat.end = End::Closed;
                     }
+                    return;
+                }
+                Ok(len) => chat.discarded += len,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) => {
+                    if chat.end == End::Finishing {
+                        chat.endpoint.closing = Some(CloseReason::Io(error));
+                    }
+                    chat.end = End::Closed;
+                    return;
                 }
             }
-            if chat.endpoint.is_eof {
+            if chat.discarded > chat.limits().linger_bytes {
                 if chat.end == End::Lingering {
                     chat.end = End::Closed;
                 }
@@ -403,7 +405,9 @@ impl<H: ChatHandler> Channel for AsyncChat<H> {
         }
         match chat.end {
             End::Open => !chat.is_paused,
-            End::Finishing | End::Lingering => true,
+            // What a peer sends for ever stays in the kernel, and holds it back.
+            End::Finishing => chat.discarded <= chat.limits().linger_bytes,
+            End::Lingering => true,
             End::Closed => false,
         }
     }
@@ -452,6 +456,7 @@ impl<H: ChatHandler> Channel for AsyncChat<H> {
                 // An error means that the peer is gone already.
                 let _ = chat.endpoint.wire.shutdown();
                 chat.end = End::Lingering;
+                chat.discarded = 0;
             }
         }
         match chat.end {

@@ -52,7 +52,10 @@ pub struct Limits {
     /// makes the kernel reset the connection, and the peer may lose the end of
     /// what was sent (RFC 1122, section 4.2.2.13). Default 2 s.
     pub linger: Duration,
-    /// Bytes discarded in that time. Default 1 MiB.
+    /// Bytes discarded in that time; with the first byte more the channel is
+    /// closed. While the rest of the output is being sent, so many again are
+    /// discarded, and what is more stays unread. Default 64 MiB: more than the
+    /// buffers of both ends hold of what a peer has sent before it could know.
     pub linger_bytes: usize,
     /// How long a channel that only has to send its rest waits for the peer to
     /// take any of it. Default 30 s.
@@ -72,7 +75,7 @@ impl Limits {
         messages_per_turn: 4_096,
         sent_per_turn: 1024 * 1024,
         linger: Duration::from_secs(2),
-        linger_bytes: 1024 * 1024,
+        linger_bytes: 64 * 1024 * 1024,
         stall: Duration::from_secs(30),
     };
 }
