@@ -105,6 +105,13 @@ impl Half {
         }
     }
 
+    /// Nobody will read for this half any more: sends its rest and closes.
+    fn finish(&mut self, endpoint: &mut Endpoint) {
+        self.is_last = true;
+        self.is_eof = true;
+        self.flush(endpoint);
+    }
+
     /// Does something with the other half.
     fn with_other<R>(
         &self,
@@ -119,7 +126,7 @@ impl Half {
 
 impl DispatcherHandler for Half {
     fn readable(&self, _endpoint: &Endpoint) -> bool {
-        !self.is_stalled
+        !self.is_stalled && !self.is_eof
     }
 
     fn writable(&self, _endpoint: &Endpoint) -> bool {
@@ -158,6 +165,15 @@ impl DispatcherHandler for Half {
         Ok(())
     }
 
+    /// Reads nothing more; closes when what was read is sent.
+    fn handle_drain(&mut self, endpoint: &mut Endpoint, _map: &mut ChannelMap) -> Result {
+        if endpoint.connecting() {
+            endpoint.close_with(CloseReason::Drained);
+        }
+        self.finish(endpoint);
+        Ok(())
+    }
+
     fn handle_close(&mut self, reason: CloseReason, endpoint: &mut Endpoint, map: &mut ChannelMap) {
         if endpoint.connecting() {
             log::warn!("cannot connect to {}: {reason}", self.name);
@@ -165,12 +181,7 @@ impl DispatcherHandler for Half {
             log::debug!("{}: {reason}", self.name);
         }
         // The other may still have something to send; it has nobody to read for.
-        self.with_other(map, |other, wire| {
-            other.is_last = true;
-            other.is_eof = true;
-            other.is_stalled = true;
-            other.flush(wire);
-        });
+        self.with_other(map, Self::finish);
     }
 }
 

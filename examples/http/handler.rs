@@ -66,7 +66,7 @@ impl HttpRequestHandler {
         }
         match Head::parse(head) {
             Ok(head) => self.handle_head(head, chat, map),
-            Err(status) => self.refuse(status, chat),
+            Err(status) => self.refuse(status, chat, map),
         }
     }
 
@@ -94,7 +94,7 @@ impl HttpRequestHandler {
                 self.set_timer(IDLE_TIME, chat, map);
                 Ok(())
             }
-            Err(status) => self.refuse(status, chat),
+            Err(status) => self.refuse(status, chat, map),
         }
     }
 
@@ -174,7 +174,7 @@ impl HttpRequestHandler {
 
     /// Refuses what cannot be read on: nobody knows where the next request
     /// begins.
-    fn refuse(&mut self, status: StatusCode, chat: &mut Chat) -> Result {
+    fn refuse(&mut self, status: StatusCode, chat: &mut Chat, map: &mut ChannelMap) -> Result {
         let text = format!("{status}\n");
         let response = Response {
             status,
@@ -187,14 +187,13 @@ impl HttpRequestHandler {
         response.push(chat)?;
         chat.push(text);
         log::info!("{} refused: {}", self.addr, status.as_u16());
-        chat.close_when_done();
+        self.finish(chat, map);
         Ok(())
     }
 
     fn await_next(&mut self, keep_alive: bool, chat: &mut Chat, map: &mut ChannelMap) {
         if !keep_alive {
-            chat.close_when_done();
-            return;
+            return self.finish(chat, map);
         }
         chat.set_terminator(HEAD_END);
         self.state = State::Idle;
@@ -204,6 +203,14 @@ impl HttpRequestHandler {
             self.state = State::Sending;
         }
         self.set_timer(IDLE_TIME, chat, map);
+    }
+
+    /// The response was the last; from here on the channel's own limits count.
+    fn finish(&mut self, chat: &mut Chat, map: &mut ChannelMap) {
+        if let Some(timer) = self.timer.take() {
+            map.cancel(timer);
+        }
+        chat.close_when_done();
     }
 
     fn set_timer(&mut self, time: Duration, chat: &Chat, map: &mut ChannelMap) {
@@ -251,18 +258,18 @@ impl ChatHandler for HttpRequestHandler {
                     self.handle_request(&head, &body, chat, map)?;
                 }
             }
-            Err(status) => self.refuse(status, chat)?,
+            Err(status) => self.refuse(status, chat, map)?,
         }
         Ok(())
     }
 
-    fn handle_overlimit(&mut self, chat: &mut Chat, _map: &mut ChannelMap) -> Result {
+    fn handle_overlimit(&mut self, chat: &mut Chat, map: &mut ChannelMap) -> Result {
         let status = match self.state {
             State::Body(..) => StatusCode::BAD_REQUEST,
             _ if !self.ibuffer.contains(&b'\n') => StatusCode::URI_TOO_LONG,
             _ => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
         };
-        self.refuse(status, chat)
+        self.refuse(status, chat, map)
     }
 
     fn handle_drained(&mut self, chat: &mut Chat, map: &mut ChannelMap) -> Result {
@@ -279,7 +286,7 @@ impl ChatHandler for HttpRequestHandler {
         match self.state {
             State::Sending if chat.sent() > self.sent => self.set_timer(IDLE_TIME, chat, map),
             State::Idle | State::Sending => chat.close_with(CloseReason::TimedOut),
-            State::Head | State::Body(..) => self.refuse(StatusCode::REQUEST_TIMEOUT, chat)?,
+            State::Head | State::Body(..) => self.refuse(StatusCode::REQUEST_TIMEOUT, chat, map)?,
         }
         Ok(())
     }

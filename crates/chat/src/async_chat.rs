@@ -13,7 +13,8 @@ use bytes::Bytes;
 use reactor::{Channel, ChannelMap, CloseReason, Error, Registration, Result, Timer, Token};
 use socket2::Socket;
 
-use crate::chat::{Chat, End};
+use crate::chat::Chat;
+use crate::ending::End;
 use crate::endpoint::Endpoint;
 use crate::framer::Frame;
 use crate::handler::ChatHandler;
@@ -26,8 +27,8 @@ use crate::transport::Transport;
 ///
 /// `chat` is the wire, `handler` is yours: a [`ChatHandler`] or a
 /// [`MessageHandler`](crate::MessageHandler). Both fields are public, so that
-/// others in the map reach both, and a channel is given another handler by
-/// taking it apart:
+/// others in the map reach both. A channel whose protocol changes is given
+/// another handler:
 ///
 /// ```
 /// use std::os::unix::net::UnixStream;
@@ -40,7 +41,7 @@ use crate::transport::Transport;
 ///     fn handle_message(&mut self, line: &[u8], chat: &mut Chat, map: &mut ChannelMap) -> Result {
 ///         let user = String::from_utf8(line.to_vec())?;
 ///         let me = chat.token().handle::<AsyncChat<Login>>();
-///         map.convert(me, |login| AsyncChat { chat: login.chat, handler: Session { user } });
+///         map.convert(me, |login| login.with_handler(|_| Session { user }));
 ///         Ok(())
 ///     }
 /// }
@@ -60,6 +61,7 @@ use crate::transport::Transport;
 /// map.run()?;
 /// # Ok::<(), chat::Error>(())
 /// ```
+#[non_exhaustive]
 pub struct AsyncChat<H> {
     /// The wire.
     pub chat: Chat,
@@ -86,7 +88,7 @@ impl<H: ChatHandler> AsyncChat<H> {
     /// Begins to connect to a TCP port.
     /// [`handle_connect`](ChatHandler::handle_connect) tells of success,
     /// [`handle_close`](ChatHandler::handle_close) of failure; what is pushed
-    /// before is sent afterwards. Of several addresses the first is tried.
+    /// before is sent afterwards. Several addresses are tried in turn.
     ///
     /// # Errors
     ///
@@ -131,6 +133,15 @@ impl<H: ChatHandler> AsyncChat<H> {
         Self {
             chat: Chat::new(endpoint, terminator.into()),
             handler,
+        }
+    }
+
+    /// This channel with another handler, made of the present one: how a
+    /// channel is [converted](ChannelMap::convert) when its protocol changes.
+    pub fn with_handler<G>(self, f: impl FnOnce(H) -> G) -> AsyncChat<G> {
+        AsyncChat {
+            chat: self.chat,
+            handler: f(self.handler),
         }
     }
 
@@ -265,75 +276,11 @@ impl<H: ChatHandler> AsyncChat<H> {
 
     fn tell_eof(&mut self, map: &mut ChannelMap) -> Result {
         let may_tell = self.chat.end == End::Open && map.may_continue(self.chat.token());
-        if !may_tell || self.chat.is_eof_told {
+        if !may_tell || self.chat.endpoint.is_eof_told {
             return Ok(());
         }
-        self.chat.is_eof_told = true;
+        self.chat.endpoint.is_eof_told = true;
         self.handler.handle_eof(&mut self.chat, map)
-    }
-
-    /// Reads and drops, so that closing the socket does not reset the
-    /// connection under the peer's nose.
-    fn discard_input(&mut self, map: &mut ChannelMap) {
-        let chat = &mut self.chat;
-        let mut buffer = map.buffers().read_buffer();
-        for _ in 0..chat.limits().reads_per_turn.max(1) {
-            match chat.endpoint.wire.recv(&mut buffer) {
-                Ok(0) => {
-                    chat.endpoint.is_eof = true;
-                    if chat.end == End::Lingering {
-                        chat.end = End::Closed;
-                    }
-                    return;
-                }
-                Ok(len) => chat.discarded += len,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                Err(error) => {
-                    if chat.end == End::Finishing {
-                        chat.endpoint.closing = Some(CloseReason::Io(error));
-                    }
-                    chat.end = End::Closed;
-                    return;
-                }
-            }
-            if chat.discarded > chat.limits().linger_bytes {
-                if chat.end == End::Lingering {
-                    chat.end = End::Closed;
-                }
-                return;
-            }
-        }
-    }
-
-    /// Sets the timer of the stage that the end has reached.
-    fn time_end(&mut self, me: Token, map: &mut ChannelMap) {
-        let chat = &mut self.chat;
-        if let Some(timer) = chat.end_timer.take() {
-            map.cancel(timer);
-        }
-        chat.timed = chat.end;
-        let patience = match chat.end {
-            End::Finishing => chat.limits().stall,
-            End::Lingering => chat.limits().linger,
-            End::Open | End::Closed => return,
-        };
-        chat.sent_before = chat.sent;
-        chat.end_timer = Some(map.set_timer(me, map.now() + patience));
-    }
-
-    /// That timer is due.
-    fn end_in_time(&mut self, me: Token, map: &mut ChannelMap) {
-        let chat = &mut self.chat;
-        chat.end_timer = None;
-        match chat.end {
-            End::Finishing if chat.sent > chat.sent_before => self.time_end(me, map),
-            End::Finishing => {
-                chat.endpoint.closing = Some(CloseReason::TimedOut);
-                chat.end = End::Closed;
-            }
-            End::Lingering => chat.end = End::Closed,
-            End::Open | End::Closed => {}
-        }
     }
 
     /// After a callback: closing, and no memory for the idle.
@@ -348,11 +295,14 @@ impl<H: ChatHandler> AsyncChat<H> {
     }
 
     fn handle_readable(&mut self, map: &mut ChannelMap) -> Result {
+        if !self.chat.endpoint.wire.waits_for_room() {
+            self.chat.is_blocked = false; // it waited for this
+        }
         self.announce(map)?;
         match self.chat.end {
             End::Open => self.receive(map),
             End::Finishing | End::Lingering => {
-                self.discard_input(map);
+                self.chat.discard_input(map);
                 Ok(())
             }
             End::Closed => Ok(()),
@@ -377,8 +327,8 @@ impl<H: ChatHandler> AsyncChat<H> {
             self.chat.needs_drain = false;
             self.handler.handle_drained(&mut self.chat, map)?;
         }
-        if self.chat.timed != self.chat.end {
-            self.time_end(me, map);
+        if self.chat.is_end_untimed() {
+            self.chat.time_end(map);
         }
         Ok(())
     }
@@ -405,16 +355,15 @@ impl<H: ChatHandler> Channel for AsyncChat<H> {
         }
         match chat.end {
             End::Open => !chat.is_paused,
-            // What a peer sends for ever stays in the kernel, and holds it back.
-            End::Finishing => chat.discarded <= chat.limits().linger_bytes,
-            End::Lingering => true,
-            End::Closed => false,
+            _ => chat.discards_input(),
         }
     }
 
     fn writable(&self, _me: Token) -> bool {
         let chat = &self.chat;
-        chat.endpoint.connecting() || chat.output.is_ready() || chat.endpoint.wire.has_output()
+        let has_output = chat.output.is_ready() || chat.endpoint.wire.has_output();
+        let may_help = !chat.is_blocked || chat.endpoint.wire.waits_for_room();
+        chat.endpoint.connecting() || (has_output && may_help)
     }
 
     fn pending(&self, _me: Token) -> bool {
@@ -427,18 +376,21 @@ impl<H: ChatHandler> Channel for AsyncChat<H> {
                 let has_input = chat.endpoint.has_unread() || chat.framer.is_due();
                 !chat.is_announced
                     || (has_input && chat.takes_input())
-                    || (chat.endpoint.is_eof && !chat.is_eof_told)
+                    || (chat.endpoint.is_eof && !chat.endpoint.is_eof_told)
                     || chat.is_over_limit
                     || self.is_drained()
             }
-            End::Finishing | End::Lingering => chat.timed != chat.end,
-            End::Closed => false,
+            _ => chat.is_end_untimed(),
         }
     }
 
     fn settle(&mut self, me: Token) -> Result<(), CloseReason> {
         let chat = &mut self.chat;
-        chat.endpoint.me = me;
+        if chat.endpoint.me != me {
+            // In the map for the first time, or for the first time again.
+            chat.endpoint.me = me;
+            chat.untime_end();
+        }
         if chat.endpoint.connecting() && chat.end != End::Closed {
             return Ok(());
         }
@@ -449,16 +401,7 @@ impl<H: ChatHandler> Channel for AsyncChat<H> {
         if let Some(error) = chat.output_error.take_if(|_| hears_nothing) {
             return Err(CloseReason::Io(*error));
         }
-        let is_flushed = chat.output.is_empty() && !chat.endpoint.wire.has_output();
-        if chat.end == End::Finishing && is_flushed {
-            chat.end = End::Closed;
-            if !chat.endpoint.is_eof {
-                // An error means that the peer is gone already.
-                let _ = chat.endpoint.wire.shutdown();
-                chat.end = End::Lingering;
-                chat.discarded = 0;
-            }
-        }
+        chat.go_on_with_end();
         match chat.end {
             End::Closed => Err(chat.take_reason()),
             _ => Ok(()),
@@ -476,6 +419,7 @@ impl<H: ChatHandler> Channel for AsyncChat<H> {
             return Ok(());
         }
         let result = match self.chat.endpoint.finish_connect() {
+            Ok(()) if self.chat.endpoint.connecting() => Ok(()),
             Ok(()) => self.announce(map),
             Err(error) => {
                 self.chat.close_with(CloseReason::Io(error));
@@ -499,8 +443,8 @@ impl<H: ChatHandler> Channel for AsyncChat<H> {
     }
 
     fn handle_timer(&mut self, timer: Timer, me: Token, map: &mut ChannelMap) -> Result {
-        let result = if self.chat.end_timer == Some(timer) {
-            self.end_in_time(me, map);
+        let result = if self.chat.is_end_timer(timer) {
+            self.chat.end_in_time();
             Ok(())
         } else {
             self.handler.handle_timer(timer, &mut self.chat, map)
@@ -508,12 +452,22 @@ impl<H: ChatHandler> Channel for AsyncChat<H> {
         self.conclude(result, me, map)
     }
 
-    fn drain(&mut self, _me: Token) -> bool {
-        self.chat.close_when_done();
-        !self.chat.endpoint.connecting()
+    fn handle_drain(&mut self, me: Token, map: &mut ChannelMap) -> Result {
+        let result = match self.chat.end {
+            End::Open if self.chat.endpoint.connecting() => {
+                self.chat.close_with(CloseReason::Drained);
+                Ok(())
+            }
+            End::Open => self.handler.handle_drain(&mut self.chat, map),
+            _ => Ok(()),
+        };
+        self.conclude(result, me, map)
     }
 
     fn handle_close(&mut self, reason: CloseReason, me: Token, map: &mut ChannelMap) {
+        // Whoever closed it: from here on, what is pushed goes nowhere.
+        self.chat.end = End::Closed;
+        self.chat.output.discard();
         match reason {
             CloseReason::OverLimit | CloseReason::SlowReader | CloseReason::TimedOut => {
                 log::warn!("channel {me}: closed: {reason}");

@@ -6,8 +6,9 @@ use std::mem;
 use std::rc::Rc;
 
 use bytes::Bytes;
-use reactor::{ChannelMap, CloseReason, Timer, Token};
+use reactor::{ChannelMap, CloseReason, Token};
 
+use crate::ending::{End, Ending};
 use crate::endpoint::{Endpoint, copy};
 use crate::framer::Framer;
 use crate::limits::Limits;
@@ -37,22 +38,14 @@ pub struct Chat {
     pub(crate) message: Vec<u8>,
     pub(crate) output: Output,
     limits: Option<Rc<Limits>>,
-    /// Runs while the channel ends.
-    pub(crate) end_timer: Option<Timer>,
-    /// Which stage of the end the timer was set for.
-    pub(crate) timed: End,
     /// Bytes sent in all.
     pub(crate) sent: u64,
-    /// Bytes sent when the timer was set.
-    pub(crate) sent_before: u64,
-    /// Bytes discarded since the end began.
-    pub(crate) discarded: usize,
+    /// `None` before the end begins.
+    pub(crate) ending: Option<Box<Ending>>,
     pub(crate) end: End,
     pub(crate) is_paused: bool,
     /// `handle_connect` was called.
     pub(crate) is_announced: bool,
-    /// `handle_eof` was called.
-    pub(crate) is_eof_told: bool,
     /// The message is too long, which is yet to be told.
     pub(crate) is_over_limit: bool,
     /// More than the high-water mark was queued, or a producer; `handle_drained`
@@ -63,19 +56,6 @@ pub struct Chat {
     pub(crate) is_blocked: bool,
     /// Sending has failed, which ends the channel after the input that is left.
     pub(crate) output_error: Option<Box<io::Error>>,
-}
-
-/// How far a channel has come to its end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum End {
-    /// Not at all.
-    Open,
-    /// Its output is sent, its input discarded.
-    Finishing,
-    /// All is sent, and the peer told so; it has some time to close, too.
-    Lingering,
-    /// Now.
-    Closed,
 }
 
 impl Chat {
@@ -91,15 +71,11 @@ impl Chat {
             message: Vec::new(),
             output: Output::default(),
             limits: None,
-            end_timer: None,
-            timed: End::Open,
             sent: 0,
-            sent_before: 0,
-            discarded: 0,
+            ending: None,
             end,
             is_paused: false,
             is_announced: false,
-            is_eof_told: false,
             is_over_limit: false,
             needs_drain: false,
             is_blocked: false,
@@ -109,9 +85,10 @@ impl Chat {
 
     /// Queues a copy of `data`.
     ///
-    /// After `close_when_done` or `close` it is dropped. So is everything, and
-    /// the channel closed as a [`SlowReader`](CloseReason::SlowReader), when
-    /// more than [`Limits::output`] is queued and the peer takes none of it.
+    /// After `close_when_done` or `close` it is dropped. When more than
+    /// [`Limits::output`] is queued, even after one more attempt to send, the
+    /// channel is closed as a [`SlowReader`](CloseReason::SlowReader), and what
+    /// is queued is dropped: whatever is large goes by a producer.
     pub fn push(&mut self, data: impl AsRef<[u8]>) {
         if self.takes_output() {
             self.output.push(data.as_ref());
@@ -212,12 +189,7 @@ impl Chat {
     /// Like [`close_when_done`](Self::close_when_done), for a reason of the
     /// caller's.
     pub fn finish_with(&mut self, reason: CloseReason) {
-        if self.end == End::Open {
-            self.end = End::Finishing;
-            self.endpoint.close_with(reason);
-            self.endpoint.unread.clear();
-            self.framer.discard();
-        }
+        self.begin_end(reason);
     }
 
     /// Closes the channel now: what is queued is dropped.
@@ -275,6 +247,13 @@ impl Chat {
     #[must_use]
     pub fn closing(&self) -> bool {
         self.end != End::Open
+    }
+
+    /// Whether sending has failed: what is pushed goes nowhere, and the channel
+    /// is closed when the input that is left has been delivered.
+    #[must_use]
+    pub fn output_failed(&self) -> bool {
+        self.output_error.is_some()
     }
 
     /// The channel's token; [`Token::NONE`] before it is in a map.

@@ -66,8 +66,6 @@ pub struct Dispatcher<H> {
     pub endpoint: Endpoint,
     /// What is called.
     pub handler: H,
-    /// `handle_eof` was called.
-    is_eof_told: bool,
     /// `accept` failed; until this timer is due it is not called.
     accept_pause: Option<Timer>,
     /// That is not the first time in a row, and was logged.
@@ -154,6 +152,9 @@ pub trait DispatcherHandler: 'static {
 
     /// The peer will send nothing more: [`recv`](Endpoint::recv) returned 0.
     /// Called once. The default closes the channel.
+    ///
+    /// A channel that stays open, and has nothing to send, hears of nothing any
+    /// more, not even a reset: set a timer.
     fn handle_eof(&mut self, endpoint: &mut Endpoint, map: &mut ChannelMap) -> Result {
         endpoint.close_with(CloseReason::Eof);
         Ok(())
@@ -166,6 +167,14 @@ pub trait DispatcherHandler: 'static {
         endpoint: &mut Endpoint,
         map: &mut ChannelMap,
     ) -> Result {
+        Ok(())
+    }
+
+    /// The map is being [drained](ChannelMap::drain). Called once. The default
+    /// closes the channel at once; one with something left to send overrides
+    /// it.
+    fn handle_drain(&mut self, endpoint: &mut Endpoint, map: &mut ChannelMap) -> Result {
+        endpoint.close_with(CloseReason::Drained);
         Ok(())
     }
 
@@ -221,8 +230,8 @@ impl<H: DispatcherHandler> Dispatcher<H> {
 
     /// Begins to connect to a TCP port.
     /// [`handle_connect`](DispatcherHandler::handle_connect) tells of success,
-    /// [`handle_close`](DispatcherHandler::handle_close) of failure. Of several
-    /// addresses the first is tried.
+    /// [`handle_close`](DispatcherHandler::handle_close) of failure. Several
+    /// addresses are tried in turn.
     ///
     /// # Errors
     ///
@@ -253,9 +262,18 @@ impl<H: DispatcherHandler> Dispatcher<H> {
         Self {
             endpoint,
             handler,
-            is_eof_told: false,
             accept_pause: None,
             is_accept_failing: false,
+        }
+    }
+
+    /// This dispatcher with another handler, made of the present one.
+    pub fn with_handler<G>(self, f: impl FnOnce(H) -> G) -> Dispatcher<G> {
+        Dispatcher {
+            endpoint: self.endpoint,
+            handler: f(self.handler),
+            accept_pause: self.accept_pause,
+            is_accept_failing: self.is_accept_failing,
         }
     }
 
@@ -288,6 +306,8 @@ impl<H: DispatcherHandler> Dispatcher<H> {
     fn finish_connect(&mut self, map: &mut ChannelMap) -> Result {
         if let Err(error) = self.endpoint.finish_connect() {
             self.endpoint.close_with(CloseReason::Io(error));
+        }
+        if !self.endpoint.connected() {
             return Ok(());
         }
         self.handler.handle_connect(&mut self.endpoint, map)
@@ -299,12 +319,12 @@ impl<H: DispatcherHandler> Dispatcher<H> {
         if !is_due {
             return Ok(());
         }
-        self.is_eof_told = true;
+        self.endpoint.is_eof_told = true;
         self.handler.handle_eof(&mut self.endpoint, map)
     }
 
     fn is_eof_due(&self) -> bool {
-        self.endpoint.is_eof && !self.is_eof_told
+        self.endpoint.is_eof && !self.endpoint.is_eof_told
     }
 
     /// After a callback: what its error means, and closing.
@@ -397,6 +417,11 @@ impl<H: DispatcherHandler> Channel for Dispatcher<H> {
             return Ok(());
         }
         let result = self.handler.handle_timer(timer, &mut self.endpoint, map);
+        self.conclude(result, me, map)
+    }
+
+    fn handle_drain(&mut self, me: Token, map: &mut ChannelMap) -> Result {
+        let result = self.handler.handle_drain(&mut self.endpoint, map);
         self.conclude(result, me, map)
     }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io::{self, IoSlice};
-use std::net::{Shutdown, ToSocketAddrs};
+use std::net::{Shutdown, SocketAddr, ToSocketAddrs};
 use std::path::Path;
 
 use bytes::Bytes;
@@ -29,6 +29,11 @@ pub struct Endpoint {
     pub(crate) unread: Bytes,
     /// The peer will send nothing more.
     pub(crate) is_eof: bool,
+    /// `handle_eof` was called.
+    pub(crate) is_eof_told: bool,
+    /// Addresses to connect to if this one fails, the next one last.
+    #[expect(clippy::box_collection, reason = "a word in every channel, not three")]
+    others: Option<Box<Vec<SocketAddr>>>,
     /// `accept` has returned a connection since this was last reset.
     pub(crate) has_accepted: bool,
     /// To be closed, for this reason.
@@ -68,14 +73,11 @@ impl Endpoint {
 
     pub(crate) fn listen(addresses: impl ToSocketAddrs) -> io::Result<Self> {
         first_that_works(addresses, |address| {
-            let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+            let socket = tcp_socket(address)?; // what is accepted inherits its options
             // asyncore's set_reuse_addr: a restarted server gets its port back.
             // On Windows the option means something else.
             #[cfg(unix)]
             socket.set_reuse_address(true)?;
-            // Accepted sockets inherit it. A channel sends once a turn, so
-            // that Nagle's algorithm could only delay.
-            socket.set_tcp_nodelay(true)?;
             socket.bind(&address.into())?;
             socket.listen(BACKLOG)?;
             Self::with_state(socket, State::Accepting)
@@ -91,11 +93,20 @@ impl Endpoint {
     }
 
     pub(crate) fn connect(addresses: impl ToSocketAddrs) -> io::Result<Self> {
-        first_that_works(addresses, |address| {
-            let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
-            socket.set_tcp_nodelay(true)?;
-            Self::begin_connect(socket, &address.into())
-        })
+        let mut others: Vec<SocketAddr> = addresses.to_socket_addrs()?.collect();
+        others.reverse(); // the first is taken first, from the end
+        let Some(address) = others.pop() else {
+            return Err(no_address());
+        };
+        let mut endpoint = Self::begin_connect(tcp_socket(address)?, &address.into())?;
+        endpoint.others = (!others.is_empty()).then(|| Box::new(others));
+        if let Some(CloseReason::Io(error)) = endpoint.closing.take() {
+            // An error here is the last of them, and the channel's.
+            if let Err(error) = endpoint.try_next(error) {
+                endpoint.closing = Some(CloseReason::Io(error));
+            }
+        }
+        Ok(endpoint)
     }
 
     #[cfg(unix)]
@@ -131,6 +142,8 @@ impl Endpoint {
             state,
             unread: Bytes::new(),
             is_eof: false,
+            is_eof_told: false,
+            others: None,
             has_accepted: false,
             closing: None,
         }
@@ -304,21 +317,55 @@ impl Endpoint {
         !self.unread.is_empty() || self.wire.has_input()
     }
 
-    /// A connection under way has come to something.
+    /// A connection under way has come to something. If it failed, the next
+    /// address is tried, and the endpoint is still connecting.
     ///
     /// # Errors
     ///
-    /// Why it failed.
+    /// Why the last one failed.
     pub(crate) fn finish_connect(&mut self) -> io::Result<()> {
-        if let Some(socket) = self.wire.socket() {
-            if let Some(error) = socket.take_error()? {
-                return Err(error);
+        let result = self.wire.socket().map_or(Ok(()), |socket| {
+            match socket.take_error()? {
+                Some(error) => Err(error),
+                // Connected and reset at once: the error is gone, and so is the
+                // peer.
+                None => socket.peer_addr().map(|_| ()),
             }
-            // Connected and reset at once: the error is gone, and so is the peer.
-            socket.peer_addr()?;
+        });
+        match result {
+            Ok(()) => {
+                self.state = State::Connected;
+                self.others = None;
+                Ok(())
+            }
+            Err(error) => self.try_next(error),
         }
-        self.state = State::Connected;
-        Ok(())
+    }
+
+    /// Begins to connect to the next address; `error` is why the one before
+    /// failed.
+    fn try_next(&mut self, mut error: io::Error) -> io::Result<()> {
+        while let Some(address) = self.others.as_mut().and_then(|others| others.pop()) {
+            let begun =
+                tcp_socket(address).and_then(|socket| Self::begin_connect(socket, &address.into()));
+            match begun {
+                Ok(Self {
+                    wire,
+                    closing: None,
+                    ..
+                }) => {
+                    self.wire = wire;
+                    return Ok(());
+                }
+                Ok(Self {
+                    closing: Some(CloseReason::Io(next)),
+                    ..
+                })
+                | Err(next) => error = next,
+                Ok(_) => {}
+            }
+        }
+        Err(error)
     }
 
     /// An error that ends the connection ends the channel.
@@ -347,9 +394,9 @@ impl fmt::Debug for Endpoint {
 /// until one works.
 fn first_that_works<T>(
     addresses: impl ToSocketAddrs,
-    mut attempt: impl FnMut(std::net::SocketAddr) -> io::Result<T>,
+    mut attempt: impl FnMut(SocketAddr) -> io::Result<T>,
 ) -> io::Result<T> {
-    let mut last = io::Error::new(io::ErrorKind::InvalidInput, "the name has no address");
+    let mut last = no_address();
     for address in addresses.to_socket_addrs()? {
         match attempt(address) {
             Ok(done) => return Ok(done),
@@ -357,6 +404,17 @@ fn first_that_works<T>(
         }
     }
     Err(last)
+}
+
+fn no_address() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, "the name has no address")
+}
+
+/// A chat channel sends once a turn, so that Nagle's algorithm could only delay.
+fn tcp_socket(address: SocketAddr) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    socket.set_tcp_nodelay(true)?;
+    Ok(socket)
 }
 
 /// `io::Error` is not `Clone`; what the operating system said survives.

@@ -51,7 +51,9 @@ use crate::chat::Chat;
 #[expect(unused_variables, reason = "the defaults name what they ignore")]
 pub trait ChatHandler: 'static {
     /// Some data of a message, in the order it came; how it is cut means
-    /// nothing. It is never empty.
+    /// nothing. It is never empty. If it is the last of its message,
+    /// `found_terminator` follows at once, even after a
+    /// [`pause`](Chat::pause) in here.
     fn collect_incoming_data(
         &mut self,
         data: &[u8],
@@ -91,6 +93,9 @@ pub trait ChatHandler: 'static {
     /// The peer will send nothing more; it may still read. What came without a
     /// terminator has been collected. Called once. The default sends what is
     /// queued and closes.
+    ///
+    /// A channel that stays open, and has nothing to send, hears of nothing any
+    /// more, not even a reset: set a timer.
     fn handle_eof(&mut self, chat: &mut Chat, map: &mut ChannelMap) -> Result {
         chat.finish_with(CloseReason::Eof);
         Ok(())
@@ -110,8 +115,17 @@ pub trait ChatHandler: 'static {
         Ok(())
     }
 
-    /// A timer of this channel is due.
+    /// A timer of this channel is due. It comes to a channel that is
+    /// [closing](Chat::closing) when done, too.
     fn handle_timer(&mut self, timer: Timer, chat: &mut Chat, map: &mut ChannelMap) -> Result {
+        Ok(())
+    }
+
+    /// The map is being [drained](ChannelMap::drain). Called once. The default
+    /// sends what is queued and closes; requests that have been received and
+    /// not delivered are dropped.
+    fn handle_drain(&mut self, chat: &mut Chat, map: &mut ChannelMap) -> Result {
+        chat.close_when_done();
         Ok(())
     }
 
@@ -181,6 +195,12 @@ pub trait MessageHandler: 'static {
         Ok(())
     }
 
+    /// See [`ChatHandler::handle_drain`].
+    fn handle_drain(&mut self, chat: &mut Chat, map: &mut ChannelMap) -> Result {
+        chat.close_when_done();
+        Ok(())
+    }
+
     /// See [`ChatHandler::handle_close`].
     fn handle_close(&mut self, reason: CloseReason, chat: &mut Chat, map: &mut ChannelMap) {}
 
@@ -241,11 +261,55 @@ impl<M: MessageHandler> ChatHandler for M {
         MessageHandler::handle_timer(self, timer, chat, map)
     }
 
+    fn handle_drain(&mut self, chat: &mut Chat, map: &mut ChannelMap) -> Result {
+        MessageHandler::handle_drain(self, chat, map)
+    }
+
     fn handle_close(&mut self, reason: CloseReason, chat: &mut Chat, map: &mut ChannelMap) {
         MessageHandler::handle_close(self, reason, chat, map);
     }
 
     fn handle_error(&mut self, error: Error, chat: &mut Chat, map: &mut ChannelMap) {
         MessageHandler::handle_error(self, error, chat, map);
+    }
+}
+
+/// So that a channel can have a handler of a type that is chosen at run time:
+/// `AsyncChat<Box<dyn MessageHandler>>`.
+impl<M: MessageHandler + ?Sized> MessageHandler for Box<M> {
+    fn handle_message(&mut self, message: &[u8], chat: &mut Chat, map: &mut ChannelMap) -> Result {
+        (**self).handle_message(message, chat, map)
+    }
+
+    fn handle_connect(&mut self, chat: &mut Chat, map: &mut ChannelMap) -> Result {
+        (**self).handle_connect(chat, map)
+    }
+
+    fn handle_eof(&mut self, chat: &mut Chat, map: &mut ChannelMap) -> Result {
+        (**self).handle_eof(chat, map)
+    }
+
+    fn handle_overlimit(&mut self, chat: &mut Chat, map: &mut ChannelMap) -> Result {
+        (**self).handle_overlimit(chat, map)
+    }
+
+    fn handle_drained(&mut self, chat: &mut Chat, map: &mut ChannelMap) -> Result {
+        (**self).handle_drained(chat, map)
+    }
+
+    fn handle_timer(&mut self, timer: Timer, chat: &mut Chat, map: &mut ChannelMap) -> Result {
+        (**self).handle_timer(timer, chat, map)
+    }
+
+    fn handle_drain(&mut self, chat: &mut Chat, map: &mut ChannelMap) -> Result {
+        (**self).handle_drain(chat, map)
+    }
+
+    fn handle_close(&mut self, reason: CloseReason, chat: &mut Chat, map: &mut ChannelMap) {
+        (**self).handle_close(reason, chat, map);
+    }
+
+    fn handle_error(&mut self, error: Error, chat: &mut Chat, map: &mut ChannelMap) {
+        (**self).handle_error(error, chat, map);
     }
 }

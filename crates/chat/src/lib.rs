@@ -84,6 +84,7 @@ mod address;
 mod async_chat;
 mod chat;
 mod dispatcher;
+mod ending;
 mod endpoint;
 mod framer;
 mod handler;
@@ -104,11 +105,12 @@ pub use producer::{More, Producer, SimpleProducer};
 pub use terminator::{InvalidTerminator, Terminator};
 pub use transport::Transport;
 
+pub use bytes;
 pub use reactor::{
-    Channel, ChannelMap, ChannelMut, CloseReason, Error, Handle, InsertError, NestedTurn,
-    Readiness, Registration, Remote, RemoteError, Result, Source, Timer, Token,
+    Buffers, Channel, ChannelMap, ChannelMut, CloseReason, Error, Handle, InsertError, NestedTurn,
+    ReadBuffer, Readiness, Registration, Remote, RemoteError, Result, Source, Timer, Token,
 };
-pub use socket2::Socket;
+pub use socket2::{SockRef, Socket};
 
 /// The README's program compiles.
 #[cfg(doctest)]

@@ -29,8 +29,8 @@ pub struct Limits {
     /// Beyond it comes [`handle_overlimit`](crate::ChatHandler::handle_overlimit),
     /// and the end. Default 65,536.
     pub message: usize,
-    /// Bytes that may be queued for a peer that does not read. Beyond it, and
-    /// after one more attempt to send, the channel is closed as a
+    /// Bytes that may be queued. Beyond it, and after one more attempt to send
+    /// (which cannot get past a producer), the channel is closed as a
     /// [`SlowReader`](crate::CloseReason::SlowReader). Default 8 MiB.
     pub output: usize,
     /// Bytes queued above which `push` tries to send at once, and after which
@@ -58,7 +58,8 @@ pub struct Limits {
     /// buffers of both ends hold of what a peer has sent before it could know.
     pub linger_bytes: usize,
     /// How long a channel that only has to send its rest waits for the peer to
-    /// take any of it. Default 30 s.
+    /// take any of it; the time does not run while a producer has nothing
+    /// ([`More::Later`](crate::More::Later)). Default 30 s.
     pub stall: Duration,
 }
 

@@ -93,6 +93,7 @@ impl Output {
         self.is_stalled = false;
         let tail = mem::take(&mut self.tail);
         self.give_back(tail);
+        self.shrink();
     }
 
     /// Nothing is left to send, and no producer either.
@@ -205,6 +206,7 @@ impl Output {
                 }
             }
         }
+        self.shrink();
     }
 
     /// Puts the gathering buffer in the queue.
@@ -212,6 +214,13 @@ impl Output {
         if !self.tail.is_empty() {
             let tail = mem::take(&mut self.tail);
             self.queue.push_back(Item::Own(tail));
+        }
+    }
+
+    /// A long queue that was sent leaves no memory behind.
+    fn shrink(&mut self) {
+        if self.queue.is_empty() && self.queue.capacity() > 2 * MAX_SLICES {
+            self.queue = VecDeque::new();
         }
     }
 

@@ -4,7 +4,7 @@ use std::fmt;
 use std::rc::Rc;
 
 use bytes::Bytes;
-use memchr::{memchr_iter, memmem};
+use memchr::{memchr, memchr_iter, memmem};
 
 /// The longest terminator, in bytes.
 const MAX_LEN: usize = 4_096;
@@ -213,6 +213,9 @@ impl Pattern {
         match self {
             Self::Short { .. } => {
                 let (&last, head) = self.bytes().split_last()?;
+                if head.is_empty() {
+                    return memchr(last, data);
+                }
                 memchr_iter(last, data)
                     .find(|&at| data[..at].ends_with(head))
                     .map(|at| at - head.len())

@@ -75,6 +75,18 @@ pub trait Transport: fmt::Debug {
         false
     }
 
+    /// What a send that said `WouldBlock` waits for: room in the socket, which
+    /// is the default, or (`false`) input, as a handshake does. Then it is not
+    /// tried again before something was received.
+    fn waits_for_room(&self) -> bool {
+        true
+    }
+
+    /// The socket underneath, for addresses and options. The default is `None`.
+    fn socket(&self) -> Option<SockRef<'_>> {
+        None
+    }
+
     /// Whether the transport itself has something to send, with nothing queued
     /// on the channel: a handshake. [`send_vectored`](Self::send_vectored) is
     /// called with no slices then. The default is `false`.
@@ -132,7 +144,14 @@ impl Wire {
     pub(crate) fn socket(&self) -> Option<SockRef<'_>> {
         match self {
             Self::Plain(socket) => Some(SockRef::from(&**socket)),
-            Self::Other(_) => None,
+            Self::Other(transport) => transport.socket(),
+        }
+    }
+
+    pub(crate) fn waits_for_room(&self) -> bool {
+        match self {
+            Self::Plain(_) => true,
+            Self::Other(transport) => transport.waits_for_room(),
         }
     }
 

@@ -21,10 +21,7 @@ impl MessageHandler for Login {
         self.0.add(format!("login {}", line.escape_ascii()));
         if line == b"switch" {
             let me: Handle<AsyncChat<Self>> = chat.token().handle();
-            let next = map.convert(me, |login| AsyncChat {
-                handler: Probe::new(&login.handler.0),
-                chat: login.chat,
-            });
+            let next = map.convert(me, |login| login.with_handler(|Self(log)| Probe::new(&log)));
             assert_eq!(next.unwrap().token(), chat.token());
             chat.set_terminator(";");
         }

@@ -94,8 +94,8 @@ pub trait Channel: Any + fmt::Debug {
 
     /// Whether the channel has something to do that no event will tell of:
     /// input that it holds already, a callback that is due. Such a channel is
-    /// called again in the next turn, which does not sleep. The default is
-    /// `false`.
+    /// called by [`handle_pending`](Self::handle_pending) in the next turn,
+    /// which does not sleep. The default is `false`.
     fn pending(&self, me: Token) -> bool {
         let _ = me;
         false
@@ -130,7 +130,8 @@ pub trait Channel: Any + fmt::Debug {
         Ok(())
     }
 
-    /// The channel said [`pending`](Self::pending). The default calls
+    /// The channel said [`pending`](Self::pending). Events of the same turn
+    /// come afterwards. The default calls
     /// [`handle_read_event`](Self::handle_read_event).
     fn handle_pending(&mut self, me: Token, map: &mut ChannelMap) -> Result {
         self.handle_read_event(me, map)
@@ -142,12 +143,11 @@ pub trait Channel: Any + fmt::Debug {
         Ok(())
     }
 
-    /// The map is being [drained](ChannelMap::drain): finish what is under way
-    /// and close. Returns whether the channel will close by itself; the
-    /// default returns `false`, and the map closes it at once.
-    fn drain(&mut self, me: Token) -> bool {
-        let _ = me;
-        false
+    /// The map is being [drained](ChannelMap::drain): finish what is under way,
+    /// then close. Called once. The default closes the channel at once.
+    fn handle_drain(&mut self, me: Token, map: &mut ChannelMap) -> Result {
+        map.close_with(me, CloseReason::Drained);
+        Ok(())
     }
 
     /// The channel was closed; it is dropped afterwards. Called exactly once,

@@ -167,11 +167,13 @@ impl ChannelMap {
             ready: Readiness::NONE,
             touched: false,
             closing: false,
-            draining: false,
             timers: None,
         });
         self.open += 1;
         self.touch(token);
+        if self.is_draining() {
+            self.make_ready(token, Readiness::DRAIN);
+        }
         Ok(token.handle())
     }
 
@@ -438,7 +440,9 @@ impl ChannelMap {
     }
 
     /// The time, as of this turn's events: the clock that timers go by. It is
-    /// read once a turn, so that everything in one turn sees one time.
+    /// read once a turn, so that everything in one turn sees one time. Between
+    /// turns, and before the first, it stands still: a program that has been
+    /// busy there takes `Instant::now()`.
     #[must_use]
     pub fn now(&self) -> Instant {
         self.now
@@ -513,6 +517,10 @@ impl ChannelMap {
 impl Drop for ChannelMap {
     fn drop(&mut self) {
         self.inbox.close();
+        // A source may outlive its channel; the poller shall not for its sake.
+        for (_, slot) in &mut self.slots {
+            slot.disarm(&self.poller);
+        }
     }
 }
 
@@ -560,8 +568,9 @@ impl<'m> TakenOut<'m> {
         let conversion = self.slot().and_then(|slot| slot.conversion.take());
         if let Some(convert) = conversion {
             self.channel = self.channel.take().map(convert);
-            if let Some(slot) = self.slot() {
-                slot.draining = false; // the new type has not been asked
+            if self.map.is_draining() {
+                // The new type has not been told.
+                self.map.make_ready(self.token, Readiness::DRAIN);
             }
         }
         let channel = self.channel.take();

@@ -28,9 +28,12 @@ impl Readiness {
     pub const PRIORITY: Self = Self(4);
     /// The channel said [`pending`](crate::Channel::pending).
     pub(crate) const PENDING: Self = Self(8);
+    /// The map is being drained.
+    pub(crate) const DRAIN: Self = Self(16);
 
     /// The events, in the order in which a channel is called with them.
-    pub(crate) const IN_ORDER_OF_DISPATCH: [Self; 4] = [
+    pub(crate) const IN_ORDER_OF_DISPATCH: [Self; 5] = [
+        Self::DRAIN,
         Self::PENDING,
         Self::PRIORITY,
         Self::READABLE,
@@ -79,6 +82,7 @@ impl fmt::Debug for Readiness {
             (Self::WRITABLE, "WRITABLE"),
             (Self::PRIORITY, "PRIORITY"),
             (Self::PENDING, "PENDING"),
+            (Self::DRAIN, "DRAIN"),
         ];
         let mut set = f.debug_set();
         for (event, name) in names {

@@ -34,8 +34,6 @@ pub(crate) struct Slot {
     pub(crate) touched: bool,
     /// In the closing queue, and hidden.
     pub(crate) closing: bool,
-    /// Was told that the map is drained.
-    pub(crate) draining: bool,
     /// First of the channel's timers.
     pub(crate) timers: Option<usize>,
 }

@@ -2,7 +2,7 @@
 //!
 //! A poller must forget a file descriptor before the descriptor is closed;
 //! `polling` makes that the caller's promise, by an unsafe `add`. The types
-//! here keep it for every safe program:
+//! here keep it for everything that owns its descriptor:
 //!
 //! - a [`Source`] owns the I/O object, lends it by shared reference only, and
 //!   drops its [`Registration`] first;
@@ -60,7 +60,10 @@ mod os {
 /// the types that matter (`&TcpStream`, `&UnixStream`, `&Socket`). To take
 /// another object, replace the whole source: the map notices.
 ///
-/// The object must be in non-blocking mode; this type does not set it.
+/// The object must be in non-blocking mode; this type does not set it. And it
+/// must own its descriptor, as sockets and files do: what somebody else can
+/// replace under its number (standard input, by `dup2(2)`) the poller would go
+/// on watching unseen.
 ///
 /// ```
 /// use std::io::{Read, Write};
@@ -260,7 +263,7 @@ impl Link {
 
     fn delete(&self, poller: &Poller) {
         if let Err(error) = poller.delete(self.borrow()) {
-            log::debug!("deleting descriptor {} failed: {error}", self.raw);
+            log::warn!("the poller does not know descriptor {}: {error}", self.raw);
         }
     }
 

@@ -115,21 +115,32 @@ impl ChannelMap {
         self.stopping = true;
     }
 
-    /// Asks every channel to finish ([`Channel::drain`](crate::Channel::drain)):
-    /// a chat channel sends what is queued and closes, a listener closes at
-    /// once. At `deadline`, what is left is closed with
-    /// [`CloseReason::Drained`]. Channels that are inserted meanwhile are asked,
-    /// too, and from `deadline` on nothing can be inserted until the map is
-    /// empty. So [`run`](Self::run) returns soon after `deadline` at the latest.
+    /// Tells every channel to finish
+    /// ([`Channel::handle_drain`](crate::Channel::handle_drain)): a chat channel
+    /// sends what is queued and closes, a listener closes at once. At
+    /// `deadline`, what is left is closed with [`CloseReason::Drained`].
+    ///
+    /// Channels that are inserted meanwhile are told, too: one that reconnects
+    /// in `handle_close` asks [`is_draining`](Self::is_draining) first. From
+    /// `deadline` on nothing can be inserted until the map is empty. So
+    /// [`run`](Self::run) returns soon after `deadline` at the latest.
     pub fn drain(&mut self, deadline: Instant) {
         if self.is_done() {
             return;
         }
-        self.drain_deadline = Some(deadline);
+        if self.drain_deadline.replace(deadline).is_some() {
+            return; // they know
+        }
         let tokens: Vec<Token> = self.slots.iter().map(|(_, slot)| slot.token).collect();
         for token in tokens {
-            self.touch(token);
+            self.make_ready(token, Readiness::DRAIN);
         }
+    }
+
+    /// Whether the map is being [drained](Self::drain).
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.drain_deadline.is_some()
     }
 
     fn begin_turn(&mut self) -> Result<Turning<'_>> {
@@ -179,12 +190,6 @@ impl ChannelMap {
     }
 
     fn settle_taken_out(&mut self, channel: &mut dyn Object, me: Token) -> Result<(), CloseReason> {
-        if self.drain_deadline.is_some()
-            && !std::mem::replace(&mut self.slots[me.slot()].draining, true)
-            && !channel.drain(me)
-        {
-            return Err(CloseReason::Drained);
-        }
         channel.settle(me)?;
         if channel.pending(me) {
             self.make_ready(me, Readiness::PENDING);
@@ -309,7 +314,7 @@ impl ChannelMap {
         let ready = std::mem::take(&mut slot.ready);
         // If nobody touched the channel since, it wants what it wanted then.
         let mut is_known = !slot.touched;
-        let known = slot.interest | Readiness::PENDING;
+        let known = slot.interest | Readiness::PENDING | Readiness::DRAIN;
         let Some(mut out) = TakenOut::new(self, token) else {
             return false;
         };
@@ -328,6 +333,7 @@ impl ChannelMap {
             }
             map.touch(token);
             let result = match event {
+                Readiness::DRAIN => channel.handle_drain(token, map),
                 Readiness::PENDING => channel.handle_pending(token, map),
                 Readiness::PRIORITY => channel.handle_expt_event(token, map),
                 Readiness::READABLE => channel.handle_read_event(token, map),
@@ -349,8 +355,10 @@ impl ChannelMap {
     /// Whether an event that was reported is still the channel's: callbacks may
     /// have changed what it wants, or replaced the source that it came from.
     fn is_wanted(&self, event: Readiness, channel: &dyn Object, me: Token) -> bool {
-        if event == Readiness::PENDING {
-            return channel.pending(me);
+        match event {
+            Readiness::DRAIN => return true,
+            Readiness::PENDING => return channel.pending(me),
+            _ => {}
         }
         let watched = self.slots[me.slot()].link.as_ref().map(Rc::as_ptr);
         let present = channel.registration().map(|r| Rc::as_ptr(r.link()));
@@ -397,7 +405,7 @@ impl ChannelMap {
         }
     }
 
-    fn make_ready(&mut self, token: Token, readiness: Readiness) {
+    pub(crate) fn make_ready(&mut self, token: Token, readiness: Readiness) {
         let slot = self.slots.get_mut(token.slot());
         if let Some(slot) = slot.filter(|slot| slot.token == token && !slot.closing) {
             slot.make_ready(readiness, &mut self.ready);

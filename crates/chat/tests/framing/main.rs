@@ -55,9 +55,8 @@ struct Parts<const N: usize>(Record);
 impl<const N: usize> Parts<N> {
     fn convert<const M: usize>(chat: &Chat, map: &mut ChannelMap) {
         let me = chat.token().handle::<AsyncChat<Self>>();
-        map.convert(me, |from| AsyncChat {
-            chat: from.chat,
-            handler: Parts::<M>(from.handler.0),
+        map.convert(me, |from| {
+            from.with_handler(|handler| Parts::<M>(handler.0))
         });
     }
 }
@@ -109,9 +108,8 @@ struct Whole<const N: usize>(Record);
 impl<const N: usize> Whole<N> {
     fn convert<const M: usize>(chat: &Chat, map: &mut ChannelMap) {
         let me = chat.token().handle::<AsyncChat<Self>>();
-        map.convert(me, |from| AsyncChat {
-            chat: from.chat,
-            handler: Whole::<M>(from.handler.0),
+        map.convert(me, |from| {
+            from.with_handler(|handler| Whole::<M>(handler.0))
         });
     }
 }

@@ -54,7 +54,7 @@ pub(crate) struct Probe {
     pub(crate) readable: bool,
     pub(crate) writable: bool,
     pub(crate) pending: bool,
-    /// What `drain` answers.
+    /// Whether it finishes by itself when it is drained.
     pub(crate) drains: bool,
     pub(crate) drain_calls: u32,
     pub(crate) settles: u32,
@@ -186,9 +186,12 @@ impl Channel for Probe {
         self.play(On::Timer, me, map).unwrap_or(Ok(()))
     }
 
-    fn drain(&mut self, _me: Token) -> bool {
+    fn handle_drain(&mut self, me: Token, map: &mut ChannelMap) -> Result {
         self.drain_calls += 1;
-        self.drains
+        if !self.drains {
+            map.close_with(me, CloseReason::Drained);
+        }
+        Ok(())
     }
 
     fn handle_close(&mut self, reason: CloseReason, me: Token, map: &mut ChannelMap) {
