@@ -6,11 +6,23 @@ _default:
 
 # The room: what one member says, all others read
 chat *options:
-    cargo run --release --example chat -- {{options}}
+    exec cargo run --release --example chat -- {{options}}
 
 # Sends every line back
 echo *options:
-    cargo run --release --example echo -- {{options}}
+    exec cargo run --release --example echo -- {{options}}
+
+# A web server of files
+http *options:
+    exec cargo run --release --example http -- {{options}}
+
+# Forwards connections, as in `just proxy --to 127.0.0.1:7000`
+proxy *options:
+    exec cargo run --release --example proxy -- {{options}}
+
+# Everything in one loop, with a command line
+mixed *options:
+    exec cargo run --release --example mixed -- {{options}}
 
 # All tests
 test:

@@ -119,14 +119,19 @@ pub fn end_on_signals(map: &mut ChannelMap) -> Result {
     Ok(())
 }
 
+/// What a signal does: every channel is told to finish, within 5 s.
+pub fn drain(map: &mut ChannelMap) {
+    log::info!("ending; {} channels are open", map.len());
+    map.drain(map.now() + DRAIN_TIME);
+}
+
 struct Signals;
 
 impl DispatcherHandler for Signals {
     fn handle_read(&mut self, pipe: &mut Endpoint, map: &mut ChannelMap) -> Result {
         let mut signals = [0; 16];
         pipe.recv(&mut signals)?;
-        log::info!("ending; {} channels are open", map.len());
-        map.drain(map.now() + DRAIN_TIME);
+        drain(map);
         Ok(())
     }
 }

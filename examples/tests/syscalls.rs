@@ -5,6 +5,7 @@
 mod common;
 
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -115,7 +116,10 @@ fn can_trace() -> bool {
     command.args(["-o", "/dev/null", "true"]);
     let (status, _, stderr) = run(command);
     if !status.success() {
-        println!("skipped: strace may not trace here: {stderr}");
+        let _ = writeln!(
+            std::io::stderr(),
+            "skipped: strace may not trace here: {stderr}"
+        );
     }
     status.success()
 }

@@ -82,13 +82,14 @@ impl<H: ChatHandler> AsyncChat<H> {
         handler: H,
     ) -> io::Result<Self> {
         let endpoint = Endpoint::connected_socket(socket.into())?;
-        Ok(Self::with(endpoint, terminator, handler))
+        Ok(Self::from_endpoint(endpoint, terminator, handler))
     }
 
     /// Begins to connect to a TCP port.
     /// [`handle_connect`](ChatHandler::handle_connect) tells of success,
     /// [`handle_close`](ChatHandler::handle_close) of failure; what is pushed
-    /// before is sent afterwards. Several addresses are tried in turn.
+    /// before is sent afterwards. Several addresses are tried in turn. There is
+    /// no time limit but the operating system's; set a timer.
     ///
     /// # Errors
     ///
@@ -100,7 +101,7 @@ impl<H: ChatHandler> AsyncChat<H> {
         handler: H,
     ) -> io::Result<Self> {
         let endpoint = Endpoint::connect(address)?;
-        Ok(Self::with(endpoint, terminator, handler))
+        Ok(Self::from_endpoint(endpoint, terminator, handler))
     }
 
     /// Like [`connect`](Self::connect), to a Unix socket.
@@ -115,7 +116,7 @@ impl<H: ChatHandler> AsyncChat<H> {
         handler: H,
     ) -> io::Result<Self> {
         let endpoint = Endpoint::connect_unix(path.as_ref())?;
-        Ok(Self::with(endpoint, terminator, handler))
+        Ok(Self::from_endpoint(endpoint, terminator, handler))
     }
 
     /// A chat channel over something else than a socket.
@@ -124,12 +125,16 @@ impl<H: ChatHandler> AsyncChat<H> {
         terminator: impl Into<Terminator>,
         handler: H,
     ) -> Self {
-        Self::with(Endpoint::over(Box::new(transport)), terminator, handler)
+        Self::from_endpoint(Endpoint::over(Box::new(transport)), terminator, handler)
     }
 
     /// A chat channel on another channel's endpoint, with what that has read
     /// already: how a [`Dispatcher`](crate::Dispatcher) becomes one.
-    pub fn with(endpoint: Endpoint, terminator: impl Into<Terminator>, handler: H) -> Self {
+    pub fn from_endpoint(
+        endpoint: Endpoint,
+        terminator: impl Into<Terminator>,
+        handler: H,
+    ) -> Self {
         Self {
             chat: Chat::new(endpoint, terminator.into()),
             handler,
@@ -252,7 +257,7 @@ impl<H: ChatHandler> AsyncChat<H> {
             return Ok(());
         }
         let told = self.handler.handle_overlimit(&mut self.chat, map);
-        self.chat.finish_with(CloseReason::OverLimit);
+        self.chat.close_when_done_with(CloseReason::OverLimit);
         told
     }
 

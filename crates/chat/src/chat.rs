@@ -25,7 +25,7 @@ use crate::terminator::Terminator;
 ///
 /// | to | use |
 /// |---|---|
-/// | send | [`push`](Self::push), [`push_bytes`](Self::push_bytes), [`try_push`](Self::try_push), `write!` |
+/// | send | [`push`](Self::push), [`push_bytes`](Self::push_bytes), [`try_push`](Self::try_push), or `write!` with `std::io::Write` |
 /// | send what is made as it goes | [`push_with_producer`](Self::push_with_producer) |
 /// | say what ends the next message | [`set_terminator`](Self::set_terminator) |
 /// | hold the peer back | [`pause`](Self::pause), [`resume`](Self::resume) |
@@ -178,17 +178,18 @@ impl Chat {
     }
 
     /// Closes the channel when all that is queued, producers included, is
-    /// sent. From now on nothing is delivered, and what is pushed is dropped.
+    /// sent. From now on no message is delivered (timers are), and what is
+    /// pushed is dropped.
     ///
     /// The peer gets all of it, if it reads: input is read and discarded
     /// meanwhile, and for [`Limits::linger`] afterwards, until the peer closes.
     pub fn close_when_done(&mut self) {
-        self.finish_with(CloseReason::Done);
+        self.close_when_done_with(CloseReason::Done);
     }
 
     /// Like [`close_when_done`](Self::close_when_done), for a reason of the
-    /// caller's.
-    pub fn finish_with(&mut self, reason: CloseReason) {
+    /// caller's. The first reason stands, if the channel is closing already.
+    pub fn close_when_done_with(&mut self, reason: CloseReason) {
         self.begin_end(reason);
     }
 
@@ -279,7 +280,7 @@ impl Chat {
     /// # }
     /// # impl DispatcherHandler for Tunnel {}
     /// # fn to_tunnel(map: &mut ChannelMap, smtp: Handle<AsyncChat<Smtp>>) {
-    /// map.convert(smtp, |channel| Dispatcher::with(channel.chat.into_endpoint(), Tunnel));
+    /// map.convert(smtp, |channel| Dispatcher::from_endpoint(channel.chat.into_endpoint(), Tunnel));
     /// # }
     /// ```
     #[must_use]

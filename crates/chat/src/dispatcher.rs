@@ -193,14 +193,14 @@ pub trait DispatcherHandler: 'static {
 }
 
 impl<H: DispatcherHandler> Dispatcher<H> {
-    /// A dispatcher on a socket that exists: listening, connected or neither.
-    /// It is made non-blocking.
+    /// A dispatcher on a socket that exists: listening, connected or neither;
+    /// `UdpSocket::bind(..)?` makes one for datagrams. It is made non-blocking.
     ///
     /// # Errors
     ///
     /// If the socket cannot be asked for its state.
     pub fn new(socket: impl Into<Socket>, handler: H) -> io::Result<Self> {
-        Ok(Self::with(Endpoint::new(socket.into())?, handler))
+        Ok(Self::from_endpoint(Endpoint::new(socket.into())?, handler))
     }
 
     /// Listens on a TCP port; of several addresses, on the first that works.
@@ -215,7 +215,7 @@ impl<H: DispatcherHandler> Dispatcher<H> {
     /// What `socket(2)`, `bind(2)` or `listen(2)` say: `EADDRINUSE` if the port
     /// is taken. Names are resolved here, which blocks.
     pub fn listen(address: impl ToSocketAddrs, handler: H) -> io::Result<Self> {
-        Ok(Self::with(Endpoint::listen(address)?, handler))
+        Ok(Self::from_endpoint(Endpoint::listen(address)?, handler))
     }
 
     /// Listens on a Unix socket. The path is made, and is not removed.
@@ -225,20 +225,24 @@ impl<H: DispatcherHandler> Dispatcher<H> {
     /// `EADDRINUSE` if the path exists.
     #[cfg(unix)]
     pub fn listen_unix(path: impl AsRef<Path>, handler: H) -> io::Result<Self> {
-        Ok(Self::with(Endpoint::listen_unix(path.as_ref())?, handler))
+        Ok(Self::from_endpoint(
+            Endpoint::listen_unix(path.as_ref())?,
+            handler,
+        ))
     }
 
     /// Begins to connect to a TCP port.
     /// [`handle_connect`](DispatcherHandler::handle_connect) tells of success,
     /// [`handle_close`](DispatcherHandler::handle_close) of failure. Several
-    /// addresses are tried in turn.
+    /// addresses are tried in turn. There is no time limit but the operating
+    /// system's; set a timer.
     ///
     /// # Errors
     ///
     /// If there is no such name, or no socket to be had. Names are resolved
     /// here, which blocks.
     pub fn connect(address: impl ToSocketAddrs, handler: H) -> io::Result<Self> {
-        Ok(Self::with(Endpoint::connect(address)?, handler))
+        Ok(Self::from_endpoint(Endpoint::connect(address)?, handler))
     }
 
     /// Like [`connect`](Self::connect), to a Unix socket.
@@ -248,17 +252,20 @@ impl<H: DispatcherHandler> Dispatcher<H> {
     /// If the path is too long, or no socket is to be had.
     #[cfg(unix)]
     pub fn connect_unix(path: impl AsRef<Path>, handler: H) -> io::Result<Self> {
-        Ok(Self::with(Endpoint::connect_unix(path.as_ref())?, handler))
+        Ok(Self::from_endpoint(
+            Endpoint::connect_unix(path.as_ref())?,
+            handler,
+        ))
     }
 
     /// A connected dispatcher over something else than a socket.
     pub fn over(transport: impl Transport + 'static, handler: H) -> Self {
-        Self::with(Endpoint::over(Box::new(transport)), handler)
+        Self::from_endpoint(Endpoint::over(Box::new(transport)), handler)
     }
 
     /// A dispatcher of its two parts. With a chat channel's endpoint, this is
     /// how it becomes a dispatcher; what it has read already goes along.
-    pub fn with(endpoint: Endpoint, handler: H) -> Self {
+    pub fn from_endpoint(endpoint: Endpoint, handler: H) -> Self {
         Self {
             endpoint,
             handler,

@@ -132,7 +132,14 @@ impl Endpoint {
 
     fn with_state(socket: Socket, state: State) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
-        Ok(Self::with_wire(Wire::Plain(Source::new(socket)), state))
+        let is_udp = state == State::Open
+            && socket.r#type()? == Type::DGRAM
+            && socket.local_addr()?.as_socket().is_some();
+        let wire = match is_udp {
+            true => Wire::Udp(Source::new(socket.into())),
+            false => Wire::Plain(Source::new(socket)),
+        };
+        Ok(Self::with_wire(wire, state))
     }
 
     fn with_wire(wire: Wire, state: State) -> Self {
@@ -193,6 +200,32 @@ impl Endpoint {
             self.note(error);
         }
         sent
+    }
+
+    /// Receives a datagram of UDP, and who sent it, as `recvfrom(2)`. What does
+    /// not fit into `buffer` is lost.
+    ///
+    /// # Errors
+    ///
+    /// `WouldBlock` if there is none now; `InvalidInput` if this is no UDP
+    /// socket. No error closes the channel: the next datagram may be another's.
+    pub fn recv_from(&mut self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+        match &self.wire {
+            Wire::Udp(socket) => retry(|| socket.recv_from(buffer)),
+            _ => Err(no_datagrams()),
+        }
+    }
+
+    /// Sends a datagram of UDP to `to`, as `sendto(2)`.
+    ///
+    /// # Errors
+    ///
+    /// As [`recv_from`](Self::recv_from).
+    pub fn send_to(&mut self, data: &[u8], to: SocketAddr) -> io::Result<usize> {
+        match &self.wire {
+            Wire::Udp(socket) => retry(|| socket.send_to(data, to)),
+            _ => Err(no_datagrams()),
+        }
     }
 
     /// Accepts one connection; `None` if none is waiting. The socket is
@@ -404,6 +437,10 @@ fn first_that_works<T>(
         }
     }
     Err(last)
+}
+
+fn no_datagrams() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, "not a UDP socket")
 }
 
 fn no_address() -> io::Error {

@@ -97,20 +97,22 @@ pub trait ChatHandler: 'static {
     /// A channel that stays open, and has nothing to send, hears of nothing any
     /// more, not even a reset: set a timer.
     fn handle_eof(&mut self, chat: &mut Chat, map: &mut ChannelMap) -> Result {
-        chat.finish_with(CloseReason::Eof);
+        chat.close_when_done_with(CloseReason::Eof);
         Ok(())
     }
 
     /// A message has more than [`Limits::message`](crate::Limits::message)
-    /// bytes; those were collected. The channel is closed when what is queued,
-    /// an answer pushed here included, is sent.
+    /// bytes; as many were collected. The channel is closed when what is queued,
+    /// an answer pushed here included, is sent. To go on after a long message,
+    /// raise the limit and count in `collect_incoming_data`.
     fn handle_overlimit(&mut self, chat: &mut Chat, map: &mut ChannelMap) -> Result {
         Ok(())
     }
 
-    /// More than [`Limits::high_water`](crate::Limits::high_water) was queued,
-    /// or a producer; now no producer is left, and what is queued is
-    /// [`Limits::low_water`](crate::Limits::low_water) or less: time for more.
+    /// The queue, which was above
+    /// [`Limits::high_water`](crate::Limits::high_water) or had a producer, is
+    /// down to [`Limits::low_water`](crate::Limits::low_water) and has none:
+    /// time for more.
     fn handle_drained(&mut self, chat: &mut Chat, map: &mut ChannelMap) -> Result {
         Ok(())
     }
@@ -133,9 +135,9 @@ pub trait ChatHandler: 'static {
     /// and what is pushed goes nowhere.
     fn handle_close(&mut self, reason: CloseReason, chat: &mut Chat, map: &mut ChannelMap) {}
 
-    /// A callback returned an error. The default logs it and closes the
-    /// channel; an override that does not close goes on with the data that
-    /// follows.
+    /// A callback returned an error. The default logs it, at the level `error`,
+    /// and closes the channel; an override that does not close goes on with the
+    /// data that follows.
     fn handle_error(&mut self, error: Error, chat: &mut Chat, map: &mut ChannelMap) {
         log::error!("channel {}: uncaught error: {error}", chat.token());
         chat.close_with(CloseReason::HandlerError);
@@ -176,7 +178,7 @@ pub trait MessageHandler: 'static {
     /// See [`ChatHandler::handle_eof`]; what came without a terminator is
     /// [`Chat::partial_message`].
     fn handle_eof(&mut self, chat: &mut Chat, map: &mut ChannelMap) -> Result {
-        chat.finish_with(CloseReason::Eof);
+        chat.close_when_done_with(CloseReason::Eof);
         Ok(())
     }
 
@@ -271,45 +273,5 @@ impl<M: MessageHandler> ChatHandler for M {
 
     fn handle_error(&mut self, error: Error, chat: &mut Chat, map: &mut ChannelMap) {
         MessageHandler::handle_error(self, error, chat, map);
-    }
-}
-
-/// So that a channel can have a handler of a type that is chosen at run time:
-/// `AsyncChat<Box<dyn MessageHandler>>`.
-impl<M: MessageHandler + ?Sized> MessageHandler for Box<M> {
-    fn handle_message(&mut self, message: &[u8], chat: &mut Chat, map: &mut ChannelMap) -> Result {
-        (**self).handle_message(message, chat, map)
-    }
-
-    fn handle_connect(&mut self, chat: &mut Chat, map: &mut ChannelMap) -> Result {
-        (**self).handle_connect(chat, map)
-    }
-
-    fn handle_eof(&mut self, chat: &mut Chat, map: &mut ChannelMap) -> Result {
-        (**self).handle_eof(chat, map)
-    }
-
-    fn handle_overlimit(&mut self, chat: &mut Chat, map: &mut ChannelMap) -> Result {
-        (**self).handle_overlimit(chat, map)
-    }
-
-    fn handle_drained(&mut self, chat: &mut Chat, map: &mut ChannelMap) -> Result {
-        (**self).handle_drained(chat, map)
-    }
-
-    fn handle_timer(&mut self, timer: Timer, chat: &mut Chat, map: &mut ChannelMap) -> Result {
-        (**self).handle_timer(timer, chat, map)
-    }
-
-    fn handle_drain(&mut self, chat: &mut Chat, map: &mut ChannelMap) -> Result {
-        (**self).handle_drain(chat, map)
-    }
-
-    fn handle_close(&mut self, reason: CloseReason, chat: &mut Chat, map: &mut ChannelMap) {
-        (**self).handle_close(reason, chat, map);
-    }
-
-    fn handle_error(&mut self, error: Error, chat: &mut Chat, map: &mut ChannelMap) {
-        (**self).handle_error(error, chat, map);
     }
 }

@@ -5,8 +5,11 @@
 //! [`Dispatcher`]s and [`AsyncChat`] channels mix freely in one map: typically
 //! a dispatcher that listens makes a chat channel of each connection.
 //!
-//! This crate re-exports what a program needs of `reactor`, so that it is the
-//! only dependency.
+//! This crate re-exports what a program needs of `reactor`, and the crate
+//! `bytes`, so that it is the only dependency. *The documents*, here and below,
+//! are Python's own on
+//! [`asyncore`](https://docs.python.org/3.11/library/asyncore.html) and
+//! [`asynchat`](https://docs.python.org/3.11/library/asynchat.html).
 //!
 //! | you have | you write | the channel is |
 //! |---|---|---|
@@ -71,6 +74,69 @@
 //! map.insert(server)?;
 //! map.insert(AsyncChat::connect(address, "\r\n", Client)?)?;
 //! map.run()?; // until all channels are closed
+//! # Ok::<(), chat::Error>(())
+//! ```
+//!
+//! # Testing
+//!
+//! A test inserts the channel with one end of a socket pair, and turns the loop
+//! itself; nothing sleeps. What a callback pushes is sent when the loop next
+//! turns, so turn once more before reading. Time is an argument:
+//! [`turn_at`](ChannelMap::turn_at) makes a turn at any time you like.
+//!
+//! ```
+//! use std::io::{Read, Write};
+//! use std::os::unix::net::UnixStream;
+//! use std::time::Duration;
+//! use chat::{AsyncChat, Chat, ChannelMap, CloseReason, MessageHandler, Result, Timer};
+//!
+//! /// Sends lines back; hangs up on who is silent for 5 s.
+//! #[derive(Default)]
+//! struct Echo {
+//!     idle: Option<Timer>,
+//! }
+//!
+//! impl Echo {
+//!     fn restart(&mut self, chat: &Chat, map: &mut ChannelMap) {
+//!         if let Some(timer) = self.idle.take() {
+//!             map.cancel(timer);
+//!         }
+//!         self.idle = Some(map.set_timer(chat.token(), map.now() + Duration::from_secs(5)));
+//!     }
+//! }
+//!
+//! impl MessageHandler for Echo {
+//!     fn handle_connect(&mut self, chat: &mut Chat, map: &mut ChannelMap) -> Result {
+//!         self.restart(chat, map);
+//!         Ok(())
+//!     }
+//!     fn handle_message(&mut self, line: &[u8], chat: &mut Chat, map: &mut ChannelMap) -> Result {
+//!         self.restart(chat, map);
+//!         chat.push(line);
+//!         chat.push("\r\n");
+//!         Ok(())
+//!     }
+//!     fn handle_timer(&mut self, _: Timer, chat: &mut Chat, _: &mut ChannelMap) -> Result {
+//!         chat.close_with(CloseReason::TimedOut);
+//!         Ok(())
+//!     }
+//! }
+//!
+//! let (ours, mut theirs) = UnixStream::pair()?;
+//! let mut map = ChannelMap::new()?;
+//! let echo = map.insert(AsyncChat::new(ours, "\r\n", Echo::default())?)?;
+//!
+//! theirs.write_all(b"hello\r\n")?;
+//! map.turn(Some(Duration::ZERO))?; // receives
+//! map.turn(Some(Duration::ZERO))?; // sends
+//! let mut line = [0; 7];
+//! theirs.read_exact(&mut line)?;
+//! assert_eq!(&line, b"hello\r\n");
+//!
+//! map.turn_at(map.now() + Duration::from_secs(4))?;
+//! assert!(map.is_open(echo));
+//! map.turn_at(map.now() + Duration::from_secs(1))?;
+//! assert!(!map.is_open(echo));
 //! # Ok::<(), chat::Error>(())
 //! ```
 //!

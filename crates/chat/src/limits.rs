@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// The limits of one chat channel. Every default is finite.
 ///
-/// None of them is "unlimited" at 0: where 0 would mean that nothing ever
+/// Change the fields of a `default()`. None of them is "unlimited" at 0: where 0 would mean that nothing ever
 /// happens, it is taken as 1.
 ///
 /// ```
@@ -12,7 +12,7 @@ use std::time::Duration;
 ///
 /// let mut limits = Limits::default();
 /// assert_eq!(limits.message, 65_536);
-/// limits.message = 512; // RFC 2812, section 2.3: an IRC message
+/// limits.message = 510; // RFC 2812, section 2.3: 512 with the CRLF
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]

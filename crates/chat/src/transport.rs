@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io::{self, IoSlice, Read};
 use std::mem::MaybeUninit;
-use std::net::Shutdown;
+use std::net::{Shutdown, UdpSocket};
 
 use reactor::{Registration, Source};
 use socket2::{SockRef, Socket};
@@ -98,6 +98,8 @@ pub trait Transport: fmt::Debug {
 #[derive(Debug)]
 pub(crate) enum Wire {
     Plain(Source<Socket>),
+    /// The standard library's type receives addresses into safe buffers.
+    Udp(Source<UdpSocket>),
     Other(Box<dyn Transport>),
 }
 
@@ -105,6 +107,7 @@ impl Wire {
     pub(crate) fn registration(&self) -> Option<&Registration> {
         match self {
             Self::Plain(socket) => Some(socket.registration()),
+            Self::Udp(socket) => Some(socket.registration()),
             Self::Other(transport) => transport.registration(),
         }
     }
@@ -112,6 +115,7 @@ impl Wire {
     pub(crate) fn recv(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
             Self::Plain(socket) => retry(|| (&**socket).read(buffer)),
+            Self::Udp(socket) => retry(|| socket.recv(buffer)),
             Self::Other(transport) => retry(|| transport.recv(buffer)),
         }
     }
@@ -120,6 +124,7 @@ impl Wire {
         match (self, slices) {
             (Self::Plain(socket), [slice]) => retry(|| socket.send(slice)),
             (Self::Plain(socket), slices) => retry(|| socket.send_vectored(slices)),
+            (Self::Udp(socket), slices) => retry(|| SockRef::from(&**socket).send_vectored(slices)),
             (Self::Other(transport), slices) => retry(|| transport.send_vectored(slices)),
         }
     }
@@ -137,6 +142,7 @@ impl Wire {
     pub(crate) fn shutdown(&mut self) -> io::Result<()> {
         match self {
             Self::Plain(socket) => socket.shutdown(Shutdown::Write),
+            Self::Udp(_) => Ok(()),
             Self::Other(transport) => transport.shutdown(),
         }
     }
@@ -144,27 +150,28 @@ impl Wire {
     pub(crate) fn socket(&self) -> Option<SockRef<'_>> {
         match self {
             Self::Plain(socket) => Some(SockRef::from(&**socket)),
+            Self::Udp(socket) => Some(SockRef::from(&**socket)),
             Self::Other(transport) => transport.socket(),
         }
     }
 
     pub(crate) fn waits_for_room(&self) -> bool {
         match self {
-            Self::Plain(_) => true,
+            Self::Plain(_) | Self::Udp(_) => true,
             Self::Other(transport) => transport.waits_for_room(),
         }
     }
 
     pub(crate) fn has_input(&self) -> bool {
         match self {
-            Self::Plain(_) => false,
+            Self::Plain(_) | Self::Udp(_) => false,
             Self::Other(transport) => transport.has_input(),
         }
     }
 
     pub(crate) fn has_output(&self) -> bool {
         match self {
-            Self::Plain(_) => false,
+            Self::Plain(_) | Self::Udp(_) => false,
             Self::Other(transport) => transport.has_output(),
         }
     }

@@ -122,8 +122,8 @@ fn handle_close_is_told_the_reason() {
         ("Requested", |chat, _| chat.close()),
         ("TimedOut", |chat, _| chat.close_with(CloseReason::TimedOut)),
         ("OverLimit", |chat, peer| {
-            chat.finish_with(CloseReason::OverLimit);
-            chat.finish_with(CloseReason::Eof);
+            chat.close_when_done_with(CloseReason::OverLimit);
+            chat.close_when_done_with(CloseReason::Eof);
             peer.say_eof();
         }),
         ("Done", |chat, peer| {

@@ -139,7 +139,7 @@ fn a_chat_becomes_a_dispatcher_with_what_was_not_delivered() {
         let me: Handle<AsyncChat<Probe>> = chat.token().handle();
         let tunnel = Tunnel::new(&inner);
         map.convert(me, |smtp| {
-            Dispatcher::with(smtp.chat.into_endpoint(), tunnel)
+            Dispatcher::from_endpoint(smtp.chat.into_endpoint(), tunnel)
         });
         Ok(())
     });
@@ -175,7 +175,9 @@ fn a_chat_at_rest_becomes_a_dispatcher_with_the_terminator_it_had_begun() {
     turn_to_rest(&mut map);
     let tunnel = Tunnel::new(&log);
     let tunnel = map
-        .convert(chat, |c| Dispatcher::with(c.chat.into_endpoint(), tunnel))
+        .convert(chat, |c| {
+            Dispatcher::from_endpoint(c.chat.into_endpoint(), tunnel)
+        })
         .unwrap();
     turn_to_rest(&mut map);
     assert_eq!(map.get(tunnel).unwrap().handler.received, b"\r");
@@ -197,8 +199,10 @@ fn a_dispatcher_becomes_a_chat() {
         chat.push("ready\n");
         Ok(())
     });
-    map.convert(raw, |raw| AsyncChat::with(raw.endpoint, "\n", probe))
-        .unwrap();
+    map.convert(raw, |raw| {
+        AsyncChat::from_endpoint(raw.endpoint, "\n", probe)
+    })
+    .unwrap();
     assert_eq!(read_len(&mut map, &mut theirs, 6), b"ready\n");
     theirs.write_all(b"line\n").unwrap();
     turn_until(&mut map, |_| log.has("message line"));
@@ -220,7 +224,9 @@ fn unread_input_survives_two_conversions() {
     let mut map = ChannelMap::new().unwrap();
     let probe = Probe::new(&log).on_message(|_, chat, map| {
         let me: Handle<AsyncChat<Probe>> = chat.token().handle();
-        map.convert(me, |c| Dispatcher::with(c.chat.into_endpoint(), Idle));
+        map.convert(me, |c| {
+            Dispatcher::from_endpoint(c.chat.into_endpoint(), Idle)
+        });
         Ok(())
     });
     let me = map
@@ -232,7 +238,7 @@ fn unread_input_survives_two_conversions() {
     let idle: Handle<Dispatcher<Idle>> = me.handle();
     let probe = Probe::new(&log);
     map.convert(idle, |d| {
-        AsyncChat::with(d.endpoint, Terminator::from("\n"), probe)
+        AsyncChat::from_endpoint(d.endpoint, Terminator::from("\n"), probe)
     })
     .unwrap();
     peer.say("rd\n");

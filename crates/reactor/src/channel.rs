@@ -67,6 +67,7 @@ use crate::token::Token;
 /// map.run()?; // returns when the last channel is gone
 /// # Ok::<(), reactor::Error>(())
 /// ```
+#[expect(unused_variables, reason = "the defaults name what they ignore")]
 pub trait Channel: Any + fmt::Debug {
     /// The registration of the channel's [`Source`](crate::Source); `None` for
     /// a channel that has timers only, or whose events come by
@@ -79,7 +80,6 @@ pub trait Channel: Any + fmt::Debug {
     /// Whether the channel wants [`handle_read_event`](Self::handle_read_event).
     /// The default is `true`, as in the documents.
     fn readable(&self, me: Token) -> bool {
-        let _ = me;
         true
     }
 
@@ -88,7 +88,6 @@ pub trait Channel: Any + fmt::Debug {
     /// `false`: a socket is nearly always writable, and a channel that always
     /// wants to hear of it never lets the loop sleep.
     fn writable(&self, me: Token) -> bool {
-        let _ = me;
         false
     }
 
@@ -97,7 +96,6 @@ pub trait Channel: Any + fmt::Debug {
     /// called by [`handle_pending`](Self::handle_pending) in the next turn,
     /// which does not sleep. The default is `false`.
     fn pending(&self, me: Token) -> bool {
-        let _ = me;
         false
     }
 
@@ -105,18 +103,19 @@ pub trait Channel: Any + fmt::Debug {
     /// touched since: the time to send what has been queued. An `Err` closes
     /// the channel for that reason.
     fn settle(&mut self, me: Token) -> Result<(), CloseReason> {
-        let _ = me;
         Ok(())
     }
 
     /// There is input, the end of it, or an error to be read.
     ///
-    /// Level-triggered: what is left unread is reported again.
-    fn handle_read_event(&mut self, me: Token, map: &mut ChannelMap) -> Result;
+    /// Level-triggered: what is left unread is reported again. The default is
+    /// an error, for a channel that has a source; others need not override it.
+    fn handle_read_event(&mut self, me: Token, map: &mut ChannelMap) -> Result {
+        Err("unhandled read event".into())
+    }
 
     /// There is room for output, or an error to be had by writing.
     fn handle_write_event(&mut self, me: Token, map: &mut ChannelMap) -> Result {
-        let _ = (me, map);
         Ok(())
     }
 
@@ -126,7 +125,6 @@ pub trait Channel: Any + fmt::Debug {
     /// `poll(2)`, and again until the data is read: a channel that never reads
     /// it does not let the loop sleep.
     fn handle_expt_event(&mut self, me: Token, map: &mut ChannelMap) -> Result {
-        let _ = (me, map);
         Ok(())
     }
 
@@ -139,7 +137,6 @@ pub trait Channel: Any + fmt::Debug {
 
     /// A timer of this channel is due; it is spent.
     fn handle_timer(&mut self, timer: Timer, me: Token, map: &mut ChannelMap) -> Result {
-        let _ = (timer, me, map);
         Ok(())
     }
 
@@ -153,12 +150,10 @@ pub trait Channel: Any + fmt::Debug {
     /// The channel was closed; it is dropped afterwards. Called exactly once,
     /// by the loop and never from inside another callback. No other method is
     /// called after it.
-    fn handle_close(&mut self, reason: CloseReason, me: Token, map: &mut ChannelMap) {
-        let _ = (reason, me, map);
-    }
+    fn handle_close(&mut self, reason: CloseReason, me: Token, map: &mut ChannelMap) {}
 
-    /// One of the channel's callbacks returned an error. The default logs it
-    /// and closes the channel.
+    /// One of the channel's callbacks returned an error. The default logs it, at
+    /// the level `error`, and closes the channel.
     fn handle_error(&mut self, error: Error, me: Token, map: &mut ChannelMap) {
         log::error!("channel {me}: uncaught error: {error}");
         map.close_with(me, CloseReason::HandlerError);

@@ -18,13 +18,14 @@ pub enum CloseReason {
     /// The operating system reported an error: connecting, reading, writing or
     /// registering failed.
     Io(io::Error),
-    /// One of its callbacks returned an error, and `handle_error` let it close.
+    /// One of its callbacks returned an error; `handle_error` was told which.
     HandlerError,
     /// The peer sent more than its limit allows without ending a message.
     OverLimit,
     /// The peer did not read: more was queued for it than its limit allows.
     SlowReader,
-    /// Something did not happen in time.
+    /// The peer did not take the rest of the output in time, or a time limit of
+    /// the program's own was over.
     TimedOut,
     /// The map was [drained](crate::ChannelMap::drain), and the channel did
     /// not finish by itself or not in time.

@@ -5,6 +5,10 @@
 //! no sockets and no protocols; the `chat` crate has the channel types for
 //! those, and is what most programs depend on.
 //!
+//! *The documents*, here and below, are Python's own on
+//! [`asyncore`](https://docs.python.org/3.11/library/asyncore.html) and
+//! [`asynchat`](https://docs.python.org/3.11/library/asynchat.html).
+//!
 //! - [`ChannelMap`]: the channels, and the loop.
 //! - [`Channel`]: what everything in the map implements.
 //! - [`Token`], [`Handle`]: names of channels, which outlive them safely.

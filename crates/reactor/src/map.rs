@@ -117,8 +117,9 @@ impl ChannelMap {
     ///
     /// # Errors
     ///
-    /// What the operating system says when it cannot watch the channel; the
-    /// channel is dropped then, see [`try_insert`](Self::try_insert).
+    /// What the operating system says when it cannot watch the channel; and
+    /// `Other` after the deadline of a [drain](Self::drain), until the map is
+    /// empty. The channel is dropped then, see [`try_insert`](Self::try_insert).
     pub fn insert<C: Channel>(&mut self, channel: C) -> io::Result<Handle<C>> {
         self.try_insert(channel).map_err(|refused| refused.error)
     }
@@ -281,7 +282,8 @@ impl ChannelMap {
         self.close_all_with(|| CloseReason::Requested);
     }
 
-    /// Whether the channel is in the map and not closing.
+    /// Whether the channel is in the map and was not closed. A chat channel
+    /// that still sends its rest is open.
     #[must_use]
     pub fn is_open(&self, channel: impl Into<Token>) -> bool {
         self.slot(channel.into()).is_some()
@@ -313,7 +315,8 @@ impl ChannelMap {
     /// channel is [touched](Self::touch).
     ///
     /// This is how a member reaches its room, and the room its other members.
-    /// `None` as for [`get`](Self::get), and `f` is not called then.
+    /// `None` as for [`get`](Self::get), and `f` is not called then. What `f`
+    /// cannot reach is the channel itself, which it has.
     pub fn with<C: Channel, R>(
         &mut self,
         handle: Handle<C>,
@@ -349,13 +352,13 @@ impl ChannelMap {
             .filter_map(|(_, slot)| ChannelMut::new(slot, touched))
     }
 
-    /// How many channels are in the map and not closing.
+    /// How many channels are in the map and were not closed.
     #[must_use]
     pub fn len(&self) -> usize {
         self.open
     }
 
-    /// Whether no channel is in the map but closing ones.
+    /// Whether no channel is in the map but closed ones, which are to be told.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.open == 0
@@ -524,12 +527,12 @@ impl Drop for ChannelMap {
     }
 }
 
-/// Every channel, by slot: `{0#12: Dispatcher {..}, 1#17: AsyncChat {..}}`.
+/// Every channel, by its token.
 impl fmt::Debug for ChannelMap {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let slots = self.slots.iter();
         f.debug_map()
-            .entries(slots.map(|(_, slot)| (format!("{}", slot.token), slot)))
+            .entries(slots.map(|(_, slot)| (slot.token, slot)))
             .finish()
     }
 }

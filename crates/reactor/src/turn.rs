@@ -58,8 +58,8 @@ impl ChannelMap {
     }
 
     /// Makes one turn, which waits for events at most `timeout` (`None`: until
-    /// there is one): the documents' `poll()`. Returns how many callbacks of
-    /// channels, timers and remotes it dispatched.
+    /// there is one): the documents' `poll()`. Returns how many channels with
+    /// events, timers and pieces of remote work it dispatched.
     ///
     /// # Errors
     ///

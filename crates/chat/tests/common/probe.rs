@@ -101,7 +101,7 @@ impl MessageHandler for Probe {
         match &mut self.eof {
             Some(hook) => hook(chat, map),
             None => {
-                chat.finish_with(CloseReason::Eof);
+                chat.close_when_done_with(CloseReason::Eof);
                 Ok(())
             }
         }

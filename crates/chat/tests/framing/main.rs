@@ -93,7 +93,7 @@ impl<const N: usize> ChatHandler for Parts<N> {
     fn handle_eof(&mut self, chat: &mut Chat, _: &mut ChannelMap) -> Result {
         let collected = mem::take(&mut self.0.collected);
         self.0.add(Event::Eof(collected));
-        chat.finish_with(CloseReason::Eof);
+        chat.close_when_done_with(CloseReason::Eof);
         Ok(())
     }
 
@@ -137,7 +137,7 @@ impl<const N: usize> MessageHandler for Whole<N> {
 
     fn handle_eof(&mut self, chat: &mut Chat, _: &mut ChannelMap) -> Result {
         self.0.add(Event::Eof(chat.partial_message().to_vec()));
-        chat.finish_with(CloseReason::Eof);
+        chat.close_when_done_with(CloseReason::Eof);
         Ok(())
     }
 
