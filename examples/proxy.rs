@@ -8,6 +8,7 @@
 //! that is gone: a stalled reader stops its writer, and nobody else.
 
 use std::net::{Shutdown, SocketAddr, ToSocketAddrs};
+use std::time::Duration;
 
 use chat::{
     Address, ChannelMap, CloseReason, Dispatcher, DispatcherHandler, Endpoint, Handle, Result,
@@ -180,8 +181,19 @@ impl DispatcherHandler for Half {
         } else {
             log::debug!("{}: {reason}", self.name);
         }
-        // The other may still have something to send; it has nobody to read for.
-        self.with_other(map, Self::finish);
+        let was_cut_off = matches!(reason, CloseReason::Io(_)) && endpoint.connected();
+        self.with_other(map, |other, wire| {
+            if was_cut_off {
+                // It must not look complete to the other: a reset (SO_LINGER of
+                // 0, socket(7)) is passed on as one.
+                if let Some(socket) = wire.socket() {
+                    let _ = socket.set_linger(Some(Duration::ZERO));
+                }
+                wire.close();
+            } else {
+                other.finish(wire); // it may still have something to send
+            }
+        });
     }
 }
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use bytes::BytesMut;
 use cap_std::ambient_authority;
-use cap_std::fs::{Dir, File};
+use cap_std::fs::{Dir, File, OpenOptions, OpenOptionsExt};
 use chat::{More, Producer};
 use http::StatusCode;
 use percent_encoding::percent_decode_str;
@@ -37,22 +37,34 @@ impl Root {
     /// # Errors
     ///
     /// The status to answer with: 404 for anything that is not a file within
-    /// the root, whatever it is, so that nothing is told about it.
+    /// the root, whatever it is, so that nothing is told about it; 503 if it
+    /// cannot be opened now.
     pub(crate) fn find(&self, target: &str) -> Result<Found, StatusCode> {
         let path = local_path(target).ok_or(StatusCode::NOT_FOUND)?;
-        let not_found = |_: io::Error| StatusCode::NOT_FOUND;
-        // Asked before it is opened: opening a pipe would wait for its writer.
-        if !self.0.metadata(&path).map_err(not_found)?.is_file() {
+        // Without blocking: opening a pipe would wait for its writer.
+        let mut options = OpenOptions::new();
+        options.read(true).custom_flags(libc::O_NONBLOCK);
+        let file = self.0.open_with(&path, &options).map_err(status)?;
+        let metadata = file.metadata().map_err(status)?;
+        if !metadata.is_file() {
             return Err(StatusCode::NOT_FOUND);
         }
-        let file = self.0.open(&path).map_err(not_found)?;
-        let len = file.metadata().map_err(not_found)?.len();
+        let len = metadata.len();
         let media_type = mime_guess::from_path(&path).first_or_octet_stream();
         Ok(Found {
             file,
             len,
             media_type: media_type.to_string(),
         })
+    }
+}
+
+fn status(error: io::Error) -> StatusCode {
+    match error.raw_os_error() {
+        Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::EIO) => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
+        _ => StatusCode::NOT_FOUND,
     }
 }
 

@@ -28,6 +28,8 @@ pub(crate) struct HttpRequestHandler {
     /// What is collected, but for bodies.
     ibuffer: Vec<u8>,
     state: State,
+    /// The request is a `HEAD`, as far as can be told: no body is sent.
+    is_head: bool,
     timer: Option<Timer>,
     /// Bytes sent when the timer was set.
     sent: u64,
@@ -49,6 +51,7 @@ impl HttpRequestHandler {
             root,
             ibuffer: Vec::new(),
             state: State::Idle,
+            is_head: false,
             timer: None,
             sent: 0,
         }
@@ -56,14 +59,11 @@ impl HttpRequestHandler {
 
     fn found_head(&mut self, chat: &mut Chat, map: &mut ChannelMap) -> Result {
         let ibuffer = mem::take(&mut self.ibuffer);
-        let mut head = ibuffer.as_slice();
-        // RFC 9112, section 2.2: an empty line before a request is ignored.
-        while let Some(rest) = head.strip_prefix(b"\r\n") {
-            head = rest;
-        }
+        let head = without_empty_lines(&ibuffer);
         if head.is_empty() {
             return Ok(());
         }
+        self.is_head = head.starts_with(b"HEAD ");
         match Head::parse(head) {
             Ok(head) => self.handle_head(head, chat, map),
             Err(status) => self.refuse(status, chat, map),
@@ -185,7 +185,9 @@ impl HttpRequestHandler {
             is_1_1: true,
         };
         response.push(chat)?;
-        chat.push(text);
+        if !self.is_head {
+            chat.push(text);
+        }
         log::info!("{} refused: {}", self.addr, status.as_u16());
         self.finish(chat, map);
         Ok(())
@@ -264,9 +266,9 @@ impl ChatHandler for HttpRequestHandler {
     }
 
     fn handle_overlimit(&mut self, chat: &mut Chat, map: &mut ChannelMap) -> Result {
-        let status = match self.state {
-            State::Body(..) => StatusCode::BAD_REQUEST,
-            _ if !self.ibuffer.contains(&b'\n') => StatusCode::URI_TOO_LONG,
+        let status = match &self.state {
+            State::Body(_, reader) => reader.too_long(),
+            _ if !without_empty_lines(&self.ibuffer).contains(&b'\n') => StatusCode::URI_TOO_LONG,
             _ => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
         };
         self.refuse(status, chat, map)
@@ -290,6 +292,14 @@ impl ChatHandler for HttpRequestHandler {
         }
         Ok(())
     }
+}
+
+/// RFC 9112, section 2.2: empty lines before a request are ignored.
+fn without_empty_lines(mut head: &[u8]) -> &[u8] {
+    while let Some(rest) = head.strip_prefix(b"\r\n") {
+        head = rest;
+    }
+    head
 }
 
 fn respond(head: &Head, status: StatusCode) -> Response<'static> {

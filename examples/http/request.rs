@@ -51,7 +51,7 @@ impl Head {
             Err(_) => return Err(StatusCode::BAD_REQUEST),
         }
         let method = request.method.unwrap_or_default();
-        let target = request.path.unwrap_or_default();
+        let method = Method::from_bytes(method.as_bytes()).map_err(|_| StatusCode::BAD_REQUEST)?;
         let is_1_1 = request.version == Some(1);
         let fields = Fields::read(request.headers)?;
         if fields.hosts > 1 || (is_1_1 && fields.hosts == 0) {
@@ -64,8 +64,8 @@ impl Head {
         };
         let has = |option| fields.connection.iter().any(|given| given == option);
         Ok(Self {
-            method: Method::from_bytes(method.as_bytes()).map_err(|_| StatusCode::BAD_REQUEST)?,
-            target: target.parse().map_err(|_| StatusCode::BAD_REQUEST)?,
+            target: target(request.path.unwrap_or_default(), &method)?,
+            method,
             body: fields.body(is_1_1)?,
             is_1_1,
             keep_alive: !has("close") && (is_1_1 || has("keep-alive")),
@@ -94,8 +94,7 @@ impl<'h> Fields<'h> {
             if name.eq_ignore_ascii_case("host") {
                 fields.hosts += 1;
                 // Section 3.2: an invalid one is refused; an empty one is not.
-                let is_valid = Authority::try_from(value).is_ok_and(|a| !a.as_str().contains('@'));
-                if !value.is_empty() && !is_valid {
+                if !value.is_empty() && !is_host(value) {
                     return Err(StatusCode::BAD_REQUEST);
                 }
             } else if name.eq_ignore_ascii_case("content-length") {
@@ -146,11 +145,39 @@ pub(crate) fn has_bare_cr_or_lf(data: &[u8]) -> bool {
     data.iter().enumerate().any(lf_without_cr) || data.iter().enumerate().any(cr_without_lf)
 }
 
+/// `host[:port]`, without a user.
+fn is_host(value: &[u8]) -> bool {
+    Authority::try_from(value).is_ok_and(|authority| {
+        let port = authority.as_str().strip_prefix(authority.host());
+        port.is_some_and(|port| {
+            let digits = port.strip_prefix(':').unwrap_or(port);
+            digits.bytes().all(|byte| byte.is_ascii_digit())
+        })
+    })
+}
+
+/// The forms of a target, section 3.2: of a path, absolute, of an authority
+/// for `CONNECT` alone, and `*` for `OPTIONS` alone.
+fn target(target: &str, method: &Method) -> Result<Uri, StatusCode> {
+    let uri: Uri = target.parse().map_err(|_| StatusCode::BAD_REQUEST)?;
+    let is_valid = match target {
+        "*" => method == Method::OPTIONS,
+        path if path.starts_with('/') => true,
+        _ if method == Method::CONNECT => uri.scheme().is_none() && uri.authority().is_some(),
+        _ => uri.scheme().is_some() && uri.authority().is_some(),
+    };
+    match is_valid && !target.contains('#') {
+        true => Ok(uri),
+        false => Err(StatusCode::BAD_REQUEST),
+    }
+}
+
 /// A version that is well-formed is one that is not supported.
 fn wrong_version(head: &[u8]) -> StatusCode {
     let line = head.split(|&byte| byte == b'\r').next().unwrap_or_default();
-    match line.rsplit(|&byte| byte == b' ').next() {
-        Some([b'H', b'T', b'T', b'P', b'/', major, b'.', minor])
+    let words: Vec<&[u8]> = line.split(|&byte| byte == b' ').collect();
+    match words[..] {
+        [_, _, [b'H', b'T', b'T', b'P', b'/', major, b'.', minor]]
             if major.is_ascii_digit() && minor.is_ascii_digit() =>
         {
             StatusCode::HTTP_VERSION_NOT_SUPPORTED
@@ -171,10 +198,13 @@ fn length(value: &[u8]) -> Result<u64, StatusCode> {
     }))
 }
 
-/// The elements of a comma-separated list, in lower case.
+/// The elements of a comma-separated list, in lower case. Around them, space
+/// is SP and HTAB and nothing else.
 fn list(value: &[u8]) -> Vec<String> {
     let value = String::from_utf8_lossy(value).to_ascii_lowercase();
-    let elements = value.split(',').map(str::trim);
+    let elements = value
+        .split(',')
+        .map(|element| element.trim_matches([' ', '\t']));
     elements
         .filter(|element| !element.is_empty())
         .map(str::to_owned)

@@ -179,7 +179,7 @@ impl<H: ChatHandler> AsyncChat<H> {
             }
             let mut buffer = map.buffers().read_buffer();
             let size = self.chat.limits().in_buffer_size.clamp(1, buffer.len());
-            match self.chat.endpoint.wire.recv(&mut buffer[..size]) {
+            match self.chat.recv(&mut buffer[..size]) {
                 Ok(0) => return self.end_input(map),
                 Ok(len) => {
                     self.deliver(&buffer[..len], None, &mut budget, map)?;
@@ -300,9 +300,6 @@ impl<H: ChatHandler> AsyncChat<H> {
     }
 
     fn handle_readable(&mut self, map: &mut ChannelMap) -> Result {
-        if !self.chat.endpoint.wire.waits_for_room() {
-            self.chat.is_blocked = false; // it waited for this
-        }
         self.announce(map)?;
         match self.chat.end {
             End::Open => self.receive(map),
@@ -451,6 +448,8 @@ impl<H: ChatHandler> Channel for AsyncChat<H> {
         let result = if self.chat.is_end_timer(timer) {
             self.chat.end_in_time();
             Ok(())
+        } else if self.chat.end == End::Closed {
+            Ok(()) // by another channel, a moment ago
         } else {
             self.handler.handle_timer(timer, &mut self.chat, map)
         };

@@ -193,7 +193,9 @@ impl Chat {
         self.begin_end(reason);
     }
 
-    /// Closes the channel now: what is queued is dropped.
+    /// Closes the channel now: what is queued is dropped. To close another
+    /// channel, use [`ChannelMap::close`], which hides it at once; closed by its
+    /// chat, it is found until it is next settled.
     pub fn close(&mut self) {
         self.close_with(CloseReason::Requested);
     }
@@ -343,6 +345,15 @@ impl Chat {
             .extend_from_slice(&data[..data.len().min(room)]);
     }
 
+    /// Receives from the wire.
+    pub(crate) fn recv(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let received = self.endpoint.wire.recv(buffer)?;
+        if !self.endpoint.wire.waits_for_room() {
+            self.is_blocked = false; // it may have waited for this
+        }
+        Ok(received.min(buffer.len())) // whatever a transport says
+    }
+
     /// Asks the producer at the head for more, and sends, up to a turn's worth.
     pub(crate) fn send_queued(&mut self) {
         let mut budget = self.limits().sent_per_turn.max(1);
@@ -373,6 +384,7 @@ impl Chat {
         }
         match self.endpoint.wire.send_vectored(&slices[..count]) {
             Ok(sent) => {
+                let sent = sent.min(len); // whatever a transport says
                 self.is_blocked = sent < len;
                 self.sent += sent as u64;
                 self.output.advance(sent);
@@ -397,7 +409,7 @@ impl Chat {
     /// Sends at once when much is queued, and judges the peer when too much is.
     fn relieve(&mut self) {
         let (high_water, limit) = (self.limits().high_water, self.limits().output);
-        if self.output.len() <= high_water {
+        if self.output.len() <= high_water.min(limit) {
             return;
         }
         self.needs_drain = true;

@@ -378,7 +378,12 @@ impl<H: DispatcherHandler> Channel for Dispatcher<H> {
     }
 
     fn settle(&mut self, me: Token) -> Result<(), CloseReason> {
-        self.endpoint.me = me;
+        if self.endpoint.me != me {
+            // In the map for the first time, or for the first time again: the
+            // timer went with the map that it was set in.
+            self.endpoint.me = me;
+            self.accept_pause = None;
+        }
         match self.endpoint.closing.take() {
             Some(reason) => Err(reason),
             None => Ok(()),
@@ -386,6 +391,9 @@ impl<H: DispatcherHandler> Channel for Dispatcher<H> {
     }
 
     fn handle_read_event(&mut self, me: Token, map: &mut ChannelMap) -> Result {
+        if self.endpoint.closing() {
+            return self.conclude(Ok(()), me, map); // by another channel
+        }
         if self.endpoint.accepting() {
             self.accept(me, map);
             return self.conclude(Ok(()), me, map);
@@ -396,7 +404,9 @@ impl<H: DispatcherHandler> Channel for Dispatcher<H> {
     }
 
     fn handle_write_event(&mut self, me: Token, map: &mut ChannelMap) -> Result {
-        let result = if self.endpoint.connecting() {
+        let result = if self.endpoint.closing() {
+            Ok(())
+        } else if self.endpoint.connecting() {
             self.finish_connect(map)
         } else {
             self.handler.handle_write(&mut self.endpoint, map)
@@ -422,6 +432,9 @@ impl<H: DispatcherHandler> Channel for Dispatcher<H> {
         if self.accept_pause == Some(timer) {
             self.accept_pause = None;
             return Ok(());
+        }
+        if self.endpoint.closing() {
+            return self.conclude(Ok(()), me, map);
         }
         let result = self.handler.handle_timer(timer, &mut self.endpoint, map);
         self.conclude(result, me, map)

@@ -23,7 +23,7 @@ pub(crate) enum End {
 /// What a channel keeps account of while it ends.
 #[derive(Debug)]
 pub(crate) struct Ending {
-    /// Which stage the timer is for; `Open` if it is to be set.
+    /// Which stage the timer is for; `Open` if there is none.
     timed: End,
     timer: Option<Timer>,
     /// Bytes sent when the timer was set.
@@ -75,7 +75,7 @@ impl Chat {
     pub(crate) fn discard_input(&mut self, map: &ChannelMap) {
         let mut buffer = map.buffers().read_buffer();
         for _ in 0..self.limits().reads_per_turn.max(1) {
-            match self.endpoint.wire.recv(&mut buffer) {
+            match self.recv(&mut buffer) {
                 Ok(0) => {
                     self.endpoint.is_eof = true;
                     return self.end_lingering();
@@ -96,29 +96,31 @@ impl Chat {
         }
     }
 
-    /// Whether the present stage has no timer yet.
+    /// Whether the timer is not, or no more, the one that the channel needs.
     pub(crate) fn is_end_untimed(&self) -> bool {
-        let is_ending = matches!(self.end, End::Finishing | End::Lingering);
-        is_ending
-            && self
-                .ending
-                .as_ref()
-                .is_none_or(|ending| ending.timed != self.end)
+        let timed = self
+            .ending
+            .as_ref()
+            .map_or(End::Open, |ending| ending.timed);
+        timed != self.stage_to_time()
     }
 
-    /// Sets the timer of the present stage.
+    /// Sets the timer that the channel needs, or none.
     pub(crate) fn time_end(&mut self, map: &mut ChannelMap) {
-        let patience = match self.end {
-            End::Finishing => self.limits().stall,
-            End::Lingering => self.limits().linger,
-            End::Open | End::Closed => return,
+        let stage = self.stage_to_time();
+        let patience = match stage {
+            End::Finishing => Some(self.limits().stall),
+            End::Lingering => Some(self.limits().linger),
+            End::Open | End::Closed => None,
         };
-        let timer = map.set_timer(self.token(), map.now() + patience);
-        let (end, sent) = (self.end, self.sent);
+        // Later than any clock tells is never.
+        let deadline = patience.and_then(|patience| map.now().checked_add(patience));
+        let timer = deadline.map(|deadline| map.set_timer(self.token(), deadline));
+        let sent = self.sent;
         let ending = self.ending();
-        ending.timed = end;
+        ending.timed = stage;
         ending.sent = sent;
-        if let Some(old) = ending.timer.replace(timer) {
+        if let Some(old) = std::mem::replace(&mut ending.timer, timer) {
             map.cancel(old);
         }
     }
@@ -138,9 +140,7 @@ impl Chat {
             .is_some_and(|ending| self.sent > ending.sent);
         self.untime_end();
         match self.end {
-            // The peer takes something, or there is nothing to take: a producer
-            // has none for now.
-            End::Finishing if is_willing || !self.output.is_ready() => {}
+            End::Finishing if is_willing => {}
             End::Finishing => {
                 self.endpoint.closing = Some(CloseReason::TimedOut);
                 self.end = End::Closed;
@@ -155,6 +155,16 @@ impl Chat {
         if let Some(ending) = &mut self.ending {
             ending.timer = None;
             ending.timed = End::Open;
+        }
+    }
+
+    /// The stage whose time runs. While a producer has nothing, none does.
+    fn stage_to_time(&self) -> End {
+        let has_output = self.output.is_ready() || self.endpoint.wire.has_output();
+        match self.end {
+            End::Finishing if has_output => End::Finishing,
+            End::Lingering => End::Lingering,
+            _ => End::Open,
         }
     }
 

@@ -42,7 +42,7 @@ pub struct Endpoint {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum State {
-    /// Not a stream, or neither connected nor connecting.
+    /// No stream of bytes: datagrams, which have no end.
     Open,
     Connecting,
     Connected,
@@ -51,13 +51,18 @@ pub(crate) enum State {
 
 impl Endpoint {
     /// A socket as it is: listening, connected or neither.
+    ///
+    /// A stream that is not connected may be connecting, or may have been reset
+    /// while it waited to be accepted. Both will be writable, and tell then.
     pub(crate) fn new(socket: Socket) -> io::Result<Self> {
         let state = if is_listener(&socket)? {
             State::Accepting
-        } else if socket.r#type()? == Type::STREAM && socket.peer_addr().is_ok() {
+        } else if socket.r#type()? != Type::STREAM {
+            State::Open
+        } else if socket.peer_addr().is_ok() {
             State::Connected
         } else {
-            State::Open
+            State::Connecting
         };
         Self::with_state(socket, state)
     }
@@ -272,7 +277,9 @@ impl Endpoint {
     }
 
     /// Closes the channel. [`handle_close`](crate::DispatcherHandler::handle_close)
-    /// follows when the present callback has returned.
+    /// follows when the present callback has returned. To close another channel,
+    /// use [`ChannelMap::close`](reactor::ChannelMap::close), which hides it at
+    /// once; closed by its endpoint, it is found until it is next settled.
     pub fn close(&mut self) {
         self.close_with(CloseReason::Requested);
     }

@@ -55,7 +55,12 @@ impl Framer {
     /// first bytes of it, so many, which are to be framed again.
     pub(crate) fn set_terminator(&mut self, terminator: Terminator) -> Option<(Terminator, usize)> {
         let old = std::mem::replace(&mut self.terminator, terminator);
-        let matched = std::mem::take(&mut self.matched);
+        let mut matched = std::mem::take(&mut self.matched);
+        if let (true, Some(bytes)) = (self.owes_end, old.as_bytes()) {
+            // It ended a message that was not told of: it ends none any more.
+            self.owes_end = false;
+            matched = bytes.len();
+        }
         (matched > 0).then_some((old, matched))
     }
 
@@ -67,9 +72,15 @@ impl Framer {
         self.owes_end = false;
     }
 
-    /// The end of the message was not told after all: it comes again.
+    /// The end of the message is still to be told: until
+    /// [`pay_end`](Self::pay_end), or another terminator is set, it comes again.
     pub(crate) fn owe_end(&mut self) {
         self.owes_end = true;
+    }
+
+    /// The end is told now. Returns whether it was still owed.
+    pub(crate) fn pay_end(&mut self) -> bool {
+        std::mem::take(&mut self.owes_end)
     }
 
     /// Whether a message ends here without further data: a count of 0.

@@ -70,15 +70,14 @@ pub trait ChatHandler: 'static {
     /// collected before, `data` is all of it. It may be empty.
     fn collect_and_find(&mut self, data: &[u8], chat: &mut Chat, map: &mut ChannelMap) -> Result {
         if !data.is_empty() {
-            let collected = self.collect_incoming_data(data, chat, map);
-            if collected.is_err() || !map.may_continue(chat.token()) {
-                // Whoever goes on with the channel is told then.
-                chat.framer.owe_end();
-                return collected;
+            // `collect_incoming_data` may fail, convert the channel, or set
+            // another terminator: then what follows is not for this call.
+            chat.framer.owe_end();
+            self.collect_incoming_data(data, chat, map)?;
+            let is_mine = !chat.closing() && map.may_continue(chat.token());
+            if !is_mine || !chat.framer.pay_end() {
+                return Ok(());
             }
-        }
-        if chat.closing() {
-            return Ok(());
         }
         self.found_terminator(chat, map)
     }

@@ -59,7 +59,10 @@ pub struct Limits {
     pub linger_bytes: usize,
     /// How long a channel that only has to send its rest waits for the peer to
     /// take any of it; the time does not run while a producer has nothing
-    /// ([`More::Later`](crate::More::Later)). Default 30 s.
+    /// ([`More::Later`](crate::More::Later)). What counts is what the kernel
+    /// takes from us, and that reports room only when a third of the socket's
+    /// send buffer is free, which may be 1 MB: for peers that are slower than
+    /// that, raise the time or lower `SO_SNDBUF`. Default 120 s.
     pub stall: Duration,
 }
 
@@ -77,7 +80,7 @@ impl Limits {
         sent_per_turn: 1024 * 1024,
         linger: Duration::from_secs(2),
         linger_bytes: 64 * 1024 * 1024,
-        stall: Duration::from_secs(30),
+        stall: Duration::from_secs(120),
     };
 }
 

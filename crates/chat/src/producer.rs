@@ -8,7 +8,8 @@ use bytes::{Bytes, BytesMut};
 /// What a [`Producer`] says of itself after it was asked for data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum More {
-    /// There is more; ask again when this is sent.
+    /// There is more; ask again when this is sent. Without any data it keeps the
+    /// loop awake: a producer that waits says `Later`.
     Again,
     /// There is nothing for now. The producer stays at the head of the queue
     /// and is asked again when its channel is called or touched

@@ -499,10 +499,16 @@ impl ChannelMap {
         if !slot.closing {
             self.open -= 1;
         }
-        if slot.touched && self.touched.get_mut().back() == Some(&token) {
-            // So that a program that inserts and removes without turning does
-            // not pile them up.
-            self.touched.get_mut().pop_back();
+        // A program that inserts and removes without turning does not pile
+        // up the dead.
+        let many = 2 * self.slots.len() + 1_024;
+        let slots = &self.slots;
+        let is_alive = |token: &Token| slots.get(token.slot()).is_some_and(|s| s.token == *token);
+        if self.touched.get_mut().len() > many {
+            self.touched.get_mut().retain(is_alive);
+        }
+        if self.ready.len() > many {
+            self.ready.retain(is_alive);
         }
         self.timers.remove_list(slot.timers.take());
         slot.disarm(&self.poller);
