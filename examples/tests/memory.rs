@@ -185,3 +185,42 @@ fn setting_a_short_terminator_allocates_nothing() {
     assert_eq!(map.get(channel).unwrap().handler.0, 400);
     assert_eq!(ALLOCATIONS.get() - before, 0);
 }
+
+/// A queue of shared data, a word each and a count; when it was sent, the
+/// words are free again, too.
+#[test]
+fn a_backlog_that_was_sent_leaves_no_memory_behind() {
+    const PIECE: &[u8] = &[b'x'; 1_025]; // one byte more than is copied
+    const PIECES: usize = 20_000;
+    let mut map = ChannelMap::new().unwrap();
+    let (channel, mut peer) = connected(&mut map);
+    echo(&mut map, &mut peer, b"hello\r\n");
+    let mut limits = chat::Limits::default();
+    limits.output = usize::MAX;
+    map.get_mut(channel).unwrap().chat.set_limits(limits);
+    for is_discarded in [false, true] {
+        rest(&mut map);
+        let before = ALIVE.get();
+        let chat = &mut map.get_mut(channel).unwrap().chat;
+        for _ in 0..PIECES {
+            chat.push_bytes(chat::bytes::Bytes::from_static(PIECE));
+        }
+        let queued = ALIVE.get() - before;
+        assert!(queued > PIECES * 16, "{queued} bytes for the queue");
+        if is_discarded {
+            chat.discard_buffers();
+        }
+        let mut buffer = [0; 65_536];
+        for _ in 0..100_000 {
+            map.turn(Some(Duration::ZERO)).unwrap();
+            let is_dry = peer.read(&mut buffer).is_err();
+            if is_dry && map.get(channel).unwrap().chat.queued() == 0 {
+                break;
+            }
+        }
+        rest(&mut map);
+        assert_eq!(map.get(channel).unwrap().chat.queued(), 0);
+        let left = ALIVE.get().saturating_sub(before);
+        assert!(left < 2_048, "{left} bytes are left of {queued}");
+    }
+}

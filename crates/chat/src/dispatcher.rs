@@ -264,7 +264,8 @@ impl<H: DispatcherHandler> Dispatcher<H> {
     }
 
     /// A dispatcher of its two parts. With a chat channel's endpoint, this is
-    /// how it becomes a dispatcher; what it has read already goes along.
+    /// how it becomes a dispatcher; what it has read already goes along. For a
+    /// dispatcher's own, use [`with_handler`](Self::with_handler).
     pub fn from_endpoint(endpoint: Endpoint, handler: H) -> Self {
         Self {
             endpoint,

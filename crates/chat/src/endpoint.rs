@@ -100,18 +100,20 @@ impl Endpoint {
     pub(crate) fn connect(addresses: impl ToSocketAddrs) -> io::Result<Self> {
         let mut others: Vec<SocketAddr> = addresses.to_socket_addrs()?.collect();
         others.reverse(); // the first is taken first, from the end
-        let Some(address) = others.pop() else {
-            return Err(no_address());
-        };
-        let mut endpoint = Self::begin_connect(tcp_socket(address)?, &address.into())?;
-        endpoint.others = (!others.is_empty()).then(|| Box::new(others));
-        if let Some(CloseReason::Io(error)) = endpoint.closing.take() {
-            // An error here is the last of them, and the channel's.
-            if let Err(error) = endpoint.try_next(error) {
-                endpoint.closing = Some(CloseReason::Io(error));
+        let mut last = no_address();
+        while let Some(address) = others.pop() {
+            let begun =
+                tcp_socket(address).and_then(|socket| Self::begin_connect(socket, &address.into()));
+            match begun {
+                Ok(mut endpoint) if endpoint.closing.is_none() || others.is_empty() => {
+                    endpoint.others = (!others.is_empty()).then(|| Box::new(others));
+                    return Ok(endpoint);
+                }
+                Ok(_) => {}
+                Err(error) => last = error,
             }
         }
-        Ok(endpoint)
+        Err(last)
     }
 
     #[cfg(unix)]

@@ -183,3 +183,32 @@ fn a_listener_without_descriptors_pauses_and_goes_on() {
     drop(files);
     turn_until(&mut map, |_| log.len() == 1);
 }
+
+/// The timer that ends the pause went with the map that it was set in.
+#[test]
+fn a_listener_that_is_inserted_again_in_its_pause_goes_on() {
+    struct Failing(Log);
+    impl DispatcherHandler for Failing {
+        fn handle_accept(&mut self, server: &mut Endpoint, _: &mut ChannelMap) -> Result {
+            if self.0.len() == 0 {
+                self.0.add("failed");
+                return Err("not now".into());
+            }
+            if server.accept()?.is_some() {
+                self.0.add("accepted");
+            }
+            Ok(())
+        }
+    }
+    let log = Log::default();
+    let mut map = ChannelMap::new().unwrap();
+    let server = Dispatcher::listen("127.0.0.1:0", Failing(log.clone())).unwrap();
+    let address = server.endpoint.local_addr().unwrap().as_inet().unwrap();
+    let server = map.insert(server).unwrap();
+    let _client = TcpStream::connect(address).unwrap();
+    turn_until(&mut map, |_| log.len() == 1);
+    let server = map.remove(server).unwrap();
+    map.insert(server).unwrap();
+    turn_until(&mut map, |_| log.len() == 2);
+    assert_eq!(log.all(), ["failed", "accepted"]);
+}

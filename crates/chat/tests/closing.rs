@@ -269,3 +269,33 @@ fn a_peer_that_reads_gets_a_megabyte_before_the_close() {
         .unwrap();
     assert!(read_to_end(&mut map, &mut theirs) == data);
 }
+
+/// Above the high-water mark a push sends at once, but not here.
+#[test]
+fn what_is_pushed_in_handle_close_goes_nowhere() {
+    type Close = fn(&mut ChannelMap, Handle<AsyncChat<Probe>>);
+    let ways: [Close; 3] = [
+        |map, me| assert!(map.close(me)),
+        |map, me| map.get_mut(me).unwrap().chat.close(),
+        |map, _| map.close_all(),
+    ];
+    for way in ways {
+        let log = Log::default();
+        let inner = log.clone();
+        let probe = Probe::new(&log).on_close(move |chat, _| {
+            assert!(chat.closing());
+            chat.push([b'x'; 100_000]);
+            chat.push_bytes(vec![b'y'; 100_000]);
+            chat.push_with_producer(chat::SimpleProducer::new("z"));
+            assert!(chat.try_push("!").is_err());
+            assert_eq!(chat.queued(), 0);
+            inner.add("pushed");
+        });
+        let mut map = ChannelMap::new().unwrap();
+        let (me, peer) = simulated(&mut map, probe);
+        way(&mut map, me);
+        sim::settle(&mut map, me, &peer);
+        assert_eq!(log.all(), ["close Requested", "pushed"]);
+        assert_eq!((peer.sends(), peer.take_sent().len()), (0, 0));
+    }
+}

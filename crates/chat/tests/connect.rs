@@ -3,7 +3,7 @@
 mod common;
 
 use std::io::{Read, Write};
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 
@@ -31,7 +31,7 @@ impl Drop for Place {
 }
 
 /// A port that nobody listens on.
-fn closed_port() -> std::net::SocketAddr {
+fn closed_port() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.local_addr().unwrap()
 }
@@ -203,10 +203,9 @@ fn a_unix_socket_connects_and_talks() {
     assert_eq!(&greeting, b"hello");
 }
 
-/// The first of several addresses is tried; there is no second attempt.
 #[test]
 fn a_name_without_an_address_is_an_error_of_the_caller() {
-    let nowhere: &[std::net::SocketAddr] = &[];
+    let nowhere: &[SocketAddr] = &[];
     let refused = AsyncChat::connect(nowhere, "\n", Probe::default());
     assert!(refused.is_err());
 }
@@ -228,4 +227,85 @@ fn closing_in_handle_connect_delivers_nothing() {
     drop(theirs);
     turn_until(&mut map, |map| map.is_empty());
     assert_eq!(log.all(), ["connect", "close Done"]);
+}
+
+#[test]
+fn several_addresses_are_tried_until_one_accepts() {
+    // The last is refused by `connect(2)` itself: it is no peer's address.
+    let at_once = SocketAddr::from(([255, 255, 255, 255], 9));
+    let refusals = [&[closed_port()][..], &[closed_port(), at_once], &[at_once]];
+    for refusals in refusals {
+        let log = Log::default();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let addresses = [refusals, &[address, closed_port()]].concat();
+        let mut map = ChannelMap::new().unwrap();
+        let mut client = AsyncChat::connect(&addresses[..], "\n", Probe::new(&log)).unwrap();
+        client.chat.push("hello");
+        let me = map.insert(client).unwrap();
+        turn_until(&mut map, |_| log.len() > 0);
+        let (mut theirs, _) = listener.accept().unwrap();
+        theirs.set_nonblocking(true).unwrap();
+        assert_eq!(read_len(&mut map, &mut theirs, 5), b"hello");
+        theirs.write_all(b"welcome\n").unwrap();
+        turn_until(&mut map, |_| log.len() > 1);
+        assert_eq!(log.all(), ["connect", "message welcome"]);
+        let endpoint = map.get(me).unwrap().chat.endpoint();
+        assert_eq!(endpoint.peer_addr(), Some(Address::Inet(address)));
+    }
+}
+
+#[test]
+fn when_every_address_refuses_it_is_told_once() {
+    let log = Log::default();
+    let mut map = ChannelMap::new().unwrap();
+    let nobody = [closed_port(), closed_port(), closed_port()];
+    map.insert(AsyncChat::connect(&nobody[..], "\n", Probe::new(&log)).unwrap())
+        .unwrap();
+    turn_until(&mut map, |map| map.is_empty());
+    turn_to_rest(&mut map);
+    assert_eq!(log.all(), ["close Io(ConnectionRefused)"]);
+}
+
+/// Whoever closes while the first attempt is under way wants no second.
+#[test]
+fn a_channel_that_was_closed_tries_no_further_address() {
+    let log = Log::default();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let addresses = [closed_port(), listener.local_addr().unwrap()];
+    let mut map = ChannelMap::new().unwrap();
+    let client = AsyncChat::connect(&addresses[..], "\n", Probe::new(&log)).unwrap();
+    let me = map.insert(client).unwrap();
+    map.get_mut(me).unwrap().chat.close();
+    turn_to_rest(&mut map);
+    assert_eq!(log.all(), ["close Requested"]);
+    assert!(listener.accept().is_err());
+}
+
+#[test]
+fn a_dispatcher_tries_several_addresses_too() {
+    struct Client(Log);
+    impl DispatcherHandler for Client {
+        fn handle_connect(&mut self, _: &mut Endpoint, _: &mut ChannelMap) -> Result {
+            self.0.add("connect");
+            Ok(())
+        }
+        fn handle_close(&mut self, _: chat::CloseReason, _: &mut Endpoint, _: &mut ChannelMap) {
+            self.0.add("close");
+        }
+    }
+    let log = Log::default();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addresses = [closed_port(), listener.local_addr().unwrap()];
+    let mut map = ChannelMap::new().unwrap();
+    map.insert(Dispatcher::connect(&addresses[..], Client(log.clone())).unwrap())
+        .unwrap();
+    turn_until(&mut map, |_| log.len() > 0);
+    turn_to_rest(&mut map);
+    assert_eq!(log.all(), ["connect"]);
+    map.insert(Dispatcher::connect(&addresses[..1], Client(log.clone())).unwrap())
+        .unwrap();
+    turn_until(&mut map, |_| log.len() > 1);
+    assert_eq!(log.all(), ["connect", "close"]);
 }

@@ -6,8 +6,8 @@ use std::io::{ErrorKind, Write};
 use std::time::Duration;
 
 use chat::{
-    AsyncChat, ChannelMap, Chat, CloseReason, Dispatcher, DispatcherHandler, Endpoint, Handle,
-    MessageHandler, Result, Terminator, Timer,
+    AsyncChat, ChannelMap, Chat, ChatHandler, CloseReason, Dispatcher, DispatcherHandler, Endpoint,
+    Handle, MessageHandler, Result, Terminator, Timer,
 };
 
 use common::sim;
@@ -269,4 +269,67 @@ fn a_converted_channel_that_is_closed_is_told_as_what_it_is() {
     map.close(me);
     sim::settle(&mut map, me, &peer);
     assert_eq!(log.all(), ["login switch", "close Requested"]);
+}
+
+/// Collects, and becomes a `Second` at the first data that ends with "!".
+struct First(Log);
+struct Second(Log);
+
+impl ChatHandler for First {
+    fn collect_incoming_data(
+        &mut self,
+        data: &[u8],
+        chat: &mut Chat,
+        map: &mut ChannelMap,
+    ) -> Result {
+        self.0.add(format!("first {}", data.escape_ascii()));
+        if data.ends_with(b"!") {
+            let me: Handle<AsyncChat<Self>> = chat.token().handle();
+            map.convert(me, |chat| chat.with_handler(|Self(log)| Second(log)));
+        }
+        Ok(())
+    }
+
+    fn found_terminator(&mut self, _: &mut Chat, _: &mut ChannelMap) -> Result {
+        self.0.add("first found");
+        Ok(())
+    }
+}
+
+impl ChatHandler for Second {
+    fn collect_incoming_data(&mut self, data: &[u8], _: &mut Chat, _: &mut ChannelMap) -> Result {
+        self.0.add(format!("second {}", data.escape_ascii()));
+        Ok(())
+    }
+
+    fn found_terminator(&mut self, _: &mut Chat, _: &mut ChannelMap) -> Result {
+        self.0.add("second found");
+        Ok(())
+    }
+}
+
+/// The data of a message is the old handler's, its end the new one's.
+#[test]
+fn a_terminator_after_a_conversion_in_collect_is_found_by_the_new_handler() {
+    let heard = |terminator: Terminator, segments: &[&str]| {
+        let log = Log::default();
+        let (line, peer) = sim::line();
+        let mut map = ChannelMap::new().unwrap();
+        let me = map
+            .insert(AsyncChat::over(line, terminator, First(log.clone())))
+            .unwrap()
+            .token();
+        for segment in segments {
+            peer.say(segment);
+            sim::settle(&mut map, me, &peer);
+        }
+        log.all()
+    };
+    let expected = ["first a!", "second found", "second b", "second found"];
+    assert_eq!(heard("\n".into(), &["a!\nb\n"]), expected);
+    assert_eq!(heard("\n".into(), &["a!", "\nb\n"]), expected);
+    assert_eq!(heard("\r\n".into(), &["a!\r", "\nb\r\n"]), expected);
+    assert_eq!(heard("\n".into(), &["a!\n"]), expected[..2]);
+    assert_eq!(heard(2.into(), &["a!"]), expected[..2]);
+    assert_eq!(heard(2.into(), &["a!b"]), expected[..3]);
 }

@@ -6,11 +6,11 @@ use std::io::{ErrorKind, Write};
 use std::net::{Shutdown, TcpListener, UdpSocket};
 
 use chat::{
-    Address, ChannelMap, CloseReason, Dispatcher, DispatcherHandler, Endpoint, Error, Handle,
-    Result,
+    Address, AsyncChat, ChannelMap, CloseReason, Dispatcher, DispatcherHandler, Endpoint, Error,
+    Handle, Result,
 };
 
-use common::{Log, assert_rest, read_len, tcp_pair, turn_to_rest, turn_until, unix_pair};
+use common::{Log, Probe, assert_rest, read_len, tcp_pair, turn_to_rest, turn_until, unix_pair};
 
 /// Connects or is connected; echoes by hand, and logs all.
 struct Raw {
@@ -261,4 +261,83 @@ fn an_empty_datagram_is_not_the_end() {
     }
     turn_until(&mut map, |_| log.len() == 3);
     assert_eq!(log.all(), ["3 bytes", "0 bytes", "2 bytes"]);
+}
+
+/// Hears the end, and stays.
+struct Staying(&'static str, Log);
+
+impl DispatcherHandler for Staying {
+    fn handle_read(&mut self, endpoint: &mut Endpoint, _: &mut ChannelMap) -> Result {
+        endpoint.recv(&mut [0; 100])?;
+        Ok(())
+    }
+
+    fn handle_eof(&mut self, _: &mut Endpoint, _: &mut ChannelMap) -> Result {
+        self.1.add(format!("{} eof", self.0));
+        Ok(())
+    }
+}
+
+/// It is the connection that has ended, whoever was told.
+#[test]
+fn eof_is_told_once_though_the_channel_becomes_another() {
+    type Way = fn(&mut ChannelMap, Handle<Dispatcher<Staying>>, Log);
+    let ways: [Way; 3] = [
+        |map, me, _| {
+            map.convert(me, |raw| raw.with_handler(|raw| Staying("second", raw.1)));
+        },
+        |map, me, log| {
+            let next = Staying("second", log);
+            map.convert(me, |raw| Dispatcher::from_endpoint(raw.endpoint, next));
+        },
+        |map, me, log| {
+            let next = Probe::new(&log).on_eof(|_, _| Ok(()));
+            map.convert(me, |raw| AsyncChat::from_endpoint(raw.endpoint, "\n", next));
+            turn_to_rest(map);
+            assert!(log.has("connect"));
+        },
+    ];
+    for (way, is_told) in ways.iter().flat_map(|way| [(way, true), (way, false)]) {
+        let log = Log::default();
+        let (ours, theirs) = unix_pair();
+        let mut map = ChannelMap::new().unwrap();
+        let raw = Dispatcher::new(ours, Staying("first", log.clone())).unwrap();
+        let me = map.insert(raw).unwrap();
+        theirs.shutdown(Shutdown::Write).unwrap();
+        if is_told {
+            turn_to_rest(&mut map);
+        }
+        way(&mut map, me, log.clone());
+        assert_rest(&mut map);
+        let told = log.all().into_iter().filter(|line| line.contains("eof"));
+        assert_eq!(told.count(), 1, "{:?}", log.all());
+        assert_eq!(log.has("first eof"), is_told);
+        assert_eq!(map.len(), 1);
+    }
+}
+
+#[test]
+fn a_chat_that_was_told_of_eof_becomes_a_channel_that_is_not() {
+    for becomes_chat in [true, false] {
+        let log = Log::default();
+        let (ours, theirs) = unix_pair();
+        let mut map = ChannelMap::new().unwrap();
+        let probe = Probe::new(&log).on_eof(|_, _| Ok(()));
+        let me = map
+            .insert(AsyncChat::new(ours, "\n", probe).unwrap())
+            .unwrap();
+        theirs.shutdown(Shutdown::Write).unwrap();
+        turn_to_rest(&mut map);
+        let inner = log.clone();
+        if becomes_chat {
+            map.convert(me, move |chat| chat.with_handler(|_| Probe::new(&inner)));
+        } else {
+            map.convert(me, |chat| {
+                Dispatcher::from_endpoint(chat.chat.into_endpoint(), Staying("second", inner))
+            });
+        }
+        assert_rest(&mut map);
+        assert_eq!(log.all(), ["connect", "eof"]);
+        assert_eq!(map.len(), 1);
+    }
 }

@@ -2,10 +2,12 @@
 
 mod common;
 
-use chat::{AsyncChat, ChannelMap, Chat, ChatHandler, Limits, Result, Terminator};
+use std::io::Write;
+
+use chat::{AsyncChat, ChannelMap, Chat, ChatHandler, Limits, Result, SimpleProducer, Terminator};
 
 use common::sim::{self, Peer};
-use common::{Log, Probe};
+use common::{Log, Probe, assert_rest, read_len, unix_pair};
 
 fn message_limit(message: usize) -> Limits {
     let mut limits = Limits::default();
@@ -234,4 +236,108 @@ fn a_flood_on_one_channel_leaves_turns_for_the_others() {
     assert!(busy_log.count("message") <= 20);
     sim::settle(&mut map, busy, &flood);
     assert_eq!(busy_log.count("message"), 10_000);
+}
+
+/// What might have been the terminator's beginning is data, at the end.
+#[test]
+fn at_eof_a_held_terminator_counts_as_the_message_it_is() {
+    let heard = |segments: &[&str]| {
+        let log = Log::default();
+        let mut map = ChannelMap::new().unwrap();
+        let probe = Probe::new(&log);
+        let (me, peer) = simulated(&mut map, "\r\n\r\n", probe, message_limit(4));
+        log.take();
+        for segment in segments {
+            peer.say(segment);
+            sim::settle(&mut map, me, &peer);
+        }
+        peer.say_eof();
+        sim::settle(&mut map, me, &peer);
+        log.all()
+    };
+    for (text, expected) in [
+        ("abc\r", ["eof abc\\r", "close Eof"]),
+        ("abcd\r", ["overlimit", "close OverLimit"]),
+        ("abc\r\n", ["overlimit", "close OverLimit"]),
+        ("ab\r\n\r", ["overlimit", "close OverLimit"]),
+        ("a\r\n\r", ["eof a\\r\\n\\r", "close Eof"]),
+        ("\r\n\r", ["eof \\r\\n\\r", "close Eof"]),
+    ] {
+        assert_eq!(heard(&[text]), expected, "{text:?}");
+        for cut in 1..text.len() {
+            let (left, right) = text.split_at(cut);
+            assert_eq!(heard(&[left, right]), expected, "{left:?}, {right:?}");
+        }
+    }
+}
+
+#[test]
+fn at_eof_no_more_than_the_limit_is_collected_of_a_held_terminator() {
+    let log = Log::default();
+    let mut map = ChannelMap::new().unwrap();
+    let handler = Counting(log.clone(), 0);
+    let (me, peer) = simulated(&mut map, "\r\n\r\n", handler, message_limit(4));
+    peer.say("ab\r\n\r");
+    peer.say_eof();
+    sim::settle(&mut map, me, &peer);
+    assert_eq!(log.all(), ["overlimit after 4"]);
+}
+
+/// 0 is neither "never" nor "without end".
+#[test]
+fn limits_of_nothing_a_turn_are_slow_and_no_more() {
+    let log = Log::default();
+    let mut limits = Limits::default();
+    limits.in_buffer_size = 0;
+    limits.out_buffer_size = 0;
+    limits.reads_per_turn = 0;
+    limits.messages_per_turn = 0;
+    limits.sent_per_turn = 0;
+    limits.high_water = 0;
+    limits.low_water = 0;
+    limits.linger = std::time::Duration::ZERO;
+    limits.linger_bytes = 0;
+    let probe = Probe::new(&log).on_message(|line, chat, _| {
+        chat.push_with_producer(SimpleProducer::new(line.to_vec()));
+        chat.push(";");
+        if line == b"quit" {
+            chat.close_when_done();
+        }
+        Ok(())
+    });
+    let (ours, mut theirs) = unix_pair();
+    let mut map = ChannelMap::new().unwrap();
+    map.insert(AsyncChat::new(ours, "\n", probe).unwrap().limited(limits))
+        .unwrap();
+    theirs.write_all(b"one\n\ntwo\n").unwrap();
+    assert_eq!(read_len(&mut map, &mut theirs, 9), b"one;;two;");
+    assert_rest(&mut map);
+    theirs.write_all(b"three\nquit\n").unwrap();
+    assert_eq!(read_len(&mut map, &mut theirs, 11), b"three;quit;");
+    common::turn_until(&mut map, |map| map.is_empty());
+    assert_eq!((log.count("message"), log.count("close Done")), (5, 1));
+    assert!(log.has("drained"));
+}
+
+/// Waiting for ever is what `Duration::MAX` asks for.
+#[test]
+fn times_without_end_are_no_overflow() {
+    for room in [0, 100] {
+        let log = Log::default();
+        let mut limits = Limits::default();
+        limits.linger = std::time::Duration::MAX;
+        limits.stall = std::time::Duration::MAX;
+        let mut map = ChannelMap::new().unwrap();
+        let (me, peer) = simulated(&mut map, "\n", Probe::new(&log), limits);
+        peer.set_room(room);
+        let chat = &mut map.get_mut(me).unwrap().chat;
+        chat.push("goodbye");
+        chat.close_when_done();
+        sim::settle(&mut map, me, &peer);
+        assert!(map.is_open(me));
+        peer.set_room(100);
+        peer.say_eof();
+        sim::settle(&mut map, me, &peer);
+        assert_eq!(log.all(), ["connect", "close Done"]);
+    }
 }

@@ -306,3 +306,31 @@ fn what_the_transport_keeps_may_take_longer_than_linger() {
     sim::settle(&mut map, me, &peer);
     assert_eq!(peer.take_sent(), b"goodbye");
 }
+
+/// Its timer went with the map that it was in.
+#[test]
+fn a_channel_that_is_inserted_again_while_it_ends_ends_in_time() {
+    for lingers in [true, false] {
+        for is_same_map in [true, false] {
+            let log = Log::default();
+            let mut here = ChannelMap::new().unwrap();
+            let mut there = ChannelMap::new().unwrap();
+            let (me, peer) = simulated(&mut here, &log, Limits::default());
+            peer.set_room(if lingers { 100 } else { 0 });
+            finish(&mut here, me, &peer, "goodbye");
+            let channel = here.remove(me).unwrap();
+            assert_eq!(here.timers(), 0);
+            let map = if is_same_map { &mut here } else { &mut there };
+            let me = map.insert(channel).unwrap();
+            sim::settle(map, me, &peer);
+            let (patience, expected) = match lingers {
+                true => (Limits::DEFAULT.linger, "close Done"),
+                false => (Limits::DEFAULT.stall, "close TimedOut"),
+            };
+            sim::step_after(map, me, &peer, patience - MOMENT);
+            assert!(map.is_open(me));
+            sim::step_after(map, me, &peer, MOMENT);
+            assert_eq!(log.all(), [expected]);
+        }
+    }
+}

@@ -5,6 +5,7 @@ mod common;
 use std::cell::{Cell, RefCell};
 use std::io::{self, ErrorKind};
 use std::rc::Rc;
+use std::time::Duration;
 
 use bytes::{BufMut, BytesMut};
 use chat::{AsyncChat, ChannelMap, Handle, Limits, More, Producer, SimpleProducer};
@@ -253,4 +254,72 @@ fn producers_are_dropped_with_their_channel() {
     turn_to_rest(&mut map);
     assert_eq!(Rc::strong_count(&alive), 1);
     drop(theirs);
+}
+
+/// A channel that is to end when `pipe` does, which is never.
+fn finishing(map: &mut ChannelMap, log: &Log, pipe: &Pipe) -> (Handle<AsyncChat<Probe>>, Peer) {
+    let mut limits = Limits::default();
+    limits.stall = STALL;
+    let (me, peer) = simulated(map, log, limits);
+    let chat = &mut map.get_mut(me).unwrap().chat;
+    chat.push_with_producer(pipe.clone());
+    chat.close_when_done();
+    sim::settle(map, me, &peer);
+    log.take();
+    (me, peer)
+}
+
+const STALL: Duration = Duration::from_secs(10);
+const MOMENT: Duration = Duration::from_millis(1);
+
+#[test]
+fn a_channel_whose_producer_has_nothing_is_not_ended_by_stall() {
+    let (log, pipe) = (Log::default(), Pipe::default());
+    let mut map = ChannelMap::new().unwrap();
+    let (me, peer) = finishing(&mut map, &log, &pipe);
+    for _ in 0..5 {
+        sim::step_after(&mut map, me, &peer, STALL);
+        sim::settle(&mut map, me, &peer);
+    }
+    pipe.0.borrow_mut().extend_from_slice(b"better late");
+    map.touch(me);
+    sim::settle(&mut map, me, &peer);
+    assert_eq!(peer.take_sent(), b"better late");
+    assert!(log.all().is_empty());
+}
+
+#[test]
+fn a_peer_that_does_not_take_what_a_producer_made_at_last_times_out() {
+    let (log, pipe) = (Log::default(), Pipe::default());
+    let mut map = ChannelMap::new().unwrap();
+    let (me, peer) = finishing(&mut map, &log, &pipe);
+    for _ in 0..5 {
+        sim::step_after(&mut map, me, &peer, STALL);
+        sim::settle(&mut map, me, &peer);
+    }
+    peer.set_room(0);
+    pipe.0.borrow_mut().extend_from_slice(b"not wanted");
+    map.touch(me);
+    sim::settle(&mut map, me, &peer);
+    sim::step_after(&mut map, me, &peer, STALL - MOMENT);
+    assert!(map.is_open(me));
+    sim::step_after(&mut map, me, &peer, MOMENT);
+    assert_eq!(log.all(), ["close TimedOut"]);
+}
+
+/// The peer has had no time yet to take anything.
+#[test]
+fn the_time_that_a_producer_had_nothing_does_not_count_as_the_peers() {
+    let (log, pipe) = (Log::default(), Pipe::default());
+    let mut map = ChannelMap::new().unwrap();
+    let (me, peer) = finishing(&mut map, &log, &pipe);
+    sim::step_after(&mut map, me, &peer, STALL - MOMENT);
+    peer.set_room(0);
+    pipe.0.borrow_mut().extend_from_slice(b"in a moment");
+    map.touch(me);
+    sim::settle(&mut map, me, &peer);
+    sim::step_after(&mut map, me, &peer, STALL - MOMENT);
+    assert!(map.is_open(me), "{:?}", log.all());
+    sim::step_after(&mut map, me, &peer, STALL);
+    assert_eq!(log.all(), ["close TimedOut"]);
 }

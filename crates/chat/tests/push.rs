@@ -3,7 +3,7 @@
 mod common;
 
 use std::cell::RefCell;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::rc::Rc;
 
 use bytes::Bytes;
@@ -292,4 +292,39 @@ fn a_large_answer_reaches_a_slow_but_willing_peer_whole() {
     let received = read_len(&mut map, &mut theirs, data.len());
     assert!(received == data);
     turn_until(&mut map, |map| map.get(me).unwrap().chat.queued() == 0);
+}
+
+/// The input that is left is still delivered, and whoever answers it can know
+/// that the answer goes nowhere.
+#[test]
+fn a_channel_that_cannot_send_any_more_says_so() {
+    let log = Log::default();
+    let inner = log.clone();
+    let probe = Probe::new(&log).on_message(move |_, chat, _| {
+        inner.add(format!("failed: {}", chat.output_failed()));
+        chat.push("answer");
+        assert_eq!(chat.try_push("answer").is_err(), chat.output_failed());
+        Ok(())
+    });
+    let mut map = ChannelMap::new().unwrap();
+    let (me, peer) = simulated(&mut map, probe, Limits::default());
+    log.take();
+    peer.fail_sends(ErrorKind::BrokenPipe);
+    peer.say("one\n");
+    sim::settle(&mut map, me, &peer);
+    let chat = &map.get(me).unwrap().chat;
+    assert!(chat.output_failed() && !chat.closing());
+    assert_eq!(chat.queued(), 0);
+    peer.say("two\n");
+    peer.say_eof();
+    sim::settle(&mut map, me, &peer);
+    let expected = [
+        "message one",
+        "failed: false",
+        "message two",
+        "failed: true",
+        "eof",
+        "close Io(BrokenPipe)",
+    ];
+    assert_eq!(log.all(), expected);
 }

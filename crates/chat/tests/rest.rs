@@ -5,10 +5,12 @@ mod common;
 
 use std::io::{self, IoSlice, Read, Write};
 use std::net::{Shutdown, TcpStream};
+use std::time::Duration;
 
+use bytes::BytesMut;
 use chat::{
-    AsyncChat, ChannelMap, Dispatcher, DispatcherHandler, Endpoint, Registration, Result, Socket,
-    Source, Terminator, Transport,
+    AsyncChat, ChannelMap, Dispatcher, DispatcherHandler, Endpoint, Limits, More, Producer,
+    Registration, Result, Socket, Source, Terminator, Transport,
 };
 
 use common::{Log, Probe, assert_rest, tcp_pair, turn_to_rest, unix_pair};
@@ -146,7 +148,7 @@ fn a_paused_channel_whose_peer_is_gone_costs_no_turns() {
     map.insert(channel).unwrap();
     turn_to_rest(&mut map);
     let theirs = socket2_of(&theirs);
-    theirs.set_linger(Some(std::time::Duration::ZERO)).unwrap();
+    theirs.set_linger(Some(Duration::ZERO)).unwrap();
     drop(theirs); // ERR and HUP
     assert_rest(&mut map);
 }
@@ -183,5 +185,29 @@ fn a_count_that_waits_and_a_terminator_that_never_comes_cost_no_turns() {
             .unwrap();
         theirs.write_all(b"abc").unwrap();
         assert_rest(&mut map);
+    }
+}
+
+/// A producer that has nothing is not timed at all, however short the time.
+#[test]
+fn a_finishing_channel_whose_producer_has_nothing_costs_no_turns() {
+    struct Nothing;
+    impl Producer for Nothing {
+        fn more(&mut self, _: &mut BytesMut, _: usize) -> io::Result<More> {
+            Ok(More::Later)
+        }
+    }
+    for stall in [Duration::from_secs(30), Duration::ZERO] {
+        let mut limits = Limits::default();
+        limits.stall = stall;
+        let (ours, _theirs) = unix_pair();
+        let mut map = ChannelMap::new().unwrap();
+        let channel = AsyncChat::new(ours, "\n", Probe::default()).unwrap();
+        let mut channel = channel.limited(limits);
+        channel.chat.push_with_producer(Nothing);
+        channel.chat.close_when_done();
+        map.insert(channel).unwrap();
+        assert_rest(&mut map);
+        assert_eq!(map.len(), 1);
     }
 }

@@ -3,11 +3,11 @@
 mod common;
 
 use std::cell::Cell;
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Write};
 use std::rc::Rc;
 use std::time::Duration;
 
-use common::{Log, On, Probe, change, turn};
+use common::{Log, On, Probe, change, pair, turn};
 use reactor::{ChannelMap, Readiness};
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -165,4 +165,80 @@ fn a_map_that_was_drained_takes_channels_again() {
     turn(&mut map);
     assert_eq!(map.get(next).unwrap().drain_calls, 0);
     assert_eq!(log.take(), ["a.close Drained"]);
+}
+
+#[test]
+fn a_second_drain_moves_the_deadline_and_tells_nobody_twice() {
+    for (second, later) in [(HOUR / 2, HOUR / 4), (2 * HOUR, HOUR)] {
+        let log = Log::default();
+        let mut map = ChannelMap::new().unwrap();
+        let mut probe = Probe::new("a", &log);
+        probe.drains = true;
+        let probe = map.insert(probe).unwrap();
+        assert!(!map.is_draining());
+        let begin = map.now();
+        map.drain(begin + HOUR);
+        assert!(map.is_draining());
+        map.turn_at(begin).unwrap();
+        map.drain(begin + second);
+        map.turn_at(begin + later).unwrap();
+        map.turn_at(begin + second - Duration::from_nanos(1))
+            .unwrap();
+        assert_eq!(map.get(probe).unwrap().drain_calls, 1);
+        map.turn_at(begin + second).unwrap();
+        assert_eq!(log.take(), ["a.close Drained"]);
+        assert!(!map.is_draining());
+    }
+}
+
+#[test]
+fn handle_close_can_ask_whether_the_map_is_being_drained() {
+    for is_drained in [false, true] {
+        let log = Log::default();
+        let mut map = ChannelMap::new().unwrap();
+        let asked = Rc::new(Cell::new(None));
+        let answer = Rc::clone(&asked);
+        let probe = Probe::new("a", &log).on(On::Close, move |_, _, map| {
+            answer.set(Some(map.is_draining()));
+            Ok(())
+        });
+        let probe = map.insert(probe).unwrap();
+        if is_drained {
+            map.drain(map.now() + HOUR);
+        }
+        map.close(probe);
+        map.run().unwrap();
+        assert_eq!(asked.get(), Some(is_drained));
+    }
+}
+
+#[test]
+fn a_converted_channel_is_told_of_the_drain_as_what_it_is() {
+    let log = Log::default();
+    let mut map = ChannelMap::new().unwrap();
+    let mut probe = Probe::new("old", &log);
+    probe.drains = true;
+    let probe = map.insert(probe).unwrap();
+    map.drain(map.now() + HOUR);
+    turn(&mut map);
+    let inner = log.clone();
+    map.convert(probe, move |_| Probe::new("new", &inner));
+    turn(&mut map);
+    assert_eq!(log.take(), ["new.close Drained"]);
+}
+
+#[test]
+fn a_deadline_of_a_hundred_years_is_one_like_any_other() {
+    let log = Log::default();
+    let (ours, mut theirs) = pair();
+    let mut map = ChannelMap::new().unwrap();
+    let mut probe = Probe::new("a", &log).over(&ours);
+    probe.drains = true;
+    map.insert(probe).unwrap();
+    map.drain(map.now() + HOUR * 24 * 366 * 100);
+    turn(&mut map);
+    theirs.write_all(b"x").unwrap();
+    drop(theirs);
+    map.run().unwrap(); // with a wait of a hundred years
+    assert_eq!(log.take(), ["a.read", "a.read", "a.close Eof"]);
 }

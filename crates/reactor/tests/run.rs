@@ -3,7 +3,7 @@
 mod common;
 
 use std::io::Write;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use common::{Log, On, Probe, pair};
 use reactor::{ChannelMap, CloseReason, Readiness};
@@ -100,4 +100,58 @@ fn a_stop_in_the_last_counted_turn_is_spent_with_it() {
     map.set_timer(clock, map.now());
     map.run().unwrap();
     assert_eq!(log.take(), ["clock.timer"], "another run, another stop");
+}
+
+/// `stop` is `run`'s; a program that turns by itself is not kept awake by it.
+#[test]
+fn turns_after_a_stop_sleep_as_before() {
+    const WAIT: Duration = Duration::from_millis(50);
+    for in_callback in [false, true] {
+        let log = Log::default();
+        let mut map = ChannelMap::new().unwrap();
+        let probe = Probe::new("a", &log).on(On::Read, |_, _, map| {
+            map.stop();
+            Ok(())
+        });
+        let probe = map.insert(probe).unwrap();
+        if in_callback {
+            map.dispatch(probe, Readiness::READABLE);
+        }
+        map.turn(Some(Duration::ZERO)).unwrap();
+        if !in_callback {
+            map.stop();
+        }
+        let (begin, turns) = (Instant::now(), map.turns());
+        for _ in 0..3 {
+            map.turn(Some(WAIT)).unwrap();
+        }
+        assert_eq!(map.turns() - turns, 3);
+        assert!(begin.elapsed() >= 3 * WAIT, "{:?}", begin.elapsed());
+
+        // And `run` has not forgotten it.
+        map.run().unwrap();
+        assert_eq!(map.turns() - turns, 3);
+    }
+}
+
+/// The turn in which it is called does not sleep, wherever that is.
+#[test]
+fn a_stop_in_handle_close_before_the_wait_returns_from_run() {
+    let log = Log::default();
+    let mut map = ChannelMap::new().unwrap();
+    let stays = Probe::new("stays", &log).on(On::Timer, |_, _, map| {
+        map.stop();
+        Ok(())
+    });
+    let stays = map.insert(stays).unwrap();
+    map.set_timer(stays, map.now() + Duration::from_secs(20));
+    let probe = Probe::new("a", &log).on(On::Close, |_, _, map| {
+        map.stop();
+        Ok(())
+    });
+    let probe = map.insert(probe).unwrap();
+    map.close(probe);
+    map.run().unwrap();
+    assert_eq!(log.take(), ["a.close Requested"]);
+    assert_eq!(map.len(), 1);
 }

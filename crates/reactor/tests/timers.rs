@@ -3,10 +3,11 @@
 mod common;
 
 use std::cell::Cell;
+use std::io::Write;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use common::{Log, On, Probe, change, turn};
+use common::{Log, On, Probe, change, pair, turn};
 use reactor::{ChannelMap, Handle, Timer};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -252,4 +253,21 @@ fn the_clock_stands_still_during_a_turn() {
     }
     turn(&mut map);
     assert_eq!(log.take().len(), 2);
+}
+
+#[test]
+fn a_timer_in_a_hundred_years_is_one_like_any_other() {
+    let log = Log::default();
+    let (ours, mut theirs) = pair();
+    let mut map = ChannelMap::new().unwrap();
+    let probe = map.insert(Probe::new("a", &log).over(&ours)).unwrap();
+    let far = map.set_timer(probe, map.now() + 100 * 366 * 86_400 * SECOND);
+    turn(&mut map);
+    theirs.write_all(b"x").unwrap();
+    map.turn(None).unwrap(); // with a wait of a hundred years
+    assert_eq!(log.take(), ["a.read"]);
+    map.turn_at(map.now() + 101 * 366 * 86_400 * SECOND)
+        .unwrap();
+    assert_eq!(log.take(), ["a.timer"]);
+    assert!(!map.cancel(far));
 }

@@ -18,6 +18,8 @@ pub(crate) struct Probe {
     eof: Option<Hook>,
     overlimit: Option<Hook>,
     drained: Option<Hook>,
+    drain: Option<Hook>,
+    close: Option<ErrorHook>,
     error: Option<ErrorHook>,
 }
 
@@ -66,6 +68,22 @@ impl Probe {
         hook: impl FnMut(&mut Chat, &mut ChannelMap) -> Result + 'static,
     ) -> Self {
         self.drained = Some(Box::new(hook));
+        self
+    }
+
+    pub(crate) fn on_drain(
+        mut self,
+        hook: impl FnMut(&mut Chat, &mut ChannelMap) -> Result + 'static,
+    ) -> Self {
+        self.drain = Some(Box::new(hook));
+        self
+    }
+
+    pub(crate) fn on_close(
+        mut self,
+        hook: impl FnMut(&mut Chat, &mut ChannelMap) + 'static,
+    ) -> Self {
+        self.close = Some(Box::new(hook));
         self
     }
 
@@ -128,8 +146,25 @@ impl MessageHandler for Probe {
         Ok(())
     }
 
-    fn handle_close(&mut self, reason: CloseReason, _: &mut Chat, _: &mut ChannelMap) {
+    /// With a hook only, the record has it.
+    fn handle_drain(&mut self, chat: &mut Chat, map: &mut ChannelMap) -> Result {
+        match &mut self.drain {
+            Some(hook) => {
+                self.log.add("drain");
+                hook(chat, map)
+            }
+            None => {
+                chat.close_when_done();
+                Ok(())
+            }
+        }
+    }
+
+    fn handle_close(&mut self, reason: CloseReason, chat: &mut Chat, map: &mut ChannelMap) {
         self.log.add(format!("close {}", name(&reason)));
+        if let Some(hook) = &mut self.close {
+            hook(chat, map);
+        }
     }
 
     fn handle_error(&mut self, error: Error, chat: &mut Chat, map: &mut ChannelMap) {

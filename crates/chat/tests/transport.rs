@@ -1,0 +1,294 @@
+//! Transports of other kinds: one that shakes hands first, one that waits for
+//! its peer, one that has read ahead.
+
+mod common;
+
+use std::cell::Cell;
+use std::collections::VecDeque;
+use std::io::{self, ErrorKind, IoSlice, Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::rc::Rc;
+use std::time::Duration;
+
+use chat::{
+    Address, AsyncChat, ChannelMap, Readiness, Registration, SockRef, Socket, Source, Transport,
+};
+
+use common::{Log, Probe, assert_rest, read_len, read_to_end, tcp_pair};
+
+/// Sends nothing before it has heard a byte of the peer's, which is not the
+/// channel's; and says something itself, if it is to.
+#[derive(Debug)]
+struct Handshake {
+    socket: Source<Socket>,
+    has_heard: bool,
+    to_say: &'static [u8],
+    sends: Rc<Cell<usize>>,
+}
+
+impl Handshake {
+    /// One that waits for the peer.
+    fn over(stream: TcpStream) -> Self {
+        stream.set_nonblocking(true).unwrap();
+        Self {
+            socket: Source::new(Socket::from(stream)),
+            has_heard: false,
+            to_say: b"",
+            sends: Rc::default(),
+        }
+    }
+}
+
+impl Transport for Handshake {
+    fn registration(&self) -> Option<&Registration> {
+        Some(self.socket.registration())
+    }
+
+    fn recv(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if !self.has_heard {
+            (&*self.socket).read_exact(&mut [0])?;
+            self.has_heard = true;
+        }
+        (&*self.socket).read(buffer)
+    }
+
+    fn send_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.sends.set(self.sends.get() + 1);
+        while !self.to_say.is_empty() {
+            let sent = (&*self.socket).write(self.to_say)?;
+            self.to_say = &self.to_say[sent..];
+        }
+        match self.has_heard {
+            true => (&*self.socket).write_vectored(slices),
+            false if slices.is_empty() => Ok(0),
+            false => Err(ErrorKind::WouldBlock.into()),
+        }
+    }
+
+    fn shutdown(&mut self) -> io::Result<()> {
+        self.socket.shutdown(Shutdown::Write)
+    }
+
+    fn waits_for_room(&self) -> bool {
+        self.has_heard
+    }
+
+    fn has_output(&self) -> bool {
+        !self.to_say.is_empty()
+    }
+
+    fn socket(&self) -> Option<SockRef<'_>> {
+        Some(SockRef::from(&*self.socket))
+    }
+}
+
+fn pair() -> (TcpStream, TcpStream) {
+    let (ours, theirs) = tcp_pair();
+    theirs.set_nonblocking(true).unwrap();
+    (ours, theirs)
+}
+
+/// The socket has room all the while, and that is of no use.
+#[test]
+fn a_send_that_waits_for_input_costs_no_turns_and_is_tried_when_there_was_some() {
+    let (ours, mut theirs) = pair();
+    let transport = Handshake::over(ours);
+    let sends = Rc::clone(&transport.sends);
+    let mut map = ChannelMap::new().unwrap();
+    let channel = AsyncChat::over(transport, "\n", Probe::default());
+    let me = map.insert(channel).unwrap();
+    for word in ["one ", "two ", "three"] {
+        map.get_mut(me).unwrap().chat.push(word);
+        assert_rest(&mut map);
+    }
+    assert_eq!(sends.get(), 1, "tried in vain");
+    theirs.write_all(b"?").unwrap();
+    assert_eq!(read_len(&mut map, &mut theirs, 13), b"one two three");
+
+    // From then on it waits for room, as any other.
+    map.get_mut(me).unwrap().chat.push(vec![b'x'; 5_000_000]);
+    assert_rest(&mut map);
+    assert_eq!(read_len(&mut map, &mut theirs, 5_000_000).len(), 5_000_000);
+    assert_rest(&mut map);
+}
+
+#[test]
+fn what_waits_for_input_is_sent_before_the_close() {
+    let log = Log::default();
+    let (ours, mut theirs) = pair();
+    let mut map = ChannelMap::new().unwrap();
+    let mut channel = AsyncChat::over(Handshake::over(ours), "\n", Probe::new(&log));
+    channel.chat.push("goodbye");
+    channel.chat.close_when_done();
+    map.insert(channel).unwrap();
+    assert_rest(&mut map);
+    theirs.write_all(b"?and more\n").unwrap();
+    assert_eq!(read_to_end(&mut map, &mut theirs), b"goodbye");
+    drop(theirs);
+    common::turn_until(&mut map, |map| map.is_empty());
+    assert_eq!(log.all(), ["close Done"]);
+}
+
+#[test]
+fn a_handshake_is_sent_with_nothing_queued() {
+    let (ours, mut theirs) = pair();
+    let mut transport = Handshake::over(ours);
+    transport.to_say = b"CLIENT HELLO";
+    let sends = Rc::clone(&transport.sends);
+    let mut map = ChannelMap::new().unwrap();
+    map.insert(AsyncChat::over(transport, "\n", Probe::default()))
+        .unwrap();
+    assert_eq!(read_len(&mut map, &mut theirs, 12), b"CLIENT HELLO");
+    assert_rest(&mut map);
+    assert_eq!(sends.get(), 1);
+}
+
+/// Both at once: its own words leave although the channel's have to wait.
+#[test]
+fn a_handshake_is_sent_before_what_is_queued() {
+    let (ours, mut theirs) = pair();
+    let mut transport = Handshake::over(ours);
+    transport.to_say = b"HELLO ";
+    let mut map = ChannelMap::new().unwrap();
+    let mut channel = AsyncChat::over(transport, "\n", Probe::default());
+    channel.chat.push("world");
+    map.insert(channel).unwrap();
+    assert_eq!(read_len(&mut map, &mut theirs, 6), b"HELLO ");
+    assert_rest(&mut map);
+    theirs.write_all(b"?").unwrap();
+    assert_eq!(read_len(&mut map, &mut theirs, 5), b"world");
+}
+
+#[test]
+fn the_socket_underneath_has_the_addresses() {
+    let (ours, theirs) = pair();
+    let channel = AsyncChat::over(Handshake::over(ours), "\n", Probe::default());
+    let endpoint = channel.chat.endpoint();
+    let theirs = Address::Inet(theirs.local_addr().unwrap());
+    assert_eq!(endpoint.peer_addr(), Some(theirs.clone()));
+    assert_eq!(endpoint.addr(), Some(theirs));
+    assert!(endpoint.local_addr().is_some());
+    assert!(endpoint.socket().unwrap().keepalive().is_ok());
+
+    let without = AsyncChat::over(ReadAhead::default(), "\n", Probe::default());
+    let endpoint = without.chat.endpoint();
+    assert_eq!((endpoint.peer_addr(), endpoint.local_addr()), (None, None));
+    assert!(endpoint.socket().is_none());
+}
+
+/// Has read several records at once; with the last of them its handshake is
+/// done, and it may send.
+#[derive(Debug, Default)]
+struct ReadAhead {
+    records: VecDeque<&'static [u8]>,
+    sent: Rc<Cell<usize>>,
+}
+
+impl Transport for ReadAhead {
+    fn registration(&self) -> Option<&Registration> {
+        None
+    }
+
+    fn recv(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let record = self.records.pop_front().ok_or(ErrorKind::WouldBlock)?;
+        buffer[..record.len()].copy_from_slice(record);
+        Ok(record.len())
+    }
+
+    fn send_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        if !self.records.is_empty() {
+            return Err(ErrorKind::WouldBlock.into());
+        }
+        let len = slices.iter().map(|slice| slice.len()).sum();
+        self.sent.set(self.sent.get() + len);
+        Ok(len)
+    }
+
+    fn shutdown(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn has_input(&self) -> bool {
+        !self.records.is_empty()
+    }
+
+    fn waits_for_room(&self) -> bool {
+        false
+    }
+}
+
+/// The input that the send waits for is there already: no event tells of it.
+#[test]
+fn a_send_that_waits_for_input_is_tried_after_input_that_was_read_ahead() {
+    let log = Log::default();
+    let transport = ReadAhead {
+        records: [&b"one\n"[..], b"two\n", b"three\n"].into(),
+        ..ReadAhead::default()
+    };
+    let sent = Rc::clone(&transport.sent);
+    let mut map = ChannelMap::new().unwrap();
+    let probe = Probe::new(&log).on_connect(|chat, _| {
+        chat.push("hello");
+        Ok(())
+    });
+    let me = map.insert(AsyncChat::over(transport, "\n", probe)).unwrap();
+    for _ in 0..20 {
+        // What a poller would say: nothing but that the socket has room.
+        map.dispatch(me, Readiness::WRITABLE);
+        map.turn(Some(Duration::ZERO)).unwrap();
+    }
+    let expected = ["connect", "message one", "message two", "message three"];
+    assert_eq!(log.all(), expected);
+    assert_eq!(sent.get(), 5);
+}
+
+/// For each byte that the peer sends, it takes two.
+#[derive(Debug)]
+struct Credit(Source<Socket>, usize);
+
+impl Transport for Credit {
+    fn registration(&self) -> Option<&Registration> {
+        Some(self.0.registration())
+    }
+
+    fn recv(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let len = (&*self.0).read(buffer)?;
+        self.1 += 2 * len;
+        Ok(len)
+    }
+
+    fn send_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        let len = slices[0].len().min(self.1);
+        if len == 0 {
+            return Err(ErrorKind::WouldBlock.into());
+        }
+        self.1 -= len;
+        (&*self.0).write(&slices[0][..len])
+    }
+
+    fn shutdown(&mut self) -> io::Result<()> {
+        self.0.shutdown(Shutdown::Write)
+    }
+
+    fn waits_for_room(&self) -> bool {
+        false
+    }
+}
+
+#[test]
+fn a_transport_that_waits_for_input_again_and_again_sends_after_each() {
+    let (ours, mut theirs) = pair();
+    ours.set_nonblocking(true).unwrap();
+    let transport = Credit(Source::new(Socket::from(ours)), 0);
+    let mut map = ChannelMap::new().unwrap();
+    let mut channel = AsyncChat::over(transport, "\n", Probe::default());
+    channel.chat.push("abcdefgh");
+    channel.chat.close_when_done();
+    map.insert(channel).unwrap();
+    for expected in ["ab", "cd", "ef", "gh"] {
+        assert_rest(&mut map);
+        theirs.write_all(b"+").unwrap();
+        assert_eq!(read_len(&mut map, &mut theirs, 2), expected.as_bytes());
+    }
+    assert!(read_to_end(&mut map, &mut theirs).is_empty());
+}
