@@ -86,12 +86,13 @@ impl Half {
     }
 
     fn flush(&mut self, endpoint: &mut Endpoint) {
-        // An error other than "not now" closes the channel, with that reason.
-        while let Ok(sent) = endpoint.send(&self.unsent) {
-            self.unsent.drain(..sent);
-            if self.unsent.is_empty() {
+        // Of nothing, sending is an error too once the half is shut (EPIPE).
+        while !self.unsent.is_empty() {
+            // An error other than "not now" closes the channel, for that reason.
+            let Ok(sent) = endpoint.send(&self.unsent) else {
                 break;
-            }
+            };
+            self.unsent.drain(..sent);
         }
         if self.unsent.is_empty() {
             self.unsent = Vec::new();

@@ -124,7 +124,14 @@ impl Server {
         Self::spawn(command)
     }
 
-    fn spawn(mut command: Command) -> Self {
+    /// Starts an example with options of its own.
+    pub(crate) fn start_with(name: &str, options: &[&str]) -> Self {
+        let mut command = example(name);
+        command.args(options);
+        Self::spawn(command)
+    }
+
+    pub(crate) fn spawn(mut command: Command) -> Self {
         let child = command
             .args(["--listen", "127.0.0.1:0"])
             .stdin(Stdio::null())
@@ -178,9 +185,9 @@ impl Server {
 
     /// Sends a signal: `TERM`, `INT`.
     pub(crate) fn signal(&self, name: &str) {
-        let status = Command::new("kill")
-            .arg(format!("-{name}"))
-            .arg(self.pid().to_string())
+        // The shell's own: the program `kill` is not everywhere.
+        let status = Command::new("sh")
+            .args(["-c", "kill -\"$0\" \"$1\"", name, &self.pid().to_string()])
             .status();
         assert!(status.is_ok_and(|status| status.success()), "kill -{name}");
     }
