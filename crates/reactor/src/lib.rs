@@ -82,6 +82,7 @@ mod readiness;
 mod remote;
 mod slot;
 mod source;
+mod taken_out;
 mod timer;
 mod token;
 mod turn;

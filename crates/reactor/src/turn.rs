@@ -10,9 +10,10 @@ use polling::PollMode;
 use crate::channel::Object;
 use crate::close_reason::CloseReason;
 use crate::error::{NestedTurn, Result};
-use crate::map::{ChannelMap, TakenOut, interest};
+use crate::map::{ChannelMap, interest};
 use crate::readiness::Readiness;
 use crate::source::Registration;
+use crate::taken_out::TakenOut;
 use crate::timer::Timer;
 use crate::token::Token;
 
