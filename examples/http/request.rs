@@ -38,7 +38,10 @@ impl Head {
         if has_bare_cr_or_lf(head) {
             return Err(StatusCode::BAD_REQUEST);
         }
-        let head = [head, b"\r\n\r\n"].concat();
+        let mut head = [head, b"\r\n\r\n"].concat();
+        if let Some(minor) = later_minor(&mut head) {
+            *minor = b'1';
+        }
         let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
         let mut request = httparse::Request::new(&mut headers);
         match request.parse(&head) {
@@ -57,11 +60,6 @@ impl Head {
         if fields.hosts > 1 || (is_1_1 && fields.hosts == 0) {
             return Err(StatusCode::BAD_REQUEST);
         }
-        let expects_continue = match fields.expect {
-            None => false,
-            Some(value) if value.eq_ignore_ascii_case(b"100-continue") => is_1_1,
-            Some(_) => return Err(StatusCode::EXPECTATION_FAILED),
-        };
         let has = |option| fields.connection.iter().any(|given| given == option);
         Ok(Self {
             target: target(request.path.unwrap_or_default(), &method)?,
@@ -69,16 +67,16 @@ impl Head {
             body: fields.body(is_1_1)?,
             is_1_1,
             keep_alive: !has("close") && (is_1_1 || has("keep-alive")),
-            expects_continue,
+            expects_continue: fields.expects_continue && is_1_1,
         })
     }
 }
 
 /// The fields that decide about the connection.
 #[derive(Default)]
-struct Fields<'h> {
+struct Fields {
     hosts: usize,
-    expect: Option<&'h [u8]>,
+    expects_continue: bool,
     /// Options in lower case.
     connection: Vec<String>,
     content_length: Option<u64>,
@@ -86,8 +84,8 @@ struct Fields<'h> {
     transfer_encoding: Option<Vec<String>>,
 }
 
-impl<'h> Fields<'h> {
-    fn read(headers: &[httparse::Header<'h>]) -> Result<Self, StatusCode> {
+impl Fields {
+    fn read(headers: &[httparse::Header<'_>]) -> Result<Self, StatusCode> {
         let mut fields = Self::default();
         for header in headers {
             let (name, value) = (header.name, header.value);
@@ -108,7 +106,10 @@ impl<'h> Fields<'h> {
             } else if name.eq_ignore_ascii_case("connection") {
                 fields.connection.extend(list(value));
             } else if name.eq_ignore_ascii_case("expect") {
-                fields.expect = Some(value);
+                if list(value).iter().any(|element| element != "100-continue") {
+                    return Err(StatusCode::EXPECTATION_FAILED);
+                }
+                fields.expects_continue = true;
             }
         }
         Ok(fields)
@@ -169,6 +170,27 @@ fn target(target: &str, method: &Method) -> Result<Uri, StatusCode> {
     match is_valid && !target.contains('#') {
         true => Ok(uri),
         false => Err(StatusCode::BAD_REQUEST),
+    }
+}
+
+/// The digit of a minor version after 1.1, which is to be taken for that
+/// (RFC 9110, section 2.5).
+fn later_minor(head: &mut [u8]) -> Option<&mut u8> {
+    let line = head.iter().position(|&byte| byte == b'\r')?;
+    match &mut head[..line] {
+        [
+            ..,
+            b' ',
+            b'H',
+            b'T',
+            b'T',
+            b'P',
+            b'/',
+            b'1',
+            b'.',
+            minor @ b'2'..=b'9',
+        ] => Some(minor),
+        _ => None,
     }
 }
 
