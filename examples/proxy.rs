@@ -28,9 +28,8 @@ impl DispatcherHandler for Proxy {
         _proxy: &mut Endpoint,
         map: &mut ChannelMap,
     ) -> Result {
-        let client = map.insert(Dispatcher::new(socket, Half::new(addr.to_string()))?)?;
-        let mut half = Half::new(self.target.to_string());
-        half.other = Some(client);
+        let client = map.insert(Dispatcher::new(socket, Half::new(addr.to_string(), None))?)?;
+        let half = Half::new(self.target.to_string(), Some(client));
         let target = Dispatcher::connect(self.target, half).and_then(|target| map.insert(target));
         match target {
             Ok(target) => {
@@ -51,6 +50,7 @@ impl DispatcherHandler for Proxy {
 struct Half {
     /// Whose socket, for the log.
     name: String,
+    is_target: bool,
     other: Option<Handle<Dispatcher<Half>>>,
     /// What the other has read and this one has not sent yet.
     unsent: Vec<u8>,
@@ -65,11 +65,13 @@ struct Half {
 }
 
 impl Half {
-    /// Nothing is read before the target is connected.
-    fn new(name: String) -> Self {
+    /// The half of a target knows its client from the start. Nothing is read
+    /// before the target is connected.
+    fn new(name: String, client: Option<Handle<Dispatcher<Half>>>) -> Self {
         Self {
             name,
-            other: None,
+            is_target: client.is_some(),
+            other: client,
             unsent: Vec::new(),
             is_stalled: true,
             is_last: false,
@@ -177,12 +179,13 @@ impl DispatcherHandler for Half {
     }
 
     fn handle_close(&mut self, reason: CloseReason, endpoint: &mut Endpoint, map: &mut ChannelMap) {
-        if endpoint.connecting() {
+        let has_failed = matches!(reason, CloseReason::Io(_));
+        let was_cut_off = has_failed && endpoint.connected();
+        if self.is_target && has_failed && endpoint.connecting() {
             log::warn!("cannot connect to {}: {reason}", self.name);
         } else {
             log::debug!("{}: {reason}", self.name);
         }
-        let was_cut_off = matches!(reason, CloseReason::Io(_)) && endpoint.connected();
         self.with_other(map, |other, wire| {
             if was_cut_off {
                 // It must not look complete to the other: a reset (SO_LINGER of

@@ -47,6 +47,7 @@ pub(crate) fn cases() -> Vec<Case> {
         // Versions.
         closed("0.9", "GET /plaintext\r\n\r\n", &["400"]),
         closed("1.0", "GET /plaintext HTTP/1.0\r\n\r\n", HELLO),
+        open("1.2", line("GET /plaintext HTTP/1.2"), HELLO),
         closed("2.0", line("GET /plaintext HTTP/2.0"), &["505"]),
         closed("3.1", line("GET /plaintext HTTP/3.1"), &["505"]),
         closed(
