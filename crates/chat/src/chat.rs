@@ -190,7 +190,12 @@ impl Chat {
     /// Like [`close_when_done`](Self::close_when_done), for a reason of the
     /// caller's. The first reason stands, if the channel is closing already.
     pub fn close_when_done_with(&mut self, reason: CloseReason) {
-        self.begin_end(reason);
+        if self.end == End::Open {
+            self.end = End::Finishing;
+            self.endpoint.close_with(reason);
+            self.endpoint.unread.clear();
+            self.framer.discard();
+        }
     }
 
     /// Closes the channel now: what is queued is dropped. To close another

@@ -33,16 +33,6 @@ pub(crate) struct Ending {
 }
 
 impl Chat {
-    /// Begins the end, if it has not begun.
-    pub(crate) fn begin_end(&mut self, reason: CloseReason) {
-        if self.end == End::Open {
-            self.end = End::Finishing;
-            self.endpoint.close_with(reason);
-            self.endpoint.unread.clear();
-            self.framer.discard();
-        }
-    }
-
     /// What is queued was sent as far as possible: goes on if that was all.
     pub(crate) fn go_on_with_end(&mut self) {
         let is_sent = self.output.is_empty() && !self.endpoint.wire.has_output();
