@@ -217,6 +217,7 @@ impl<H: ChatHandler> AsyncChat<H> {
         map: &mut ChannelMap,
     ) -> Result {
         let Self { chat, handler } = self;
+        chat.has_discarded = false;
         loop {
             // A terminator that was changed may have put held bytes back.
             if *budget == 0 || !chat.may_deliver(map) || !chat.endpoint.unread.is_empty() {
@@ -241,6 +242,9 @@ impl<H: ChatHandler> AsyncChat<H> {
                     Ok(())
                 }
             };
+            if chat.has_discarded {
+                data = &[];
+            }
             if result.is_err() {
                 chat.hold(data, whole);
                 return result;

@@ -46,6 +46,9 @@ pub struct Chat {
     pub(crate) is_paused: bool,
     /// `handle_connect` was called.
     pub(crate) is_announced: bool,
+    /// `discard_buffers` was called: what is left of the read that is being
+    /// delivered goes, too.
+    pub(crate) has_discarded: bool,
     /// The message is too long, which is yet to be told.
     pub(crate) is_over_limit: bool,
     /// More than the high-water mark was queued, or a producer; `handle_drained`
@@ -76,6 +79,7 @@ impl Chat {
             end,
             is_paused: false,
             is_announced: false,
+            has_discarded: false,
             is_over_limit: false,
             needs_drain: false,
             is_blocked: false,
@@ -220,6 +224,7 @@ impl Chat {
         self.endpoint.unread.clear();
         self.framer.discard();
         self.message.clear();
+        self.has_discarded = true;
     }
 
     /// How many bytes are queued; what producers will make is not known.

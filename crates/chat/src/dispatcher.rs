@@ -335,8 +335,18 @@ impl<H: DispatcherHandler> Dispatcher<H> {
         self.endpoint.is_eof && !self.endpoint.is_eof_told
     }
 
-    /// After a callback: what its error means, and closing.
-    fn conclude(&mut self, result: Result, me: Token, map: &mut ChannelMap) -> Result {
+    /// Runs a callback, unless another channel has closed this one; then sees to
+    /// what its error means, and to closing.
+    fn call(
+        &mut self,
+        me: Token,
+        map: &mut ChannelMap,
+        callback: impl FnOnce(&mut Self, &mut ChannelMap) -> Result,
+    ) -> Result {
+        let result = match self.endpoint.closing() {
+            true => Ok(()),
+            false => callback(self, map),
+        };
         let failed = matches!(self.endpoint.closing, Some(CloseReason::Io(_)));
         if let Some(reason) = self.endpoint.closing.take() {
             map.close_with(me, reason);
@@ -392,41 +402,36 @@ impl<H: DispatcherHandler> Channel for Dispatcher<H> {
     }
 
     fn handle_read_event(&mut self, me: Token, map: &mut ChannelMap) -> Result {
-        if self.endpoint.closing() {
-            return self.conclude(Ok(()), me, map); // by another channel
-        }
-        if self.endpoint.accepting() {
-            self.accept(me, map);
-            return self.conclude(Ok(()), me, map);
-        }
-        let result = self.handler.handle_read(&mut self.endpoint, map);
-        let result = result.and_then(|()| self.tell_eof(me, map));
-        self.conclude(result, me, map)
+        self.call(me, map, |this, map| {
+            if this.endpoint.accepting() {
+                this.accept(me, map);
+                return Ok(());
+            }
+            this.handler.handle_read(&mut this.endpoint, map)?;
+            this.tell_eof(me, map)
+        })
     }
 
     fn handle_write_event(&mut self, me: Token, map: &mut ChannelMap) -> Result {
-        let result = if self.endpoint.closing() {
-            Ok(())
-        } else if self.endpoint.connecting() {
-            self.finish_connect(map)
-        } else {
-            self.handler.handle_write(&mut self.endpoint, map)
-        };
-        self.conclude(result, me, map)
+        self.call(me, map, |this, map| match this.endpoint.connecting() {
+            true => this.finish_connect(map),
+            false => this.handler.handle_write(&mut this.endpoint, map),
+        })
     }
 
     fn handle_expt_event(&mut self, me: Token, map: &mut ChannelMap) -> Result {
-        let result = self.handler.handle_expt(&mut self.endpoint, map);
-        self.endpoint.wire.discard_out_of_band();
-        self.conclude(result, me, map)
+        self.call(me, map, |this, map| {
+            let result = this.handler.handle_expt(&mut this.endpoint, map);
+            this.endpoint.wire.discard_out_of_band();
+            result
+        })
     }
 
     fn handle_pending(&mut self, me: Token, map: &mut ChannelMap) -> Result {
         if self.endpoint.has_unread() && self.readable(me) {
             return self.handle_read_event(me, map);
         }
-        let result = self.tell_eof(me, map);
-        self.conclude(result, me, map)
+        self.call(me, map, |this, map| this.tell_eof(me, map))
     }
 
     fn handle_timer(&mut self, timer: Timer, me: Token, map: &mut ChannelMap) -> Result {
@@ -434,16 +439,15 @@ impl<H: DispatcherHandler> Channel for Dispatcher<H> {
             self.accept_pause = None;
             return Ok(());
         }
-        if self.endpoint.closing() {
-            return self.conclude(Ok(()), me, map);
-        }
-        let result = self.handler.handle_timer(timer, &mut self.endpoint, map);
-        self.conclude(result, me, map)
+        self.call(me, map, |this, map| {
+            this.handler.handle_timer(timer, &mut this.endpoint, map)
+        })
     }
 
     fn handle_drain(&mut self, me: Token, map: &mut ChannelMap) -> Result {
-        let result = self.handler.handle_drain(&mut self.endpoint, map);
-        self.conclude(result, me, map)
+        self.call(me, map, |this, map| {
+            this.handler.handle_drain(&mut this.endpoint, map)
+        })
     }
 
     fn handle_close(&mut self, reason: CloseReason, me: Token, map: &mut ChannelMap) {
@@ -453,8 +457,9 @@ impl<H: DispatcherHandler> Channel for Dispatcher<H> {
 
     fn handle_error(&mut self, error: Error, me: Token, map: &mut ChannelMap) {
         self.handler.handle_error(error, &mut self.endpoint, map);
-        // Closing is all that is left to do; there is no result.
-        let _ = self.conclude(Ok(()), me, map);
+        if let Some(reason) = self.endpoint.closing.take() {
+            map.close_with(me, reason);
+        }
     }
 }
 

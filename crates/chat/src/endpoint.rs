@@ -76,17 +76,27 @@ impl Endpoint {
         Self::with_wire(Wire::Other(transport), State::Connected)
     }
 
+    /// Like the standard library's listener: on the first address that works.
     pub(crate) fn listen(addresses: impl ToSocketAddrs) -> io::Result<Self> {
-        first_that_works(addresses, |address| {
-            let socket = tcp_socket(address)?; // what is accepted inherits its options
-            // asyncore's set_reuse_addr: a restarted server gets its port back.
-            // On Windows the option means something else.
-            #[cfg(unix)]
-            socket.set_reuse_address(true)?;
-            socket.bind(&address.into())?;
-            socket.listen(BACKLOG)?;
-            Self::with_state(socket, State::Accepting)
-        })
+        let mut last = no_address();
+        for address in addresses.to_socket_addrs()? {
+            match Self::listen_on(address) {
+                Ok(endpoint) => return Ok(endpoint),
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    }
+
+    fn listen_on(address: SocketAddr) -> io::Result<Self> {
+        let socket = tcp_socket(address)?; // what is accepted inherits its options
+        // asyncore's set_reuse_addr: a restarted server gets its port back.
+        // On Windows the option means something else.
+        #[cfg(unix)]
+        socket.set_reuse_address(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(BACKLOG)?;
+        Self::with_state(socket, State::Accepting)
     }
 
     #[cfg(unix)]
@@ -98,22 +108,27 @@ impl Endpoint {
     }
 
     pub(crate) fn connect(addresses: impl ToSocketAddrs) -> io::Result<Self> {
-        let mut others: Vec<SocketAddr> = addresses.to_socket_addrs()?.collect();
-        others.reverse(); // the first is taken first, from the end
-        let mut last = no_address();
-        while let Some(address) = others.pop() {
+        let mut addresses: Vec<SocketAddr> = addresses.to_socket_addrs()?.collect();
+        addresses.reverse(); // the first is taken first, from the end
+        Self::begin_next(addresses, no_address())
+    }
+
+    /// Begins to connect to the last of `addresses`, or to the one before if
+    /// that fails at once, and so on; `error` is for there being none.
+    fn begin_next(mut addresses: Vec<SocketAddr>, mut error: io::Error) -> io::Result<Self> {
+        while let Some(address) = addresses.pop() {
             let begun =
                 tcp_socket(address).and_then(|socket| Self::begin_connect(socket, &address.into()));
             match begun {
-                Ok(mut endpoint) if endpoint.closing.is_none() || others.is_empty() => {
-                    endpoint.others = (!others.is_empty()).then(|| Box::new(others));
+                Ok(mut endpoint) if endpoint.closing.is_none() || addresses.is_empty() => {
+                    endpoint.others = (!addresses.is_empty()).then(|| Box::new(addresses));
                     return Ok(endpoint);
                 }
                 Ok(_) => {}
-                Err(error) => last = error,
+                Err(next) => error = next,
             }
         }
-        Err(last)
+        Err(error)
     }
 
     #[cfg(unix)]
@@ -384,30 +399,16 @@ impl Endpoint {
         }
     }
 
-    /// Begins to connect to the next address; `error` is why the one before
-    /// failed.
-    fn try_next(&mut self, mut error: io::Error) -> io::Result<()> {
-        while let Some(address) = self.others.as_mut().and_then(|others| others.pop()) {
-            let begun =
-                tcp_socket(address).and_then(|socket| Self::begin_connect(socket, &address.into()));
-            match begun {
-                Ok(Self {
-                    wire,
-                    closing: None,
-                    ..
-                }) => {
-                    self.wire = wire;
-                    return Ok(());
-                }
-                Ok(Self {
-                    closing: Some(CloseReason::Io(next)),
-                    ..
-                })
-                | Err(next) => error = next,
-                Ok(_) => {}
-            }
+    /// Goes on with the next address; `error` is why the one before failed.
+    fn try_next(&mut self, error: io::Error) -> io::Result<()> {
+        let others = self.others.take().map_or_else(Vec::new, |others| *others);
+        let next = Self::begin_next(others, error)?;
+        if let Some(CloseReason::Io(error)) = next.closing {
+            return Err(error);
         }
-        Err(error)
+        self.wire = next.wire;
+        self.others = next.others;
+        Ok(())
     }
 
     /// An error that ends the connection ends the channel.
@@ -430,22 +431,6 @@ impl fmt::Debug for Endpoint {
             )
             .finish()
     }
-}
-
-/// Like the standard library's listeners and streams: each address in turn,
-/// until one works.
-fn first_that_works<T>(
-    addresses: impl ToSocketAddrs,
-    mut attempt: impl FnMut(SocketAddr) -> io::Result<T>,
-) -> io::Result<T> {
-    let mut last = no_address();
-    for address in addresses.to_socket_addrs()? {
-        match attempt(address) {
-            Ok(done) => return Ok(done),
-            Err(error) => last = error,
-        }
-    }
-    Err(last)
 }
 
 fn no_datagrams() -> io::Error {

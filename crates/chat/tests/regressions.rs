@@ -191,3 +191,56 @@ fn a_channel_that_another_closed_through_its_chat_hears_of_no_timer() {
     turn_until(&mut map, |_| log.len() > 0);
     assert_eq!(log.all(), ["close Requested"]);
 }
+
+/// As in asynchat: also what came in the same read as the message that made the
+/// handler discard.
+#[test]
+fn discarding_in_a_callback_drops_the_rest_of_the_read() {
+    struct Discarding(Log);
+    impl chat::MessageHandler for Discarding {
+        fn handle_message(&mut self, line: &[u8], chat: &mut Chat, _: &mut ChannelMap) -> Result {
+            self.0.add(line.escape_ascii().to_string());
+            if line == b"discard" {
+                chat.discard_buffers();
+            }
+            Ok(())
+        }
+    }
+    let log = Log::default();
+    let (ours, mut theirs) = UnixStream::pair().unwrap();
+    let mut map = ChannelMap::new().unwrap();
+    map.insert(AsyncChat::new(ours, "\n", Discarding(log.clone())).unwrap())
+        .unwrap();
+    theirs.write_all(b"one\ndiscard\ntwo\nthr").unwrap();
+    turn_until(&mut map, |_| log.len() >= 2);
+    theirs.write_all(b"four\n").unwrap();
+    turn_until(&mut map, |_| log.len() >= 3);
+    assert_eq!(log.all(), ["one", "discard", "four"]);
+}
+
+/// The same for what was read before and held.
+#[test]
+fn discarding_after_a_pause_drops_what_was_held() {
+    struct Pausing(Log);
+    impl chat::MessageHandler for Pausing {
+        fn handle_message(&mut self, line: &[u8], chat: &mut Chat, _: &mut ChannelMap) -> Result {
+            self.0.add(line.escape_ascii().to_string());
+            chat.pause();
+            Ok(())
+        }
+    }
+    let log = Log::default();
+    let (ours, mut theirs) = UnixStream::pair().unwrap();
+    let mut map = ChannelMap::new().unwrap();
+    let me = map
+        .insert(AsyncChat::new(ours, "\n", Pausing(log.clone())).unwrap())
+        .unwrap();
+    theirs.write_all(b"one\ntwo\n").unwrap();
+    turn_until(&mut map, |_| log.len() >= 1);
+    let chat = &mut map.get_mut(me).unwrap().chat;
+    chat.discard_buffers();
+    chat.resume();
+    theirs.write_all(b"three\n").unwrap();
+    turn_until(&mut map, |_| log.len() >= 2);
+    assert_eq!(log.all(), ["one", "three"]);
+}
