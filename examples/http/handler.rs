@@ -4,11 +4,11 @@ use std::mem;
 use std::rc::Rc;
 use std::time::Duration;
 
-use chat::{Address, ChannelMap, Chat, ChatHandler, CloseReason, Result, Timer};
+use chat::{Address, ChannelMap, Chat, ChatHandler, CloseReason, ReadProducer, Result, Timer};
 use http::{Method, StatusCode};
 
 use crate::body::{self, Progress};
-use crate::files::{FileProducer, Root};
+use crate::files::Root;
 use crate::request::{Body, Head};
 use crate::response::Response;
 
@@ -121,7 +121,9 @@ impl HttpRequestHandler {
                     };
                     self.push_head(head, &response, chat)?;
                     if head.method != Method::HEAD && found.len > 0 {
-                        chat.push_with_producer(FileProducer::new(found));
+                        // Less than announced would be taken for all of it, or
+                        // the next response for the rest: then the channel closes.
+                        chat.push_with_producer(ReadProducer::exact(found.file, found.len));
                     }
                 }
                 Err(status) => self.fail(head, status, chat)?,

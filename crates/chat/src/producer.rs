@@ -1,9 +1,21 @@
-//! Sources of output: [`Producer`].
+//! Sources of output: [`Producer`], and a kit of them.
 
 use std::fmt;
 use std::io;
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
+
+pub use chunked::ChunkedProducer;
+pub use hooked::HookedProducer;
+pub use iter::IterProducer;
+pub use read::ReadProducer;
+pub use simple::SimpleProducer;
+
+mod chunked;
+mod hooked;
+mod iter;
+mod read;
+mod simple;
 
 /// What a [`Producer`] says of itself after it was asked for data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +36,14 @@ pub enum More {
 ///
 /// Given to `push_with_producer`; it is asked when everything pushed before
 /// was sent, and dropped after [`More::Done`] or with its channel.
+///
+/// | to send | take |
+/// |---|---|
+/// | data that is there already | [`SimpleProducer`], or just `push_bytes` |
+/// | the items of an iterator | [`IterProducer`] |
+/// | what a reader reads, so many bytes of it, a range of a file | [`ReadProducer`] |
+/// | what another producer makes, in HTTP's chunks | [`ChunkedProducer`] |
+/// | what another producer makes, and then call a function | [`HookedProducer`] |
 ///
 /// ```
 /// use std::io;
@@ -61,41 +81,9 @@ pub trait Producer {
     fn more(&mut self, out: &mut BytesMut, max: usize) -> io::Result<More>;
 }
 
-/// The documents' `simple_producer`: a piece of data, handed out by `max`
-/// bytes at a time.
-///
-/// ```
-/// use bytes::BytesMut;
-/// use chat::{More, Producer, SimpleProducer};
-///
-/// let mut producer = SimpleProducer::new("abcde");
-/// let mut out = BytesMut::new();
-/// assert_eq!(producer.more(&mut out, 3)?, More::Again);
-/// assert_eq!(producer.more(&mut out, 3)?, More::Done);
-/// assert_eq!(&out[..], b"abcde");
-/// # Ok::<(), std::io::Error>(())
-/// ```
-#[derive(Debug)]
-pub struct SimpleProducer {
-    data: Bytes,
-}
-
-impl SimpleProducer {
-    /// Produces `data`, which is shared and not copied until it is sent.
-    pub fn new(data: impl Into<Bytes>) -> Self {
-        Self { data: data.into() }
-    }
-}
-
-impl Producer for SimpleProducer {
+impl<P: Producer + ?Sized> Producer for Box<P> {
     fn more(&mut self, out: &mut BytesMut, max: usize) -> io::Result<More> {
-        let part = self.data.split_to(self.data.len().min(max));
-        out.extend_from_slice(&part);
-        Ok(if self.data.is_empty() {
-            More::Done
-        } else {
-            More::Again
-        })
+        (**self).more(out, max)
     }
 }
 

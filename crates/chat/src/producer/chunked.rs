@@ -1,0 +1,52 @@
+//! HTTP's chunked transfer coding.
+
+use std::fmt::Write;
+use std::io;
+
+use bytes::BytesMut;
+
+use super::{More, Producer};
+
+/// Produces what another producer makes in chunks, for a body whose length is
+/// not known beforehand (RFC 9112, section 7.1). The last chunk, and no
+/// trailer, follow when the other is done.
+///
+/// ```
+/// use bytes::BytesMut;
+/// use chat::{ChunkedProducer, IterProducer, More, Producer};
+///
+/// let mut producer = ChunkedProducer::new(IterProducer::new(["Hello, ", "world"]));
+/// let mut out = BytesMut::new();
+/// assert_eq!(producer.more(&mut out, 65_536)?, More::Done);
+/// assert_eq!(&out[..], b"c\r\nHello, world\r\n0\r\n\r\n");
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Debug)]
+#[doc(alias = "chunked_producer")]
+pub struct ChunkedProducer<P> {
+    producer: P,
+}
+
+impl<P: Producer> ChunkedProducer<P> {
+    /// Produces what `producer` makes: each of its answers is a chunk.
+    pub fn new(producer: P) -> Self {
+        Self { producer }
+    }
+}
+
+impl<P: Producer> Producer for ChunkedProducer<P> {
+    fn more(&mut self, out: &mut BytesMut, max: usize) -> io::Result<More> {
+        let mut data = BytesMut::new();
+        let more = self.producer.more(&mut data, max)?;
+        // A chunk without data would be the last one.
+        if !data.is_empty() {
+            write!(out, "{:x}\r\n", data.len()).map_err(io::Error::other)?;
+            out.extend_from_slice(&data);
+            out.extend_from_slice(b"\r\n");
+        }
+        if more == More::Done {
+            out.extend_from_slice(b"0\r\n\r\n");
+        }
+        Ok(more)
+    }
+}
