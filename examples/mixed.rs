@@ -12,14 +12,12 @@
 //!   `list` (every channel of the map), `say TEXT` (as the client, in the room)
 //!   and `quit`.
 
-use std::fs::File;
-use std::io::{self, IoSlice, Read, Write};
+use std::io::{self, Write};
 use std::net::UdpSocket;
-use std::os::fd::AsFd;
 
 use chat::{
     Address, AsyncChat, ChannelMap, Chat, CloseReason, Dispatcher, DispatcherHandler, Endpoint,
-    Handle, Limits, MessageHandler, Registration, Result, Socket, Source, Transport,
+    FileWrapper, Handle, MessageHandler, Result, Socket,
 };
 use examples::Opt;
 
@@ -61,7 +59,7 @@ impl DispatcherHandler for UdpEcho {
         let mut buffer = map.buffers().read_buffer();
         let (len, from) = endpoint.recv_from(&mut buffer)?;
         // A datagram that cannot be sent is lost, as datagrams are.
-        if let Err(error) = endpoint.send_to(&buffer[..len], from) {
+        if let Err(error) = endpoint.send_to(&buffer[..len], &from) {
             log::debug!("nothing sent to {from}: {error}");
         }
         Ok(())
@@ -128,45 +126,6 @@ impl MessageHandler for Commands {
     }
 }
 
-/// Standard input in place of a socket.
-#[derive(Debug)]
-struct Stdin(Source<File>);
-
-impl Stdin {
-    fn new() -> io::Result<Self> {
-        Ok(Self(Source::new(File::from(
-            io::stdin().as_fd().try_clone_to_owned()?,
-        ))))
-    }
-
-    /// Standard input is not made non-blocking: it is shared with whoever
-    /// started the program. One read of what is ready does not block.
-    fn limits() -> Limits {
-        let mut limits = Limits::default();
-        limits.reads_per_turn = 1;
-        limits
-    }
-}
-
-impl Transport for Stdin {
-    fn registration(&self) -> Option<&Registration> {
-        Some(self.0.registration())
-    }
-
-    fn recv(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        (&*self.0).read(buffer)
-    }
-
-    /// Nothing is ever pushed to it.
-    fn send_vectored(&mut self, _slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        Err(io::ErrorKind::Unsupported.into())
-    }
-
-    fn shutdown(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 fn print(line: &str) -> Result {
     writeln!(io::stdout(), "{line}")?;
     Ok(())
@@ -207,10 +166,12 @@ fn main() -> Result {
 
     let client = map.insert(AsyncChat::connect(room_address, "\n", Client)?)?;
 
-    let stdin = AsyncChat::over(Stdin::new()?, "\n", Commands { client });
-    if let Err(error) = map.insert(stdin.limited(Stdin::limits())) {
-        // A file, or /dev/null: always readable, and so nothing to wait for.
-        log::warn!("no commands are read from standard input: {error}");
+    match FileWrapper::new(io::stdin()) {
+        Ok(stdin) => {
+            map.insert(AsyncChat::over(stdin, "\n", Commands { client }))?;
+        }
+        // A file, or /dev/null.
+        Err(error) => log::warn!("no commands are read from standard input: {error}"),
     }
     map.run()
 }

@@ -63,6 +63,12 @@ impl From<SockAddr> for Address {
     }
 }
 
+impl From<SocketAddr> for Address {
+    fn from(address: SocketAddr) -> Self {
+        Self::Inet(address)
+    }
+}
+
 /// `127.0.0.1:7000`, `[::1]:7000`, `unix:/run/room.sock`.
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -258,7 +258,8 @@ impl<H: DispatcherHandler> Dispatcher<H> {
         ))
     }
 
-    /// A connected dispatcher over something else than a socket.
+    /// A connected dispatcher over something else than a socket: a pipe, a
+    /// terminal ([`FileWrapper`](crate::FileWrapper)), TLS.
     pub fn over(transport: impl Transport + 'static, handler: H) -> Self {
         Self::from_endpoint(Endpoint::over(Box::new(transport)), handler)
     }
@@ -379,7 +380,7 @@ impl<H: DispatcherHandler> Channel for Dispatcher<H> {
             State::Connecting => true,
             State::Accepting => false,
             State::Connected | State::Open => {
-                self.endpoint.wire.has_output() || self.handler.writable(&self.endpoint)
+                self.endpoint.has_output() || self.handler.writable(&self.endpoint)
             }
         }
     }
@@ -395,6 +396,7 @@ impl<H: DispatcherHandler> Channel for Dispatcher<H> {
             self.endpoint.me = me;
             self.accept_pause = None;
         }
+        self.endpoint.send_queued();
         match self.endpoint.closing.take() {
             Some(reason) => Err(reason),
             None => Ok(()),
@@ -413,9 +415,15 @@ impl<H: DispatcherHandler> Channel for Dispatcher<H> {
     }
 
     fn handle_write_event(&mut self, me: Token, map: &mut ChannelMap) -> Result {
-        self.call(me, map, |this, map| match this.endpoint.connecting() {
-            true => this.finish_connect(map),
-            false => this.handler.handle_write(&mut this.endpoint, map),
+        self.call(me, map, |this, map| {
+            if this.endpoint.connecting() {
+                return this.finish_connect(map);
+            }
+            this.endpoint.send_queued();
+            match this.endpoint.has_output() || !this.handler.writable(&this.endpoint) {
+                true => Ok(()),
+                false => this.handler.handle_write(&mut this.endpoint, map),
+            }
         })
     }
 

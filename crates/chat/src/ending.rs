@@ -39,14 +39,13 @@ impl Chat {
         if self.end != End::Finishing || !is_sent {
             return;
         }
-        self.end = End::Closed;
-        if !self.endpoint.is_eof {
-            // An error means that the peer is gone already.
-            let _ = self.endpoint.wire.shutdown();
-            self.end = End::Lingering;
-            if let Some(ending) = &mut self.ending {
-                ending.discarded = 0;
-            }
+        if self.endpoint.is_eof || self.endpoint.wire.shutdown().is_err() {
+            self.end = End::Closed;
+            return;
+        }
+        self.end = End::Lingering;
+        if let Some(ending) = &mut self.ending {
+            ending.discarded = 0;
         }
     }
 

@@ -5,12 +5,14 @@ use std::io::{self, IoSlice};
 use std::net::{Shutdown, SocketAddr, ToSocketAddrs};
 use std::path::Path;
 
-use bytes::Bytes;
-use reactor::{CloseReason, Registration, Source, Token};
+use bytes::{Bytes, BytesMut};
+use reactor::{CloseReason, Registration, Token};
 use socket2::{Domain, SockAddr, SockRef, Socket, Type};
 
 use crate::address::Address;
-use crate::transport::{Transport, Wire, retry};
+use crate::connecting::{no_address, tcp_socket};
+use crate::datagram::Datagram;
+use crate::transport::{Transport, Wire};
 
 /// How many connections may wait to be accepted (`listen(2)`'s backlog).
 const BACKLOG: i32 = 1_024;
@@ -31,13 +33,20 @@ pub struct Endpoint {
     pub(crate) is_eof: bool,
     /// `handle_eof` was called.
     pub(crate) is_eof_told: bool,
-    /// Addresses to connect to if this one fails, the next one last.
-    #[expect(clippy::box_collection, reason = "a word in every channel, not three")]
-    others: Option<Box<Vec<SocketAddr>>>,
+    pub(crate) rare: Option<Box<Rare>>,
     /// `accept` has returned a connection since this was last reset.
     pub(crate) has_accepted: bool,
     /// To be closed, for this reason.
     pub(crate) closing: Option<CloseReason>,
+}
+
+/// What few endpoints have: a word in every channel.
+#[derive(Default)]
+pub(crate) struct Rare {
+    /// Addresses to connect to if the present one fails, the next one last.
+    pub(crate) others: Vec<SocketAddr>,
+    /// What was pushed and is to be sent.
+    pub(crate) queue: BytesMut,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,7 +66,7 @@ impl Endpoint {
     pub(crate) fn new(socket: Socket) -> io::Result<Self> {
         let state = if is_listener(&socket)? {
             State::Accepting
-        } else if socket.r#type()? != Type::STREAM {
+        } else if !is_connection_oriented(socket.r#type()?) {
             State::Open
         } else if socket.peer_addr().is_ok() {
             State::Connected
@@ -107,59 +116,12 @@ impl Endpoint {
         Self::with_state(socket, State::Accepting)
     }
 
-    pub(crate) fn connect(addresses: impl ToSocketAddrs) -> io::Result<Self> {
-        let mut addresses: Vec<SocketAddr> = addresses.to_socket_addrs()?.collect();
-        addresses.reverse(); // the first is taken first, from the end
-        Self::begin_next(addresses, no_address())
-    }
-
-    /// Begins to connect to the last of `addresses`, or to the one before if
-    /// that fails at once, and so on; `error` is for there being none.
-    fn begin_next(mut addresses: Vec<SocketAddr>, mut error: io::Error) -> io::Result<Self> {
-        while let Some(address) = addresses.pop() {
-            let begun =
-                tcp_socket(address).and_then(|socket| Self::begin_connect(socket, &address.into()));
-            match begun {
-                Ok(mut endpoint) if endpoint.closing.is_none() || addresses.is_empty() => {
-                    endpoint.others = (!addresses.is_empty()).then(|| Box::new(addresses));
-                    return Ok(endpoint);
-                }
-                Ok(_) => {}
-                Err(next) => error = next,
-            }
-        }
-        Err(error)
-    }
-
-    #[cfg(unix)]
-    pub(crate) fn connect_unix(path: &Path) -> io::Result<Self> {
-        let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-        Self::begin_connect(socket, &SockAddr::unix(path)?)
-    }
-
-    /// Begins to connect. A failure is the channel's, not the caller's: it is
-    /// reported as one that the network takes its time for.
-    fn begin_connect(socket: Socket, address: &SockAddr) -> io::Result<Self> {
-        let mut endpoint = Self::with_state(socket, State::Connecting)?;
-        if let Some(socket) = endpoint.wire.socket() {
-            match retry(|| socket.connect(address)) {
-                Err(error) if !is_in_progress(&error) => {
-                    endpoint.closing = Some(CloseReason::Io(error));
-                }
-                _ => {}
-            }
-        }
-        Ok(endpoint)
-    }
-
-    fn with_state(socket: Socket, state: State) -> io::Result<Self> {
+    pub(crate) fn with_state(socket: Socket, state: State) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
-        let is_udp = state == State::Open
-            && socket.r#type()? == Type::DGRAM
-            && socket.local_addr()?.as_socket().is_some();
-        let wire = match is_udp {
-            true => Wire::Udp(Source::new(socket.into())),
-            false => Wire::Plain(Source::new(socket)),
+        let is_datagram = state == State::Open && socket.r#type()? == Type::DGRAM;
+        let wire = match is_datagram {
+            true => Datagram::new(socket).map_or_else(Wire::plain, Wire::Datagram),
+            false => Wire::plain(socket),
         };
         Ok(Self::with_wire(wire, state))
     }
@@ -172,7 +134,7 @@ impl Endpoint {
             unread: Bytes::new(),
             is_eof: false,
             is_eof_told: false,
-            others: None,
+            rare: None,
             has_accepted: false,
             closing: None,
         }
@@ -217,37 +179,14 @@ impl Endpoint {
     ///
     /// As [`send`](Self::send).
     pub fn send_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        if self.queued() > 0 {
+            return Err(io::ErrorKind::WouldBlock.into()); // what was pushed goes first
+        }
         let sent = self.wire.send_vectored(slices);
         if let Err(error) = &sent {
             self.note(error);
         }
         sent
-    }
-
-    /// Receives a datagram of UDP, and who sent it, as `recvfrom(2)`. What does
-    /// not fit into `buffer` is lost.
-    ///
-    /// # Errors
-    ///
-    /// `WouldBlock` if there is none now; `InvalidInput` if this is no UDP
-    /// socket. No error closes the channel: the next datagram may be another's.
-    pub fn recv_from(&mut self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        match &self.wire {
-            Wire::Udp(socket) => retry(|| socket.recv_from(buffer)),
-            _ => Err(no_datagrams()),
-        }
-    }
-
-    /// Sends a datagram of UDP to `to`, as `sendto(2)`.
-    ///
-    /// # Errors
-    ///
-    /// As [`recv_from`](Self::recv_from).
-    pub fn send_to(&mut self, data: &[u8], to: SocketAddr) -> io::Result<usize> {
-        match &self.wire {
-            Wire::Udp(socket) => retry(|| socket.send_to(data, to)),
-            _ => Err(no_datagrams()),
-        }
     }
 
     /// Accepts one connection; `None` if none is waiting. The socket is
@@ -374,41 +313,8 @@ impl Endpoint {
         !self.unread.is_empty() || self.wire.has_input()
     }
 
-    /// A connection under way has come to something. If it failed, the next
-    /// address is tried, and the endpoint is still connecting.
-    ///
-    /// # Errors
-    ///
-    /// Why the last one failed.
-    pub(crate) fn finish_connect(&mut self) -> io::Result<()> {
-        let result = self.wire.socket().map_or(Ok(()), |socket| {
-            match socket.take_error()? {
-                Some(error) => Err(error),
-                // Connected and reset at once: the error is gone, and so is the
-                // peer.
-                None => socket.peer_addr().map(|_| ()),
-            }
-        });
-        match result {
-            Ok(()) => {
-                self.state = State::Connected;
-                self.others = None;
-                Ok(())
-            }
-            Err(error) => self.try_next(error),
-        }
-    }
-
-    /// Goes on with the next address; `error` is why the one before failed.
-    fn try_next(&mut self, error: io::Error) -> io::Result<()> {
-        let others = self.others.take().map_or_else(Vec::new, |others| *others);
-        let next = Self::begin_next(others, error)?;
-        if let Some(CloseReason::Io(error)) = next.closing {
-            return Err(error);
-        }
-        self.wire = next.wire;
-        self.others = next.others;
-        Ok(())
+    pub(crate) fn rare(&mut self) -> &mut Rare {
+        self.rare.get_or_insert_default()
     }
 
     /// An error that ends the connection ends the channel.
@@ -433,21 +339,6 @@ impl fmt::Debug for Endpoint {
     }
 }
 
-fn no_datagrams() -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidInput, "not a UDP socket")
-}
-
-fn no_address() -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidInput, "the name has no address")
-}
-
-/// A chat channel sends once a turn, so that Nagle's algorithm could only delay.
-fn tcp_socket(address: SocketAddr) -> io::Result<Socket> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
-    socket.set_tcp_nodelay(true)?;
-    Ok(socket)
-}
-
 /// `io::Error` is not `Clone`; what the operating system said survives.
 pub(crate) fn copy(error: &io::Error) -> io::Error {
     match error.raw_os_error() {
@@ -456,21 +347,13 @@ pub(crate) fn copy(error: &io::Error) -> io::Error {
     }
 }
 
-/// `connect(2)` of a non-blocking socket has begun. The standard library has no
-/// stable name for `EINPROGRESS`.
-fn is_in_progress(error: &io::Error) -> bool {
-    const EINPROGRESS: i32 = if cfg!(any(target_os = "linux", target_os = "android")) {
-        115
-    } else if cfg!(any(target_os = "solaris", target_os = "illumos")) {
-        150
-    } else {
-        36 // the BSDs and macOS
-    };
-    if cfg!(windows) {
-        error.kind() == io::ErrorKind::WouldBlock
-    } else {
-        error.raw_os_error() == Some(EINPROGRESS)
+/// Such a socket has an end of its input.
+fn is_connection_oriented(kind: Type) -> bool {
+    #[cfg(unix)]
+    if kind == Type::SEQPACKET {
+        return true;
     }
+    kind == Type::STREAM
 }
 
 #[cfg(any(target_os = "linux", target_os = "android"))]

@@ -149,9 +149,14 @@
 mod address;
 mod async_chat;
 mod chat;
+mod connecting;
+mod datagram;
 mod dispatcher;
+mod dispatcher_with_send;
 mod ending;
 mod endpoint;
+#[cfg(unix)]
+mod file_dispatcher;
 mod framer;
 mod handler;
 mod limits;
@@ -164,10 +169,15 @@ pub use address::Address;
 pub use async_chat::AsyncChat;
 pub use chat::Chat;
 pub use dispatcher::{Dispatcher, DispatcherHandler};
+pub use dispatcher_with_send::DispatcherWithSend;
 pub use endpoint::Endpoint;
+#[cfg(unix)]
+pub use file_dispatcher::{FileDispatcher, FileWrapper};
 pub use handler::{ChatHandler, MessageHandler};
 pub use limits::Limits;
-pub use producer::{More, Producer, SimpleProducer};
+pub use producer::{
+    ChunkedProducer, HookedProducer, IterProducer, More, Producer, ReadProducer, SimpleProducer,
+};
 pub use terminator::{InvalidTerminator, Terminator};
 pub use transport::Transport;
 

@@ -3,10 +3,12 @@
 use std::fmt;
 use std::io::{self, IoSlice, Read};
 use std::mem::MaybeUninit;
-use std::net::{Shutdown, UdpSocket};
+use std::net::Shutdown;
 
 use reactor::{Registration, Source};
 use socket2::{SockRef, Socket};
+
+use crate::datagram::Datagram;
 
 /// A stream of bytes in place of a plain socket: TLS over one, or the
 /// simulated network of a test.
@@ -62,11 +64,12 @@ pub trait Transport: fmt::Debug {
     /// ends the channel, after the input that is left.
     fn send_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize>;
 
-    /// Says that nothing more will be sent, as `shutdown(SHUT_WR)`.
+    /// Says that nothing more will be sent, as `shutdown(SHUT_WR)`. A chat
+    /// channel that closes when done then waits for the peer to close, too.
     ///
     /// # Errors
     ///
-    /// Ignored: the channel is closing.
+    /// The peer cannot be told, or is gone: the channel closes without waiting.
     fn shutdown(&mut self) -> io::Result<()>;
 
     /// Whether there is input that the poller does not know of: plaintext that
@@ -98,16 +101,19 @@ pub trait Transport: fmt::Debug {
 #[derive(Debug)]
 pub(crate) enum Wire {
     Plain(Source<Socket>),
-    /// The standard library's type receives addresses into safe buffers.
-    Udp(Source<UdpSocket>),
+    Datagram(Datagram),
     Other(Box<dyn Transport>),
 }
 
 impl Wire {
+    pub(crate) fn plain(socket: Socket) -> Self {
+        Self::Plain(Source::new(socket))
+    }
+
     pub(crate) fn registration(&self) -> Option<&Registration> {
         match self {
             Self::Plain(socket) => Some(socket.registration()),
-            Self::Udp(socket) => Some(socket.registration()),
+            Self::Datagram(socket) => Some(socket.registration()),
             Self::Other(transport) => transport.registration(),
         }
     }
@@ -115,7 +121,7 @@ impl Wire {
     pub(crate) fn recv(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
             Self::Plain(socket) => retry(|| (&**socket).read(buffer)),
-            Self::Udp(socket) => retry(|| socket.recv(buffer)),
+            Self::Datagram(socket) => retry(|| socket.recv(buffer)),
             Self::Other(transport) => retry(|| transport.recv(buffer)),
         }
     }
@@ -124,7 +130,7 @@ impl Wire {
         match (self, slices) {
             (Self::Plain(socket), [slice]) => retry(|| socket.send(slice)),
             (Self::Plain(socket), slices) => retry(|| socket.send_vectored(slices)),
-            (Self::Udp(socket), slices) => retry(|| SockRef::from(&**socket).send_vectored(slices)),
+            (Self::Datagram(socket), slices) => retry(|| socket.socket().send_vectored(slices)),
             (Self::Other(transport), slices) => retry(|| transport.send_vectored(slices)),
         }
     }
@@ -142,7 +148,7 @@ impl Wire {
     pub(crate) fn shutdown(&mut self) -> io::Result<()> {
         match self {
             Self::Plain(socket) => socket.shutdown(Shutdown::Write),
-            Self::Udp(_) => Ok(()),
+            Self::Datagram(_) => Ok(()),
             Self::Other(transport) => transport.shutdown(),
         }
     }
@@ -150,28 +156,28 @@ impl Wire {
     pub(crate) fn socket(&self) -> Option<SockRef<'_>> {
         match self {
             Self::Plain(socket) => Some(SockRef::from(&**socket)),
-            Self::Udp(socket) => Some(SockRef::from(&**socket)),
+            Self::Datagram(socket) => Some(socket.socket()),
             Self::Other(transport) => transport.socket(),
         }
     }
 
     pub(crate) fn waits_for_room(&self) -> bool {
         match self {
-            Self::Plain(_) | Self::Udp(_) => true,
+            Self::Plain(_) | Self::Datagram(_) => true,
             Self::Other(transport) => transport.waits_for_room(),
         }
     }
 
     pub(crate) fn has_input(&self) -> bool {
         match self {
-            Self::Plain(_) | Self::Udp(_) => false,
+            Self::Plain(_) | Self::Datagram(_) => false,
             Self::Other(transport) => transport.has_input(),
         }
     }
 
     pub(crate) fn has_output(&self) -> bool {
         match self {
-            Self::Plain(_) | Self::Udp(_) => false,
+            Self::Plain(_) | Self::Datagram(_) => false,
             Self::Other(transport) => transport.has_output(),
         }
     }
