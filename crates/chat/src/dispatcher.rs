@@ -112,8 +112,11 @@ pub trait DispatcherHandler: 'static {
         Ok(())
     }
 
-    /// There is out-of-band data. It is discarded afterwards; to get it within
-    /// the stream, set [`SO_OOBINLINE`](Socket::set_out_of_band_inline).
+    /// There is out-of-band data, which `recv(2)` with `MSG_OOB` reads from
+    /// [`endpoint.socket()`](Endpoint::socket)
+    /// ([`recv_out_of_band`](Socket::recv_out_of_band)); to get it within the
+    /// stream, set [`SO_OOBINLINE`](Socket::set_out_of_band_inline). What is left
+    /// unread is discarded afterwards: it would wake the loop for ever.
     fn handle_expt(&mut self, endpoint: &mut Endpoint, map: &mut ChannelMap) -> Result {
         Ok(())
     }

@@ -192,3 +192,8 @@ pub use socket2::{SockRef, Socket};
 #[cfg(doctest)]
 #[doc = include_str!("../../../README.md")]
 struct Readme;
+
+/// The program of the page on porting runs.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/porting-from-asyncore.md")]
+struct Porting;
