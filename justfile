@@ -35,3 +35,11 @@ ci:
 # The documentation of both crates
 doc:
     cargo doc --workspace --no-deps --open
+
+# Fresh scenarios through CPython's asynchat and through ours; CHAT_SEED=7 just oracle 5000 repeats a run
+oracle count="100000":
+    ORACLE={{count}} cargo test --release -p chat --test oracle fresh
+
+# Records again what CPython's asynchat does
+oracle-record:
+    ORACLE_RECORD=1 cargo test -p chat --test oracle outcomes
