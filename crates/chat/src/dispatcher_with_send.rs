@@ -101,7 +101,7 @@ impl Endpoint {
                 Err(error) => self.close_with(CloseReason::Io(error)),
             }
         }
-        if let Some(rare) = &mut self.rare {
+        if let Some(rare) = self.rare.as_mut().filter(|rare| rare.queue.is_empty()) {
             rare.queue = BytesMut::new(); // an idle channel holds no buffer
         }
     }

@@ -1,0 +1,19 @@
+//! What the original's own tests check: docs/original-tests.md has the facts,
+//! and which test here holds each of them.
+
+mod asynchat;
+#[path = "../common/mod.rs"]
+mod common;
+mod connections;
+mod echo;
+mod errors;
+mod events;
+mod family;
+mod files;
+mod framing;
+mod journal;
+mod page;
+mod sockets;
+mod turning;
+mod with_send;
+mod witness;
