@@ -8,14 +8,15 @@ use std::path::Path;
 use reactor::CloseReason;
 use socket2::{Domain, SockAddr, Socket, Type};
 
-use crate::endpoint::{Endpoint, State};
+use crate::endpoint::{Endpoint, State, is_connection_oriented};
 use crate::transport::retry;
 
 impl Endpoint {
     /// Begins to connect `socket`, made and bound by the caller, to `address`:
     /// for what [`Dispatcher::connect`](crate::Dispatcher::connect) does not
     /// cover, such as an own port to come from. The channel is made by
-    /// `from_endpoint`; it hears of success and failure.
+    /// `from_endpoint`; it hears of success and failure. A datagram socket is
+    /// connected at once.
     ///
     /// ```
     /// use chat::{ChannelMap, CloseReason, Dispatcher, DispatcherHandler, Endpoint, Result, Socket};
@@ -45,13 +46,18 @@ impl Endpoint {
     ///
     /// # Errors
     ///
-    /// If the socket cannot be made non-blocking. That `connect(2)` fails is the
-    /// channel's to hear.
+    /// If the socket cannot be made non-blocking, or it is a datagram socket and
+    /// `connect(2)` fails: otherwise that is the channel's to hear.
     pub fn connect_from(
         socket: impl Into<Socket>,
         address: impl Into<SockAddr>,
     ) -> io::Result<Self> {
-        Self::begin_connect(socket.into(), &address.into())
+        let (socket, address) = (socket.into(), address.into());
+        if is_connection_oriented(socket.r#type()?) {
+            return Self::begin_connect(socket, &address);
+        }
+        socket.connect(&address)?;
+        Self::new(socket)
     }
 
     pub(crate) fn connect(addresses: impl ToSocketAddrs) -> io::Result<Self> {

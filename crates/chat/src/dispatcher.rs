@@ -97,12 +97,12 @@ pub trait DispatcherHandler: 'static {
     /// The default reads and drops it, with a warning in the log.
     fn handle_read(&mut self, endpoint: &mut Endpoint, map: &mut ChannelMap) -> Result {
         let mut buffer = map.buffers().read_buffer();
-        let len = endpoint.recv(&mut buffer)?;
-        if len > 0 {
-            log::warn!(
-                "channel {}: {len} bytes of unhandled input",
-                endpoint.token()
-            );
+        let me = endpoint.token();
+        match endpoint.recv(&mut buffer) {
+            Ok(0) => {}
+            Ok(len) => log::warn!("channel {me}: {len} bytes of unhandled input"),
+            // What ends the channel, the endpoint has noted.
+            Err(error) => log::debug!("channel {me}: {error}"),
         }
         Ok(())
     }
@@ -383,7 +383,7 @@ impl<H: DispatcherHandler> Channel for Dispatcher<H> {
             State::Connecting => true,
             State::Accepting => false,
             State::Connected | State::Open => {
-                self.endpoint.has_output() || self.handler.writable(&self.endpoint)
+                self.endpoint.waits_for_room() || self.handler.writable(&self.endpoint)
             }
         }
     }
@@ -400,6 +400,11 @@ impl<H: DispatcherHandler> Channel for Dispatcher<H> {
             self.accept_pause = None;
         }
         self.endpoint.send_queued();
+        if !self.readable(me) {
+            if let Some(error) = self.endpoint.take_output_error() {
+                self.endpoint.close_with(CloseReason::Io(error));
+            }
+        }
         match self.endpoint.closing.take() {
             Some(reason) => Err(reason),
             None => Ok(()),
@@ -422,10 +427,11 @@ impl<H: DispatcherHandler> Channel for Dispatcher<H> {
             if this.endpoint.connecting() {
                 return this.finish_connect(map);
             }
+            this.endpoint.is_blocked = false;
             this.endpoint.send_queued();
-            match this.endpoint.has_output() || !this.handler.writable(&this.endpoint) {
-                true => Ok(()),
-                false => this.handler.handle_write(&mut this.endpoint, map),
+            match !this.endpoint.has_output() && this.handler.writable(&this.endpoint) {
+                true => this.handler.handle_write(&mut this.endpoint, map),
+                false => Ok(()),
             }
         })
     }
@@ -463,6 +469,7 @@ impl<H: DispatcherHandler> Channel for Dispatcher<H> {
 
     fn handle_close(&mut self, reason: CloseReason, me: Token, map: &mut ChannelMap) {
         log::debug!("channel {me}: {reason}");
+        self.endpoint.close(); // from here on, what is pushed goes nowhere
         self.handler.handle_close(reason, &mut self.endpoint, map);
     }
 

@@ -60,12 +60,23 @@ impl Endpoint {
     /// When more is queued than [`Limits::output`] is by default, 8 MiB, and
     /// one more attempt to send did not help, the channel is closed as a
     /// [`SlowReader`](CloseReason::SlowReader). Closing the channel drops what is
-    /// queued. Datagrams are not for queues: use [`send_to`](Self::send_to).
+    /// queued. If sending fails, what is queued is dropped, and the channel is
+    /// closed when the handler has read what the peer had sent.
+    ///
+    /// A datagram is not queued: `data` is one, sent now or lost.
     #[doc(alias = "initiate_send")]
     pub fn push(&mut self, data: impl AsRef<[u8]>) {
         let data = data.as_ref();
-        if data.is_empty() || self.closing() {
-            return;
+        match self.state {
+            _ if data.is_empty() || self.closing() || self.output_failed() => return,
+            State::Accepting => return,
+            State::Open => {
+                if let Err(error) = self.wire.send_vectored(&[IoSlice::new(data)]) {
+                    log::debug!("channel {}: a datagram was lost: {error}", self.token());
+                }
+                return;
+            }
+            State::Connecting | State::Connected => {}
         }
         self.rare().queue.extend_from_slice(data);
         if self.queued() > Limits::DEFAULT.output {
@@ -90,19 +101,45 @@ impl Endpoint {
         self.queued() > 0 || self.wire.has_output()
     }
 
+    /// Whether an event of room is to be waited for.
+    pub(crate) fn waits_for_room(&self) -> bool {
+        self.has_output() && (!self.is_blocked || self.wire.waits_for_room())
+    }
+
     /// Sends what waits, as far as there is room.
     pub(crate) fn send_queued(&mut self) {
-        while self.has_output() && self.state != State::Connecting && !self.closing() {
+        while self.has_output() && !self.is_blocked && self.may_send() {
             let queue = self.rare.as_ref().map_or(&[][..], |rare| &rare.queue);
-            match self.wire.send_vectored(&[IoSlice::new(queue)]) {
-                Ok(0) => return,
-                Ok(sent) => self.rare().queue.advance(sent),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                Err(error) => self.close_with(CloseReason::Io(error)),
+            let slice = [IoSlice::new(queue)];
+            let slices = &slice[usize::from(queue.is_empty())..];
+            match self.wire.send_vectored(slices) {
+                Ok(sent) => {
+                    let queue = &mut self.rare().queue;
+                    queue.advance(sent.min(queue.len())); // whatever a transport says
+                    self.is_blocked = sent == 0;
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.is_blocked = true,
+                Err(error) => self.rare().output_error = Some(error),
             }
         }
-        if let Some(rare) = self.rare.as_mut().filter(|rare| rare.queue.is_empty()) {
-            rare.queue = BytesMut::new(); // an idle channel holds no buffer
+        if let Some(rare) = &mut self.rare {
+            if rare.queue.is_empty() || rare.output_error.is_some() {
+                rare.queue = BytesMut::new(); // an idle channel holds no buffer
+            }
         }
+    }
+
+    /// Why sending failed.
+    pub(crate) fn take_output_error(&mut self) -> Option<io::Error> {
+        self.rare.as_mut()?.output_error.take()
+    }
+
+    fn output_failed(&self) -> bool {
+        let rare = self.rare.as_ref();
+        rare.is_some_and(|rare| rare.output_error.is_some())
+    }
+
+    fn may_send(&self) -> bool {
+        self.state != State::Connecting && !self.closing() && !self.output_failed()
     }
 }

@@ -34,6 +34,9 @@ pub struct Endpoint {
     /// `handle_eof` was called.
     pub(crate) is_eof_told: bool,
     pub(crate) rare: Option<Box<Rare>>,
+    /// The socket took less than it was offered; until it is writable again,
+    /// sending is in vain.
+    pub(crate) is_blocked: bool,
     /// `accept` has returned a connection since this was last reset.
     pub(crate) has_accepted: bool,
     /// To be closed, for this reason.
@@ -47,6 +50,8 @@ pub(crate) struct Rare {
     pub(crate) others: Vec<SocketAddr>,
     /// What was pushed and is to be sent.
     pub(crate) queue: BytesMut,
+    /// Sending that failed: ends the channel after the input that is left.
+    pub(crate) output_error: Option<io::Error>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -135,6 +140,7 @@ impl Endpoint {
             is_eof: false,
             is_eof_told: false,
             rare: None,
+            is_blocked: false,
             has_accepted: false,
             closing: None,
         }
@@ -154,7 +160,10 @@ impl Endpoint {
             buffer[..held.len()].copy_from_slice(&held);
             return Ok(held.len());
         }
-        let received = self.wire.recv(buffer);
+        let received = self.wire.recv(buffer).map(|len| len.min(buffer.len())); // whatever it says
+        if received.is_ok() && !self.wire.waits_for_room() {
+            self.is_blocked = false; // it may have waited for this
+        }
         match &received {
             Ok(0) if !buffer.is_empty() && self.state == State::Connected => self.is_eof = true,
             Ok(_) => {}
@@ -227,6 +236,7 @@ impl Endpoint {
     pub fn shutdown(&mut self, how: Shutdown) -> io::Result<()> {
         match (&mut self.wire, how) {
             (Wire::Plain(socket), how) => socket.shutdown(how),
+            (Wire::Datagram(socket), how) => socket.socket().shutdown(how),
             (wire, Shutdown::Write | Shutdown::Both) => wire.shutdown(),
             (_, Shutdown::Read) => Ok(()),
         }
@@ -348,7 +358,7 @@ pub(crate) fn copy(error: &io::Error) -> io::Error {
 }
 
 /// Such a socket has an end of its input.
-fn is_connection_oriented(kind: Type) -> bool {
+pub(crate) fn is_connection_oriented(kind: Type) -> bool {
     #[cfg(unix)]
     if kind == Type::SEQPACKET {
         return true;

@@ -12,7 +12,7 @@ use crate::dispatcher::Dispatcher;
 use crate::transport::Transport;
 
 /// Devices that are always ready, which a poller refuses.
-const NEVER_BUSY: [&str; 3] = ["/dev/null", "/dev/zero", "/dev/full"];
+const NEVER_BUSY: [&str; 4] = ["/dev/null", "/dev/zero", "/dev/full", "/dev/urandom"];
 
 /// The same number on every Unix; the standard library has no name for it.
 const EBADF: i32 = 9;
@@ -74,7 +74,7 @@ impl<H: crate::DispatcherHandler> Dispatcher<H> {
 ///
 /// The descriptor is duplicated, and made non-blocking until the wrapper is
 /// dropped. That is a property of the open file, which whoever inherited it
-/// shares (`fcntl(2)`, `O_NONBLOCK`); so a terminal, which is mostly standard
+/// shares (`fcntl(2)`, `O_NONBLOCK`), a second wrapper included; so a terminal, which is mostly standard
 /// output as well, is left as it is. Every second read of one says
 /// `WouldBlock` instead: after an event one read never blocks. Output to it
 /// does, while the user has stopped it.
@@ -169,7 +169,7 @@ fn refuse_what_is_always_ready(metadata: &Metadata) -> io::Result<()> {
     let what = if is_disk(kind) {
         "a file on a disk"
     } else if kind.is_char_device() && is_never_busy(metadata) {
-        "the null device"
+        "such a device"
     } else {
         return Ok(());
     };

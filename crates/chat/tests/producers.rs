@@ -3,15 +3,22 @@
 mod common;
 
 use std::cell::{Cell, RefCell};
-use std::io::{self, ErrorKind};
+use std::fs::File;
+use std::io::{self, Cursor, ErrorKind, Read, Write};
+use std::os::unix::fs::FileExt;
 use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::{BufMut, BytesMut};
-use chat::{AsyncChat, ChannelMap, Handle, Limits, More, Producer, SimpleProducer};
+use chat::{
+    AsyncChat, ChannelMap, ChunkedProducer, Handle, HookedProducer, IterProducer, Limits, More,
+    Producer, ReadProducer, SimpleProducer,
+};
 
 use common::sim::{self, Peer};
-use common::{Log, Probe, assert_rest, read_len, read_to_end, turn_to_rest, unix_pair};
+use common::{
+    Log, Probe, assert_rest, read_len, read_some, read_to_end, turn_to_rest, turn_until, unix_pair,
+};
 
 /// A producer by a closure.
 struct By<F>(F);
@@ -322,4 +329,205 @@ fn the_time_that_a_producer_had_nothing_does_not_count_as_the_peers() {
     assert!(map.is_open(me), "{:?}", log.all());
     sim::step_after(&mut map, me, &peer, STALL);
     assert_eq!(log.all(), ["close TimedOut"]);
+}
+
+/// A reader that has as much as the test has given it; at its end it waits for
+/// more.
+#[derive(Clone, Default)]
+struct Feed(Rc<RefCell<Vec<u8>>>, Rc<Cell<bool>>);
+
+impl Read for Feed {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut waiting = self.0.borrow_mut();
+        let len = waiting.len().min(buffer.len());
+        if len == 0 && !self.1.get() {
+            return Err(ErrorKind::WouldBlock.into());
+        }
+        buffer[..len].copy_from_slice(&waiting[..len]);
+        waiting.drain(..len);
+        Ok(len)
+    }
+}
+
+#[test]
+fn a_reader_that_would_block_is_read_again_when_its_channel_is_touched() {
+    let log = Log::default();
+    let mut map = ChannelMap::new().unwrap();
+    let (me, peer) = simulated(&mut map, &log, Limits::default());
+    let feed = Feed::default();
+    let chat = &mut map.get_mut(me).unwrap().chat;
+    chat.push_with_producer(ChunkedProducer::new(ReadProducer::new(feed.clone())));
+    chat.push("next");
+    chat.close_when_done();
+    sim::settle(&mut map, me, &peer);
+    for (word, chunk) in [("one", "3\r\none\r\n"), ("three", "5\r\nthree\r\n")] {
+        feed.0.borrow_mut().extend_from_slice(word.as_bytes());
+        map.touch(me);
+        sim::settle(&mut map, me, &peer);
+        assert_eq!(peer.take_sent(), chunk.as_bytes());
+    }
+    feed.1.set(true);
+    map.touch(me);
+    sim::settle(&mut map, me, &peer);
+    assert_eq!(peer.take_sent(), b"0\r\n\r\nnext");
+    assert!(peer.is_shut());
+}
+
+/// The file's length was announced, and then somebody cut it.
+fn send_a_file_that_has_shrunk(log: &Log, closes_when_done: bool) -> Peer {
+    let mut map = ChannelMap::new().unwrap();
+    let (me, peer) = simulated(&mut map, log, Limits::default());
+    let chat = &mut map.get_mut(me).unwrap().chat;
+    chat.push("Content-Length: 100\r\n\r\n");
+    chat.push_with_producer(ReadProducer::exact(Cursor::new(vec![b'f'; 60]), 100));
+    chat.push("the next answer");
+    if closes_when_done {
+        chat.close_when_done();
+    }
+    sim::settle(&mut map, me, &peer);
+    peer
+}
+
+#[test]
+fn a_file_that_has_shrunk_closes_the_channel_after_what_is_left_of_it() {
+    let log = Log::default();
+    let peer = send_a_file_that_has_shrunk(&log, false);
+    assert_eq!(log.all(), ["connect", "close Io(UnexpectedEof)"]);
+    let sent = peer.take_sent();
+    assert!(sent.ends_with(&[b'f'; 60]), "{}", sent.escape_ascii());
+    assert_eq!(sent.len(), 23 + 60);
+    assert!(!peer.is_shut(), "it is no regular end");
+}
+
+/// Whoever closes when done is told that it was not done.
+#[test]
+fn a_file_that_has_shrunk_is_the_reason_of_a_channel_that_was_to_close_when_done() {
+    let log = Log::default();
+    let peer = send_a_file_that_has_shrunk(&log, true);
+    assert_eq!(log.all(), ["connect", "close Io(UnexpectedEof)"]);
+    assert!(!peer.is_shut(), "it is no regular end");
+}
+
+#[test]
+fn ranges_beyond_the_end_and_empty_ones_are_told_apart() {
+    for (range, is_there) in [
+        (5..5, true),
+        (20..20, true),
+        (9..12, false),
+        (20..21, false),
+    ] {
+        let log = Log::default();
+        let mut map = ChannelMap::new().unwrap();
+        let (me, peer) = simulated(&mut map, &log, Limits::default());
+        let chat = &mut map.get_mut(me).unwrap().chat;
+        let file = Cursor::new("0123456789");
+        chat.push_with_producer(ReadProducer::range(file, range).unwrap());
+        chat.push("next");
+        sim::settle(&mut map, me, &peer);
+        assert_eq!(peer.take_sent().ends_with(b"next"), is_there);
+        assert_eq!(log.has("close Io(UnexpectedEof)"), !is_there);
+    }
+}
+
+/// The hook is for what was made; what was not, it is not told of.
+#[test]
+fn a_hook_is_called_when_the_last_byte_was_made_and_not_when_the_channel_closes() {
+    for closes in [false, true] {
+        let told = Rc::new(Cell::new(None));
+        let tell = Rc::clone(&told);
+        let mut map = ChannelMap::new().unwrap();
+        let (me, peer) = simulated(&mut map, &Log::default(), Limits::default());
+        let producer = SimpleProducer::new(vec![b'x'; 100_000]);
+        let chat = &mut map.get_mut(me).unwrap().chat;
+        chat.push_with_producer(HookedProducer::new(producer, move |len| {
+            tell.set(Some(len))
+        }));
+        peer.set_room(10);
+        sim::settle(&mut map, me, &peer);
+        assert_eq!(told.get(), None, "there is more to make");
+        if closes {
+            map.close(me);
+        }
+        peer.set_room(usize::MAX);
+        sim::settle(&mut map, me, &peer);
+        assert_eq!(told.get(), (!closes).then_some(100_000));
+        assert_eq!(Rc::strong_count(&told), 1, "and it is gone");
+    }
+}
+
+/// Nothing comes of it, for ever; the others get their turns all the same.
+#[test]
+fn endless_empty_items_do_not_hold_a_turn() {
+    let log = Log::default();
+    let (ours, _theirs) = unix_pair();
+    let (other, mut to_other) = unix_pair();
+    let mut map = ChannelMap::new().unwrap();
+    let mut empty = AsyncChat::new(ours, "\n", Probe::default()).unwrap();
+    let asked = Rc::new(Cell::new(0));
+    let count = Rc::clone(&asked);
+    let items = std::iter::repeat_with(move || {
+        count.set(count.get() + 1);
+        ""
+    });
+    empty.chat.push_with_producer(IterProducer::new(items));
+    let me = map.insert(empty).unwrap();
+    map.insert(AsyncChat::new(other, "\n", Probe::new(&log)).unwrap())
+        .unwrap();
+    to_other.write_all(b"hello\n").unwrap();
+    turn_until(&mut map, |_| log.has("message hello"));
+    let before = asked.get();
+    map.turn(Some(Duration::ZERO)).unwrap();
+    assert!(asked.get() - before <= 100_000, "{}", asked.get() - before);
+    assert_eq!(map.get(me).unwrap().chat.queued(), 0);
+}
+
+#[test]
+fn an_endless_iterator_ends_with_its_channel() {
+    let log = Log::default();
+    let (ours, theirs) = unix_pair();
+    let mut map = ChannelMap::new().unwrap();
+    let mut channel = AsyncChat::new(ours, "\n", Probe::new(&log)).unwrap();
+    let items = std::iter::repeat("again and again\n");
+    channel.chat.push_with_producer(IterProducer::new(items));
+    map.insert(channel).unwrap();
+    assert_rest(&mut map); // the peer does not read
+    drop(theirs);
+    turn_until(&mut map, |map| map.is_empty());
+    assert_eq!(log.count("close"), 1);
+}
+
+/// From the disk to the peer, a buffer at a time.
+#[test]
+fn a_file_of_fifty_megabytes_is_never_in_memory_as_a_whole() {
+    const LEN: u64 = 50_000_000;
+    let path = std::env::temp_dir().join(format!("chat-{}-large", std::process::id()));
+    let file = File::options()
+        .read(true)
+        .write(true)
+        .create_new(true)
+        .open(&path)
+        .unwrap();
+    std::fs::remove_file(&path).unwrap(); // it goes with its descriptor
+    file.set_len(LEN).unwrap();
+    file.write_all_at(b"the end", LEN - 7).unwrap();
+    let (ours, mut theirs) = unix_pair();
+    let mut map = ChannelMap::new().unwrap();
+    let mut channel = AsyncChat::new(ours, "\n", Probe::default()).unwrap();
+    let producer = ReadProducer::exact(file, LEN);
+    channel.chat.push_with_producer(producer);
+    channel.chat.close_when_done();
+    let me = map.insert(channel).unwrap();
+    let (mut received, mut most) = (0, 0);
+    let mut part = Vec::new();
+    turn_until(&mut map, |map| {
+        part.clear();
+        let is_end = read_some(&mut theirs, &mut part);
+        received += part.len() as u64;
+        let queued = map.get(me).map_or(0, |channel| channel.chat.queued());
+        most = most.max(queued);
+        is_end || received == LEN
+    });
+    assert_eq!(received, LEN);
+    assert!(part.ends_with(b"the end"));
+    assert!(most <= Limits::default().out_buffer_size, "{most} queued");
 }

@@ -3,7 +3,7 @@
 
 mod common;
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -11,10 +11,11 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use chat::{
-    Address, AsyncChat, ChannelMap, Readiness, Registration, SockRef, Socket, Source, Transport,
+    Address, AsyncChat, ChannelMap, CloseReason, Dispatcher, DispatcherHandler, Endpoint,
+    Readiness, Registration, Result, SockRef, Socket, Source, Transport,
 };
 
-use common::{Log, Probe, assert_rest, read_len, read_to_end, tcp_pair};
+use common::{Log, Probe, assert_rest, read_len, read_to_end, sim, tcp_pair};
 
 /// Sends nothing before it has heard a byte of the peer's, which is not the
 /// channel's; and says something itself, if it is to.
@@ -291,4 +292,226 @@ fn a_transport_that_waits_for_input_again_and_again_sends_after_each() {
         assert_eq!(read_len(&mut map, &mut theirs, 2), expected.as_bytes());
     }
     assert!(read_to_end(&mut map, &mut theirs).is_empty());
+}
+
+/// Reads and drops, and keeps a record of how it ends.
+struct Raw(Log);
+
+impl DispatcherHandler for Raw {
+    fn handle_read(&mut self, endpoint: &mut Endpoint, _: &mut ChannelMap) -> Result {
+        endpoint.recv(&mut [0; 100])?;
+        Ok(())
+    }
+
+    fn handle_close(&mut self, reason: CloseReason, _: &mut Endpoint, _: &mut ChannelMap) {
+        self.0.add(format!("close {}", common::name(&reason)));
+    }
+}
+
+#[test]
+fn a_dispatcher_sends_what_its_transport_has_with_nothing_queued() {
+    let (ours, mut theirs) = pair();
+    let mut transport = Handshake::over(ours);
+    transport.to_say = b"CLIENT HELLO";
+    let sends = Rc::clone(&transport.sends);
+    let mut map = ChannelMap::new().unwrap();
+    map.insert(Dispatcher::over(transport, Raw(Log::default())))
+        .unwrap();
+    assert_eq!(read_len(&mut map, &mut theirs, 12), b"CLIENT HELLO");
+    assert_rest(&mut map);
+    assert_eq!(sends.get(), 1);
+}
+
+/// It took what was sent, and has no room for it yet, as TLS.
+#[test]
+fn a_dispatcher_sends_what_its_transport_has_kept_when_there_is_room() {
+    let (line, peer) = sim::line();
+    peer.use_buffer();
+    let mut map = ChannelMap::new().unwrap();
+    let me = map
+        .insert(Dispatcher::over(line, Raw(Log::default())))
+        .unwrap();
+    for is_pushed in [false, true] {
+        peer.set_room(4);
+        let endpoint = &mut map.get_mut(me).unwrap().endpoint;
+        match is_pushed {
+            false => assert_eq!(endpoint.send(b"kept for later").unwrap(), 14),
+            true => endpoint.push("kept for later"),
+        }
+        sim::settle(&mut map, me, &peer);
+        assert_eq!(peer.take_sent(), b"kept");
+        assert_eq!(map.get(me).unwrap().endpoint.queued(), 0);
+        peer.set_room(100);
+        sim::settle(&mut map, me, &peer);
+        assert_eq!(peer.take_sent(), b" for later");
+        let sends = peer.sends();
+        sim::settle(&mut map, me, &peer);
+        assert_eq!(peer.sends(), sends, "there is nothing left");
+    }
+}
+
+#[test]
+fn what_a_dispatcher_pushed_waits_for_input_without_turns() {
+    let (ours, mut theirs) = pair();
+    let transport = Handshake::over(ours);
+    let sends = Rc::clone(&transport.sends);
+    let mut map = ChannelMap::new().unwrap();
+    let mut channel = Dispatcher::over(transport, Raw(Log::default()));
+    channel.endpoint.push("one two three");
+    map.insert(channel).unwrap();
+    assert_rest(&mut map);
+    assert!(sends.get() <= 2, "tried in vain, {} times", sends.get());
+    theirs.write_all(b"?").unwrap();
+    assert_eq!(read_len(&mut map, &mut theirs, 13), b"one two three");
+    assert_rest(&mut map);
+}
+
+/// Has something of its own to send, and is called for it without slices.
+#[derive(Debug)]
+struct Greeting(Rc<RefCell<Vec<usize>>>);
+
+impl Transport for Greeting {
+    fn registration(&self) -> Option<&Registration> {
+        None
+    }
+
+    fn recv(&mut self, _: &mut [u8]) -> io::Result<usize> {
+        Err(ErrorKind::WouldBlock.into())
+    }
+
+    fn send_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.0.borrow_mut().push(slices.len());
+        Ok(0)
+    }
+
+    fn shutdown(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn has_output(&self) -> bool {
+        self.0.borrow().is_empty()
+    }
+}
+
+#[test]
+fn a_transport_with_something_to_send_is_called_without_slices() {
+    for is_chat in [true, false] {
+        let slices = Rc::default();
+        let transport = Greeting(Rc::clone(&slices));
+        let mut map = ChannelMap::new().unwrap();
+        if is_chat {
+            map.insert(AsyncChat::over(transport, "\n", Probe::default()))
+                .unwrap();
+        } else {
+            map.insert(Dispatcher::over(transport, Raw(Log::default())))
+                .unwrap();
+        }
+        map.turn(Some(Duration::ZERO)).unwrap();
+        assert_eq!(*slices.borrow(), [0]);
+    }
+}
+
+/// Says that it received and sent more than it was given room and data for.
+#[derive(Debug)]
+struct Boaster;
+
+impl Transport for Boaster {
+    fn registration(&self) -> Option<&Registration> {
+        None
+    }
+
+    fn recv(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        Ok(buffer.len() + 1)
+    }
+
+    fn send_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        Ok(1 + slices.iter().map(|slice| slice.len()).sum::<usize>())
+    }
+
+    fn shutdown(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_transport_that_boasts_does_not_panic_a_chat() {
+    let mut map = ChannelMap::new().unwrap();
+    let mut chat = AsyncChat::over(Boaster, "\n", Probe::default());
+    chat.chat.push("x");
+    let me = map.insert(chat).unwrap();
+    map.dispatch(me, Readiness::READABLE | Readiness::WRITABLE);
+    map.turn(Some(Duration::ZERO)).unwrap();
+    assert_eq!(map.get(me).unwrap().chat.queued(), 0);
+}
+
+#[test]
+fn a_transport_that_boasts_does_not_panic_a_dispatcher() {
+    let mut map = ChannelMap::new().unwrap();
+    let mut dispatcher = Dispatcher::over(Boaster, Raw(Log::default()));
+    dispatcher.endpoint.push("x");
+    let me = map.insert(dispatcher).unwrap();
+    map.dispatch(me, Readiness::READABLE | Readiness::WRITABLE);
+    map.turn(Some(Duration::ZERO)).unwrap();
+    assert_eq!(map.get(me).unwrap().endpoint.queued(), 0);
+}
+
+/// Cannot tell the peer that nothing more will come.
+#[derive(Debug)]
+struct Unending(sim::Line);
+
+impl Transport for Unending {
+    fn registration(&self) -> Option<&Registration> {
+        self.0.registration()
+    }
+
+    fn recv(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.recv(buffer)
+    }
+
+    fn send_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.0.send_vectored(slices)
+    }
+
+    fn shutdown(&mut self) -> io::Result<()> {
+        Err(ErrorKind::Unsupported.into())
+    }
+
+    fn has_output(&self) -> bool {
+        self.0.has_output()
+    }
+}
+
+/// There is nothing to wait for; but what it has kept goes first.
+#[test]
+fn a_peer_that_cannot_be_told_of_the_end_is_not_waited_for() {
+    let log = Log::default();
+    let (line, peer) = sim::line();
+    peer.use_buffer();
+    peer.set_room(4);
+    let mut map = ChannelMap::new().unwrap();
+    let mut channel = AsyncChat::over(Unending(line), "\n", Probe::new(&log));
+    channel.chat.push("last words");
+    channel.chat.close_when_done();
+    let me = map.insert(channel).unwrap();
+    sim::settle(&mut map, me, &peer);
+    assert!(map.is_open(me), "{:?}", log.all());
+    peer.set_room(100);
+    sim::settle(&mut map, me, &peer); // and no time passes
+    assert_eq!(peer.take_sent(), b"last words");
+    assert_eq!(log.all(), ["close Done"]);
+}
+
+#[test]
+fn shutting_down_half_of_a_transport_says_what_that_says() {
+    let mut endings = Dispatcher::over(Unending(sim::line().0), Raw(Log::default()));
+    let endpoint = &mut endings.endpoint;
+    assert!(endpoint.shutdown(Shutdown::Read).is_ok());
+    for how in [Shutdown::Write, Shutdown::Both] {
+        let error = endpoint.shutdown(how).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unsupported);
+    }
+    let (line, peer) = sim::line();
+    let mut channel = Dispatcher::over(line, Raw(Log::default()));
+    channel.endpoint.shutdown(Shutdown::Write).unwrap();
+    assert!(peer.is_shut());
 }

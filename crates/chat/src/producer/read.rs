@@ -79,6 +79,7 @@ impl<R: Read> ReadProducer<R> {
 impl<R: Read> Producer for ReadProducer<R> {
     fn more(&mut self, out: &mut BytesMut, max: usize) -> io::Result<More> {
         let begin = out.len();
+        let max = max.max(1);
         let want = self.left.map_or(max, |left| {
             usize::try_from(left).map_or(max, |left| left.min(max))
         });
