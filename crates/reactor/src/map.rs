@@ -15,7 +15,7 @@ use polling::{Events, PollMode, Poller};
 use slab::Slab;
 
 use crate::buffers::Buffers;
-use crate::channel::{Channel, Object};
+use crate::channel::{Channel, Object, interest};
 use crate::close_reason::CloseReason;
 use crate::error::InsertError;
 use crate::iter::ChannelMut;
@@ -71,8 +71,11 @@ pub struct ChannelMap {
     pub(crate) buffers: Buffers,
     pub(crate) now: Instant,
     pub(crate) turns: u64,
-    /// Channels that are out of their slots: in a callback or in `with`.
+    /// Channels that `with` has lent.
     pub(crate) taken_out: usize,
+    /// The channel that the turn is calling: when the turn is over, one that has
+    /// panicked.
+    pub(crate) calling: Option<Token>,
     pub(crate) turning: bool,
     pub(crate) stopping: bool,
     pub(crate) drain_deadline: Option<Instant>,
@@ -108,6 +111,7 @@ impl ChannelMap {
             now: Instant::now(),
             turns: 0,
             taken_out: 0,
+            calling: None,
             turning: false,
             stopping: false,
             drain_deadline: None,
@@ -294,6 +298,7 @@ impl ChannelMap {
     /// delivering what it has: it was neither closed nor
     /// [converted](Self::convert) by what it delivered so far.
     #[must_use]
+    #[inline]
     pub fn may_continue(&self, me: Token) -> bool {
         self.slot(me).is_some_and(|slot| slot.conversion.is_none())
     }
@@ -371,11 +376,8 @@ impl ChannelMap {
     /// happens by itself.
     pub fn touch(&mut self, channel: impl Into<Token>) {
         let token = channel.into();
-        let Some(slot) = self.slot_mut(token) else {
-            return;
-        };
-        if !std::mem::replace(&mut slot.touched, true) {
-            self.touched.get_mut().push_back(token);
+        if let Some(slot) = open_slot(&mut self.slots, token) {
+            slot.touch(self.touched.get_mut());
         }
     }
 
@@ -421,8 +423,7 @@ impl ChannelMap {
             true => deadline.max(self.now),
             false => deadline,
         };
-        let slot = self.slots.get_mut(token.slot());
-        match slot.filter(|slot| slot.token == token && !slot.closing) {
+        match open_slot(&mut self.slots, token) {
             Some(slot) => self.timers.insert(deadline, token, &mut slot.timers),
             None => Timer::spent(),
         }
@@ -479,6 +480,7 @@ impl ChannelMap {
     }
 
     /// The slot of an open channel.
+    #[inline]
     pub(crate) fn slot(&self, token: Token) -> Option<&Slot> {
         self.slots
             .get(token.slot())
@@ -486,9 +488,7 @@ impl ChannelMap {
     }
 
     pub(crate) fn slot_mut(&mut self, token: Token) -> Option<&mut Slot> {
-        self.slots
-            .get_mut(token.slot())
-            .filter(|slot| slot.token == token && !slot.closing)
+        open_slot(&mut self.slots, token)
     }
 
     /// Frees a channel's slot: its timers go, and the poller forgets it.
@@ -544,14 +544,9 @@ impl fmt::Debug for ChannelMap {
     }
 }
 
-/// What a channel wants to hear of.
-pub(crate) fn interest(channel: &dyn Channel, me: Token) -> Readiness {
-    let mut interest = Readiness::NONE;
-    if channel.readable(me) {
-        interest |= Readiness::READABLE | Readiness::PRIORITY;
-    }
-    if channel.writable(me) {
-        interest |= Readiness::WRITABLE;
-    }
-    interest
+/// The slot of an open channel, for who needs other fields of the map beside.
+pub(crate) fn open_slot(slots: &mut Slab<Slot>, token: Token) -> Option<&mut Slot> {
+    slots
+        .get_mut(token.slot())
+        .filter(|slot| slot.token == token && !slot.closing)
 }

@@ -3,14 +3,16 @@
 use std::any::TypeId;
 use std::collections::VecDeque;
 use std::fmt;
+use std::mem;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use polling::Poller;
+use polling::{PollMode, Poller};
 
 use crate::channel::Object;
+use crate::close_reason::CloseReason;
 use crate::readiness::Readiness;
-use crate::source::Link;
+use crate::source::{Link, Registration};
 use crate::token::Token;
 
 /// Makes another channel of a channel; see `ChannelMap::convert`.
@@ -49,6 +51,46 @@ impl Slot {
 
     pub(crate) fn get_mut<C: 'static>(&mut self) -> Option<&mut C> {
         self.channel.as_mut()?.as_mut().as_any_mut().downcast_mut()
+    }
+
+    /// Has the channel send what it has queued, and asks it what it wants:
+    /// the poller is told what changed.
+    #[inline]
+    pub(crate) fn settle(
+        &mut self,
+        poller: &Arc<Poller>,
+        mode: PollMode,
+        queue: &mut VecDeque<Token>,
+    ) -> Result<(), CloseReason> {
+        self.touched = false;
+        let Some(channel) = &mut self.channel else {
+            return Ok(());
+        };
+        let answers = channel.settle_and_ask(self.token)?;
+        self.interest = answers.interest;
+        let (is_pending, registration) = (answers.is_pending, answers.registration);
+        let link = registration.map(Registration::link);
+        if self.link.as_ref().map(Rc::as_ptr) != link.map(Rc::as_ptr) {
+            if let Some(old) = mem::replace(&mut self.link, link.cloned()) {
+                old.disarm_from(poller, self.token.slot());
+            }
+        }
+        if let Some(registration) = registration {
+            registration
+                .arm(poller, mode, self.token.slot(), self.interest)
+                .map_err(CloseReason::Io)?;
+        }
+        if is_pending {
+            self.make_ready(Readiness::PENDING, queue);
+        }
+        Ok(())
+    }
+
+    /// Has the channel settled before the next wait.
+    pub(crate) fn touch(&mut self, queue: &mut VecDeque<Token>) {
+        if !mem::replace(&mut self.touched, true) {
+            queue.push_back(self.token);
+        }
     }
 
     /// Adds to what is to be dispatched.
