@@ -82,6 +82,11 @@ impl Limits {
         linger_bytes: 64 * 1024 * 1024,
         stall: Duration::from_secs(120),
     };
+
+    /// Bytes queued above which there is more to do than to queue.
+    pub(crate) fn relief(&self) -> usize {
+        self.high_water.min(self.output)
+    }
 }
 
 impl Default for Limits {
