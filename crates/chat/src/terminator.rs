@@ -201,6 +201,7 @@ impl Pattern {
         }))
     }
 
+    #[inline]
     pub(crate) fn bytes(&self) -> &[u8] {
         match self {
             Self::Short { len, bytes } => &bytes[..usize::from(*len)],
@@ -209,19 +210,21 @@ impl Pattern {
     }
 
     /// Where the pattern first begins in `data`, whole.
+    #[inline]
     pub(crate) fn find(&self, data: &[u8]) -> Option<usize> {
         match self {
-            Self::Short { .. } => {
-                let (&last, head) = self.bytes().split_last()?;
-                if head.is_empty() {
-                    return memchr(last, data);
-                }
-                memchr_iter(last, data)
-                    .find(|&at| data[..at].ends_with(head))
-                    .map(|at| at - head.len())
-            }
+            Self::Short { len: 1, bytes } => memchr(bytes[0], data),
+            _ if data.is_empty() => None,
+            Self::Short { .. } => self.find_by_last(data),
             Self::Long(long) => long.finder.find(data),
         }
+    }
+
+    fn find_by_last(&self, data: &[u8]) -> Option<usize> {
+        let (&last, head) = self.bytes().split_last()?;
+        memchr_iter(last, data)
+            .find(|&at| data[..at].ends_with(head))
+            .map(|at| at - head.len())
     }
 
     /// How many bytes at the end of `data`, which does not contain the whole
