@@ -21,7 +21,7 @@ use crate::error::InsertError;
 use crate::iter::ChannelMut;
 use crate::readiness::Readiness;
 use crate::remote::{Inbox, Remote};
-use crate::slot::Slot;
+use crate::slot::{Conversion, Slot};
 use crate::taken_out::TakenOut;
 use crate::timer::{Timer, Timers};
 use crate::token::{Handle, Token};
@@ -166,7 +166,7 @@ impl ChannelMap {
         vacancy.insert(Slot {
             token,
             channel: Some(Box::new(channel)),
-            kind: TypeId::of::<C>(),
+            kind: TypeId::of::<C>,
             conversion: None,
             link,
             interest,
@@ -247,11 +247,12 @@ impl ChannelMap {
             };
             Box::new(f(*channel))
         };
-        slot.kind = TypeId::of::<D>();
-        slot.conversion = Some(match slot.conversion.take() {
+        slot.kind = TypeId::of::<D>;
+        let conversion: Conversion = match slot.conversion.take() {
             Some(first) => Box::new(move |channel| convert(first(channel))),
             None => Box::new(convert),
-        });
+        };
+        slot.conversion = Some(Box::new(conversion));
         self.touch(token);
         if let Some(out) = TakenOut::new(self, token) {
             out.put_back();

@@ -22,10 +22,12 @@ pub(crate) struct Slot {
     pub(crate) token: Token,
     /// `None` while one of the channel's callbacks runs.
     pub(crate) channel: Option<Box<dyn Object>>,
-    /// The type that handles must have: with a conversion waiting, the new one.
-    pub(crate) kind: TypeId,
-    /// To be done when the channel's callback has returned.
-    pub(crate) conversion: Option<Conversion>,
+    /// Tells the type that handles must have: with a conversion waiting, the new
+    /// one. Half the size of what it tells.
+    pub(crate) kind: fn() -> TypeId,
+    /// To be done when the channel's callback has returned. Boxed once more, for
+    /// hardly any slot has one.
+    pub(crate) conversion: Option<Box<Conversion>>,
     /// The registration that the poller was last told of.
     pub(crate) link: Option<Rc<Link>>,
     /// What the channel last said it wants to hear of.
@@ -42,7 +44,7 @@ pub(crate) struct Slot {
 
 impl Slot {
     pub(crate) fn is<C: 'static>(&self) -> bool {
-        self.kind == TypeId::of::<C>()
+        (self.kind)() == TypeId::of::<C>()
     }
 
     pub(crate) fn get<C: 'static>(&self) -> Option<&C> {
