@@ -37,9 +37,7 @@ pub struct Chat {
     /// What a `MessageHandler` has got of a message so far.
     pub(crate) message: Vec<u8>,
     pub(crate) output: Output,
-    limits: Option<Rc<Limits>>,
-    /// Of the limits: bytes queued above which `push` does more than to queue.
-    relief: usize,
+    limits: Rc<Limits>,
     /// Bytes sent in all.
     pub(crate) sent: u64,
     /// `None` before the end begins.
@@ -75,8 +73,7 @@ impl Chat {
             framer: Framer::new(terminator),
             message: Vec::new(),
             output: Output::default(),
-            limits: None,
-            relief: Limits::DEFAULT.relief(),
+            limits: Limits::shared(),
             sent: 0,
             ending: None,
             end,
@@ -98,9 +95,9 @@ impl Chat {
     /// is queued is dropped: whatever is large goes by a producer.
     #[inline]
     pub fn push(&mut self, data: impl AsRef<[u8]>) {
-        if self.takes_output() {
-            self.output.push(data.as_ref());
-            self.relieve();
+        let data = data.as_ref();
+        if !self.output.push_within_room(data) {
+            self.push_with_care(data);
         }
     }
 
@@ -130,8 +127,7 @@ impl Chat {
         if !self.takes_output() || self.output.len() + len > self.limits().output {
             return Err(data);
         }
-        self.output.push(data.as_ref());
-        self.relieve();
+        self.push(data);
         Ok(())
     }
 
@@ -200,6 +196,7 @@ impl Chat {
     pub fn close_when_done_with(&mut self, reason: CloseReason) {
         if self.end == End::Open {
             self.end = End::Finishing;
+            self.output.forget_room();
             self.endpoint.close_with(reason);
             self.endpoint.unread.clear();
             self.framer.discard();
@@ -309,15 +306,14 @@ impl Chat {
     #[must_use]
     #[inline]
     pub fn limits(&self) -> &Limits {
-        self.limits.as_deref().unwrap_or(&Limits::DEFAULT)
+        &self.limits
     }
 
     /// Changes the limits. To share one set among many channels, give an
     /// `Rc<Limits>`.
     pub fn set_limits(&mut self, limits: impl Into<Rc<Limits>>) {
-        let limits = limits.into();
-        self.relief = limits.relief();
-        self.limits = Some(limits);
+        self.limits = limits.into();
+        self.output.forget_room();
     }
 
     /// Why the channel closes.
@@ -441,23 +437,27 @@ impl Chat {
         }
     }
 
-    #[inline]
     fn takes_output(&self) -> bool {
         self.end == End::Open && self.output_error.is_none()
     }
 
-    /// Sees to what was queued: usually it waits for the loop to send it.
-    #[inline]
-    fn relieve(&mut self) {
-        if self.output.len() > self.relief {
-            self.relieve_at_once();
+    /// Queues a copy of `data`, and finds out how much more can be pushed before
+    /// there is anything to be looked at.
+    fn push_with_care(&mut self, data: &[u8]) {
+        if self.takes_output() {
+            self.output.push(data);
+            self.relieve();
+            let limits = &self.limits;
+            self.output.make_room(limits.high_water.min(limits.output));
         }
     }
 
-    /// Sends because much is queued, and judges the peer if that is too much.
-    #[cold]
-    fn relieve_at_once(&mut self) {
-        let limit = self.limits().output;
+    /// Sends at once when much is queued, and judges the peer when too much is.
+    fn relieve(&mut self) {
+        let (high_water, limit) = (self.limits.high_water, self.limits.output);
+        if self.output.len() <= high_water.min(limit) {
+            return;
+        }
         self.needs_drain = true;
         let is_connected = !self.endpoint.connecting();
         if is_connected && (!self.is_blocked || self.output.len() > limit) {

@@ -114,27 +114,34 @@ impl Framer {
     /// may have.
     #[inline]
     pub(crate) fn next<'d>(&mut self, data: &mut &'d [u8], limit: usize) -> Option<Frame<'d>> {
-        match (self.state, &self.terminator.0) {
-            (State::Clear, Condition::Pattern(pattern)) => {
-                let Some(at) = pattern.find(data) else {
-                    return self.take_all(data, limit);
-                };
-                let room = limit.saturating_sub(self.collected);
-                if at > room {
-                    return Some(self.overrun(data, room));
-                }
-                let message = &data[..at];
-                *data = &data[at + pattern.bytes().len()..];
-                self.collected = 0;
-                Some(Frame::End(message))
-            }
-            (State::Clear, _) => self.take_counted(data),
-            (State::Matched(len), _) => self.resume(len.into(), data, limit),
-            (State::EndOwed, _) => {
+        if self.state != State::Clear {
+            return self.go_on(data, limit);
+        }
+        let Condition::Pattern(pattern) = &self.terminator.0 else {
+            return self.take_counted(data);
+        };
+        let Some((message, rest)) = pattern.split(data) else {
+            return self.take_all(data, limit);
+        };
+        let room = limit.saturating_sub(self.collected);
+        if message.len() > room {
+            return Some(self.overrun(data, room));
+        }
+        *data = rest;
+        self.collected = 0;
+        Some(Frame::End(message))
+    }
+
+    /// Takes the next frame where the last one left something over.
+    fn go_on<'d>(&mut self, data: &mut &'d [u8], limit: usize) -> Option<Frame<'d>> {
+        match self.state {
+            State::Clear => self.next(data, limit),
+            State::Matched(len) => self.resume(len.into(), data, limit),
+            State::EndOwed => {
                 self.state = State::Clear;
                 Some(Frame::End(&[]))
             }
-            (State::Over, _) => Some(Frame::OverLimit),
+            State::Over => Some(Frame::OverLimit),
         }
     }
 

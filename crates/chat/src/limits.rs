@@ -1,5 +1,6 @@
 //! How much one peer may cost: [`Limits`].
 
+use std::rc::Rc;
 use std::time::Duration;
 
 /// The limits of one chat channel. Every default is finite.
@@ -83,9 +84,12 @@ impl Limits {
         stall: Duration::from_secs(120),
     };
 
-    /// Bytes queued above which there is more to do than to queue.
-    pub(crate) fn relief(&self) -> usize {
-        self.high_water.min(self.output)
+    /// The defaults, shared by the channels of a thread.
+    pub(crate) fn shared() -> Rc<Self> {
+        thread_local! {
+            static SHARED: Rc<Limits> = Rc::default();
+        }
+        SHARED.with(Rc::clone)
     }
 }
 

@@ -31,6 +31,9 @@ pub(crate) struct Output {
     queue: Option<Box<Queue>>,
     /// Small pushes, gathered.
     tail: BytesMut,
+    /// So many bytes can be pushed before anything has to be looked at: the
+    /// tail's capacity, the channel's limits and state. 0 is always right.
+    room: usize,
     /// Where emptied buffers go; none before the channel is in a map.
     buffers: Option<Buffers>,
 }
@@ -61,12 +64,40 @@ impl Output {
         }
     }
 
+    /// Queues a copy of `data`, if there is known to be room for it.
     #[inline]
+    pub(crate) fn push_within_room(&mut self, data: &[u8]) -> bool {
+        let fits = data.len() <= self.room;
+        if fits {
+            self.room -= data.len();
+            self.tail.extend_from_slice(data);
+        }
+        fits
+    }
+
     pub(crate) fn push(&mut self, data: &[u8]) {
-        if data.len() > self.tail.capacity() - self.tail.len() {
-            self.make_room(data.len());
+        if data.is_empty() {
+            return;
+        }
+        self.forget_room();
+        if self.tail.len() + data.len() > SEGMENT_LEN {
+            self.seal();
+        }
+        if self.tail.capacity() == 0 {
+            self.tail = spare(self.buffers.as_ref());
         }
         self.tail.extend_from_slice(data);
+    }
+
+    /// There is room until `len` bytes are queued, or the tail is full.
+    pub(crate) fn make_room(&mut self, len: usize) {
+        let capacity = self.tail.capacity() - self.tail.len();
+        self.room = len.saturating_sub(self.len()).min(capacity);
+    }
+
+    /// Something has changed by which there may be no room.
+    pub(crate) fn forget_room(&mut self) {
+        self.room = 0;
     }
 
     pub(crate) fn push_bytes(&mut self, data: Bytes) {
@@ -133,6 +164,7 @@ impl Output {
     /// bytes before itself.
     #[inline]
     pub(crate) fn refill(&mut self, max: usize) -> io::Result<()> {
+        self.forget_room();
         if let Some(queue) = &mut self.queue {
             queue.refill(max, self.buffers.as_ref())?;
             self.drop_empty_queue();
@@ -176,16 +208,6 @@ impl Output {
         }
     }
 
-    /// Makes the tail one that `len` bytes can be added to.
-    fn make_room(&mut self, len: usize) {
-        if self.tail.len() + len > SEGMENT_LEN {
-            self.seal();
-        }
-        if self.tail.capacity() == 0 {
-            self.tail = spare(self.buffers.as_ref());
-        }
-    }
-
     /// Puts the gathering buffer in the queue.
     fn seal(&mut self) {
         if !self.tail.is_empty() {
@@ -196,11 +218,13 @@ impl Output {
 
     #[inline]
     fn empty_tail(&mut self) {
+        self.forget_room();
         let tail = mem::take(&mut self.tail);
         give_back(tail, self.buffers.as_ref());
     }
 
     fn queue(&mut self) -> &mut Queue {
+        self.forget_room();
         self.queue.get_or_insert_default()
     }
 

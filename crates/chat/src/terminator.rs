@@ -201,7 +201,6 @@ impl Pattern {
         }))
     }
 
-    #[inline]
     pub(crate) fn bytes(&self) -> &[u8] {
         match self {
             Self::Short { len, bytes } => &bytes[..usize::from(*len)],
@@ -209,22 +208,27 @@ impl Pattern {
         }
     }
 
-    /// Where the pattern first begins in `data`, whole.
+    /// What is before the first whole pattern in `data`, and what is behind it.
     #[inline]
-    pub(crate) fn find(&self, data: &[u8]) -> Option<usize> {
-        match self {
-            Self::Short { len: 1, bytes } => memchr(bytes[0], data),
-            _ if data.is_empty() => None,
-            Self::Short { .. } => self.find_by_last(data),
-            Self::Long(long) => long.finder.find(data),
-        }
+    pub(crate) fn split<'d>(&self, data: &'d [u8]) -> Option<(&'d [u8], &'d [u8])> {
+        let (at, len) = match self {
+            Self::Short { len: 1, bytes } => (memchr(bytes[0], data)?, 1),
+            _ => (self.find(data)?, self.bytes().len()),
+        };
+        Some((&data[..at], &data[at + len..]))
     }
 
-    fn find_by_last(&self, data: &[u8]) -> Option<usize> {
-        let (&last, head) = self.bytes().split_last()?;
-        memchr_iter(last, data)
-            .find(|&at| data[..at].ends_with(head))
-            .map(|at| at - head.len())
+    /// Where the pattern first begins in `data`, whole.
+    pub(crate) fn find(&self, data: &[u8]) -> Option<usize> {
+        match self {
+            Self::Short { .. } => {
+                let (&last, head) = self.bytes().split_last()?;
+                memchr_iter(last, data)
+                    .find(|&at| data[..at].ends_with(head))
+                    .map(|at| at - head.len())
+            }
+            Self::Long(long) => long.finder.find(data),
+        }
     }
 
     /// How many bytes at the end of `data`, which does not contain the whole

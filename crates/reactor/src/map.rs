@@ -61,10 +61,12 @@ pub struct ChannelMap {
     pub(crate) mode: PollMode,
     pub(crate) events: Events,
     /// Channels to be dispatched, each once.
-    pub(crate) ready: VecDeque<Token>,
+    pub(crate) ready: Vec<Token>,
     /// Channels to be settled, each once. In a cell for `iter_mut`, whose
     /// guards add to it while they borrow the slots.
-    pub(crate) touched: RefCell<VecDeque<Token>>,
+    pub(crate) touched: RefCell<Vec<Token>>,
+    /// What a turn has taken out of one of those, to go through it.
+    pub(crate) batch: Vec<Token>,
     pub(crate) closing: VecDeque<(Token, CloseReason)>,
     pub(crate) timers: Timers,
     pub(crate) inbox: Arc<Inbox>,
@@ -101,8 +103,9 @@ impl ChannelMap {
             open: 0,
             mode,
             events: Events::new(),
-            ready: VecDeque::new(),
+            ready: Vec::new(),
             touched: RefCell::default(),
+            batch: Vec::new(),
             closing: VecDeque::new(),
             timers: Timers::default(),
             inbox: Arc::new(Inbox::new(Arc::clone(&poller))),

@@ -1,7 +1,6 @@
 //! What the map keeps of each channel.
 
 use std::any::TypeId;
-use std::collections::VecDeque;
 use std::fmt;
 use std::mem;
 use std::rc::Rc;
@@ -62,12 +61,12 @@ impl Slot {
         &mut self,
         poller: &Arc<Poller>,
         mode: PollMode,
-        queue: &mut VecDeque<Token>,
+        queue: &mut Vec<Token>,
     ) -> Result<(), CloseReason> {
-        self.touched = false;
-        let Some(channel) = &mut self.channel else {
+        let Some(channel) = self.channel.as_mut().filter(|_| self.touched) else {
             return Ok(());
         };
+        self.touched = false;
         let answers = channel.settle_and_ask(self.token)?;
         self.interest = answers.interest;
         let (is_pending, registration) = (answers.is_pending, answers.registration);
@@ -89,16 +88,16 @@ impl Slot {
     }
 
     /// Has the channel settled before the next wait.
-    pub(crate) fn touch(&mut self, queue: &mut VecDeque<Token>) {
+    pub(crate) fn touch(&mut self, queue: &mut Vec<Token>) {
         if !mem::replace(&mut self.touched, true) {
-            queue.push_back(self.token);
+            queue.push(self.token);
         }
     }
 
     /// Adds to what is to be dispatched.
-    pub(crate) fn make_ready(&mut self, readiness: Readiness, queue: &mut VecDeque<Token>) {
+    pub(crate) fn make_ready(&mut self, readiness: Readiness, queue: &mut Vec<Token>) {
         if self.ready.is_empty() && !readiness.is_empty() {
-            queue.push_back(self.token);
+            queue.push(self.token);
         }
         self.ready |= readiness;
     }

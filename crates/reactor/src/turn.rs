@@ -1,5 +1,6 @@
 //! How the map turns: settle, wait, dispatch, timers, remote work.
 
+use std::mem;
 use std::ops::{Deref, DerefMut};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -158,13 +159,11 @@ impl ChannelMap {
     fn settle(&mut self) {
         self.run_closes();
         for _ in 0..SETTLE_ROUNDS {
-            let round = self.touched.get_mut().len();
-            for _ in 0..round {
-                let Some(token) = self.touched.get_mut().pop_front() else {
-                    break;
-                };
-                self.settle_channel(token);
+            mem::swap(self.touched.get_mut(), &mut self.batch);
+            for nth in 0..self.batch.len() {
+                self.settle_channel(self.batch[nth]);
             }
+            self.batch.clear();
             self.run_closes();
             if self.touched.get_mut().is_empty() {
                 break;
@@ -236,13 +235,16 @@ impl ChannelMap {
     fn dispatch_all(&mut self) -> usize {
         let mut dispatched = 0;
         // What callbacks make ready is the next turn's.
-        for _ in 0..self.ready.len() {
-            let Some(token) = self.ready.pop_front() else {
+        mem::swap(&mut self.ready, &mut self.batch);
+        for nth in 0..self.batch.len() {
+            // Gone if a callback put another map in this one's place.
+            let Some(&token) = self.batch.get(nth) else {
                 break;
             };
             dispatched += usize::from(self.dispatch_channel(token));
             self.run_closes();
         }
+        self.batch.clear();
         let not_from_here_on = Timer::watermark();
         while let Some(due) = self.timers.pop_due(self.now, not_from_here_on) {
             self.unlink(due.token, due.new_head);
@@ -275,7 +277,7 @@ impl ChannelMap {
         let Some(slot) = open_slot(&mut self.slots, token) else {
             return false;
         };
-        let mut ready = std::mem::take(&mut slot.ready);
+        let mut ready = mem::take(&mut slot.ready);
         // If nobody touched the channel since, it wants what it wanted then.
         let mut is_known = !slot.touched;
         if is_known {
@@ -378,9 +380,23 @@ impl ChannelMap {
         }
     }
 
+    /// A panic has ended the turn: what was left of the batch is the next one's.
+    #[cold]
+    fn put_back_batch(&mut self) {
+        for token in mem::take(&mut self.batch) {
+            let Some(slot) = open_slot(&mut self.slots, token) else {
+                continue;
+            };
+            if mem::take(&mut slot.touched) {
+                slot.touch(self.touched.get_mut());
+            }
+            let ready = mem::take(&mut slot.ready);
+            slot.make_ready(ready, &mut self.ready);
+        }
+    }
+
     pub(crate) fn make_ready(&mut self, token: Token, readiness: Readiness) {
-        let slot = self.slots.get_mut(token.slot());
-        if let Some(slot) = slot.filter(|slot| slot.token == token && !slot.closing) {
+        if let Some(slot) = open_slot(&mut self.slots, token) {
             slot.make_ready(readiness, &mut self.ready);
         }
     }
@@ -421,8 +437,11 @@ impl DerefMut for Turning<'_> {
 impl Drop for Turning<'_> {
     fn drop(&mut self) {
         self.0.turning = false;
-        if let Some(panicked) = self.0.calling.take() {
-            self.0.vacate(panicked);
+        if let Some(panicked) = self.calling.take() {
+            self.vacate(panicked);
+        }
+        if !self.batch.is_empty() {
+            self.put_back_batch();
         }
     }
 }
