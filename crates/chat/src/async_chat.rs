@@ -169,12 +169,11 @@ impl<H: ChatHandler> AsyncChat<H> {
     }
 
     /// Reads, within a turn's budget, and delivers.
+    #[inline]
     fn receive(&mut self, map: &mut ChannelMap) -> Result {
         let mut budget = self.chat.limits().messages_per_turn.max(1);
-        self.deliver_unread(&mut budget, map)?;
         for _ in 0..self.chat.limits().reads_per_turn.max(1) {
-            let may_read = self.chat.takes_input() && self.chat.may_deliver(map);
-            if !may_read || budget == 0 || !self.chat.endpoint.unread.is_empty() {
+            if !self.chat.takes_input() || budget == 0 || !self.chat.endpoint.unread.is_empty() {
                 break;
             }
             let mut buffer = map.buffers().read_buffer();
@@ -183,7 +182,7 @@ impl<H: ChatHandler> AsyncChat<H> {
                 Ok(0) => return self.end_input(map),
                 Ok(len) => {
                     self.deliver(&buffer[..len], None, &mut budget, map)?;
-                    if len < size {
+                    if len < size || !map.may_continue(self.chat.token()) {
                         break;
                     }
                 }
@@ -195,13 +194,14 @@ impl<H: ChatHandler> AsyncChat<H> {
     }
 
     /// Delivers what was read before, or is due without data.
-    fn deliver_unread(&mut self, budget: &mut usize, map: &mut ChannelMap) -> Result {
+    fn deliver_unread(&mut self, map: &mut ChannelMap) -> Result {
+        let mut budget = self.chat.limits().messages_per_turn.max(1);
         while (!self.chat.endpoint.unread.is_empty() || self.chat.framer.is_due())
             && self.chat.may_deliver(map)
-            && *budget > 0
+            && budget > 0
         {
             let unread = mem::take(&mut self.chat.endpoint.unread);
-            self.deliver(&unread, Some(&unread), budget, map)?;
+            self.deliver(&unread, Some(&unread), &mut budget, map)?;
         }
         Ok(())
     }
@@ -218,21 +218,10 @@ impl<H: ChatHandler> AsyncChat<H> {
     ) -> Result {
         let Self { chat, handler } = self;
         chat.has_discarded = false;
-        loop {
-            // A terminator that was changed may have put held bytes back.
-            if *budget == 0 || !chat.may_deliver(map) || !chat.endpoint.unread.is_empty() {
-                chat.hold(data, whole);
-                return Ok(());
-            }
-            let limit = chat.limits().message;
-            let Some(frame) = chat.framer.next(&mut data, limit) else {
-                return Ok(());
-            };
+        while let Some(frame) = chat.framer.next(&mut data, chat.limits().message) {
             let result = match frame {
                 Frame::Part(part) => handler.collect_incoming_data(part, chat, map),
-                Frame::HeldPart(terminator, len) => {
-                    collect_held(handler, &terminator, len, chat, map)
-                }
+                Frame::HeldPart(len) => collect_held(handler, len, chat, map),
                 Frame::End(part) => {
                     *budget -= 1;
                     handler.collect_and_find(part, chat, map)
@@ -252,7 +241,16 @@ impl<H: ChatHandler> AsyncChat<H> {
             if chat.is_over_limit {
                 return self.tell_over_limit(map);
             }
+            if data.is_empty() && !chat.framer.is_due() {
+                break;
+            }
+            // A terminator that was changed may have put held bytes back.
+            if *budget == 0 || !chat.may_deliver(map) || !chat.endpoint.unread.is_empty() {
+                chat.hold(data, whole);
+                break;
+            }
         }
+        Ok(())
     }
 
     fn tell_over_limit(&mut self, map: &mut ChannelMap) -> Result {
@@ -271,8 +269,8 @@ impl<H: ChatHandler> AsyncChat<H> {
         let limit = self.chat.limits().message;
         while let Some(frame) = self.chat.framer.finish(limit) {
             match frame {
-                Frame::HeldPart(terminator, len) => {
-                    collect_held(&mut self.handler, &terminator, len, &mut self.chat, map)?;
+                Frame::HeldPart(len) => {
+                    collect_held(&mut self.handler, len, &mut self.chat, map)?;
                 }
                 _ => self.chat.is_over_limit = true,
             }
@@ -293,6 +291,7 @@ impl<H: ChatHandler> AsyncChat<H> {
     }
 
     /// After a callback: closing, and no memory for the idle.
+    #[inline]
     fn conclude(&mut self, result: Result, me: Token, map: &mut ChannelMap) -> Result {
         if self.chat.end == End::Closed && map.is_open(me) {
             map.close_with(me, self.chat.take_reason());
@@ -303,8 +302,14 @@ impl<H: ChatHandler> AsyncChat<H> {
         result
     }
 
+    #[inline]
     fn handle_readable(&mut self, map: &mut ChannelMap) -> Result {
-        self.announce(map)?;
+        if !self.chat.is_announced {
+            self.announce(map)?;
+            if !map.may_continue(self.chat.token()) {
+                return Ok(());
+            }
+        }
         match self.chat.end {
             End::Open => self.receive(map),
             End::Finishing | End::Lingering => {
@@ -323,12 +328,7 @@ impl<H: ChatHandler> AsyncChat<H> {
         if self.chat.endpoint.is_eof {
             self.tell_eof(map)?;
         }
-        if self.chat.endpoint.wire.has_input() {
-            self.receive(map)?;
-        } else {
-            let mut budget = self.chat.limits().messages_per_turn.max(1);
-            self.deliver_unread(&mut budget, map)?;
-        }
+        self.deliver_unread(map)?;
         if self.is_drained() && map.may_continue(me) {
             self.chat.needs_drain = false;
             self.handler.handle_drained(&mut self.chat, map)?;
@@ -350,10 +350,12 @@ impl<H: ChatHandler> AsyncChat<H> {
 }
 
 impl<H: ChatHandler> Channel for AsyncChat<H> {
+    #[inline]
     fn registration(&self) -> Option<&Registration> {
         self.chat.endpoint.registration()
     }
 
+    #[inline]
     fn readable(&self, _me: Token) -> bool {
         let chat = &self.chat;
         if chat.endpoint.connecting() || chat.endpoint.is_eof {
@@ -365,13 +367,17 @@ impl<H: ChatHandler> Channel for AsyncChat<H> {
         }
     }
 
+    #[inline]
     fn writable(&self, _me: Token) -> bool {
         let chat = &self.chat;
+        if chat.endpoint.connecting() {
+            return true;
+        }
         let has_output = chat.output.is_ready() || chat.endpoint.wire.has_output();
-        let may_help = !chat.is_blocked || chat.endpoint.wire.waits_for_room();
-        chat.endpoint.connecting() || (has_output && may_help)
+        has_output && (!chat.is_blocked || chat.endpoint.wire.waits_for_room())
     }
 
+    #[inline]
     fn pending(&self, _me: Token) -> bool {
         let chat = &self.chat;
         if chat.endpoint.connecting() {
@@ -390,6 +396,7 @@ impl<H: ChatHandler> Channel for AsyncChat<H> {
         }
     }
 
+    #[inline]
     fn settle(&mut self, me: Token) -> Result<(), CloseReason> {
         let chat = &mut self.chat;
         if chat.endpoint.me != me {
@@ -397,20 +404,15 @@ impl<H: ChatHandler> Channel for AsyncChat<H> {
             chat.endpoint.me = me;
             chat.untime_end();
         }
-        if chat.endpoint.connecting() && chat.end != End::Closed {
-            return Ok(());
-        }
         if chat.end != End::Closed {
+            if chat.endpoint.connecting() {
+                return Ok(());
+            }
             chat.send_queued();
         }
-        let hears_nothing = chat.end != End::Open || chat.is_paused || chat.endpoint.is_eof;
-        if let Some(error) = chat.output_error.take_if(|_| hears_nothing) {
-            return Err(CloseReason::Io(*error));
-        }
-        chat.go_on_with_end();
-        match chat.end {
-            End::Closed => Err(chat.take_reason()),
-            _ => Ok(()),
+        match chat.end == End::Open && chat.output_error.is_none() {
+            true => Ok(()),
+            false => chat.settle_end(),
         }
     }
 
@@ -445,6 +447,9 @@ impl<H: ChatHandler> Channel for AsyncChat<H> {
 
     fn handle_pending(&mut self, me: Token, map: &mut ChannelMap) -> Result {
         let result = self.handle_what_is_pending(me, map);
+        if result.is_ok() && self.chat.endpoint.wire.has_input() && map.may_continue(me) {
+            return self.handle_read_event(me, map);
+        }
         self.conclude(result, me, map)
     }
 
@@ -504,11 +509,11 @@ impl<H> fmt::Debug for AsyncChat<H> {
 /// Delivers the beginning of a terminator that was none.
 fn collect_held<H: ChatHandler>(
     handler: &mut H,
-    terminator: &Terminator,
     len: usize,
     chat: &mut Chat,
     map: &mut ChannelMap,
 ) -> Result {
+    let terminator = chat.terminator().clone();
     match terminator.as_bytes() {
         Some(bytes) => handler.collect_incoming_data(&bytes[..len], chat, map),
         None => Ok(()),

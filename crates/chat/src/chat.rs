@@ -37,7 +37,7 @@ pub struct Chat {
     /// What a `MessageHandler` has got of a message so far.
     pub(crate) message: Vec<u8>,
     pub(crate) output: Output,
-    limits: Option<Rc<Limits>>,
+    limits: Rc<Limits>,
     /// Bytes sent in all.
     pub(crate) sent: u64,
     /// `None` before the end begins.
@@ -73,7 +73,7 @@ impl Chat {
             framer: Framer::new(terminator),
             message: Vec::new(),
             output: Output::default(),
-            limits: None,
+            limits: Limits::shared(),
             sent: 0,
             ending: None,
             end,
@@ -93,10 +93,11 @@ impl Chat {
     /// [`Limits::output`] is queued, even after one more attempt to send, the
     /// channel is closed as a [`SlowReader`](CloseReason::SlowReader), and what
     /// is queued is dropped: whatever is large goes by a producer.
+    #[inline]
     pub fn push(&mut self, data: impl AsRef<[u8]>) {
-        if self.takes_output() {
-            self.output.push(data.as_ref());
-            self.relieve();
+        let data = data.as_ref();
+        if !self.output.push_within_room(data) {
+            self.push_with_care(data);
         }
     }
 
@@ -126,8 +127,7 @@ impl Chat {
         if !self.takes_output() || self.output.len() + len > self.limits().output {
             return Err(data);
         }
-        self.output.push(data.as_ref());
-        self.relieve();
+        self.push(data);
         Ok(())
     }
 
@@ -196,6 +196,7 @@ impl Chat {
     pub fn close_when_done_with(&mut self, reason: CloseReason) {
         if self.end == End::Open {
             self.end = End::Finishing;
+            self.output.forget_room();
             self.endpoint.close_with(reason);
             self.endpoint.unread.clear();
             self.framer.discard();
@@ -303,14 +304,16 @@ impl Chat {
 
     /// The limits of this channel.
     #[must_use]
+    #[inline]
     pub fn limits(&self) -> &Limits {
-        self.limits.as_deref().unwrap_or(&Limits::DEFAULT)
+        &self.limits
     }
 
     /// Changes the limits. To share one set among many channels, give an
     /// `Rc<Limits>`.
     pub fn set_limits(&mut self, limits: impl Into<Rc<Limits>>) {
-        self.limits = Some(limits.into());
+        self.limits = limits.into();
+        self.output.forget_room();
     }
 
     /// Why the channel closes.
@@ -337,12 +340,14 @@ impl Chat {
     }
 
     /// Whether input is wanted now.
+    #[inline]
     pub(crate) fn takes_input(&self) -> bool {
         self.end == End::Open && !self.is_paused && !self.endpoint.is_eof
     }
 
     /// Whether input that is there may be delivered, by a channel in the middle
     /// of its callbacks.
+    #[inline]
     pub(crate) fn may_deliver(&self, map: &ChannelMap) -> bool {
         self.end == End::Open && !self.is_paused && map.may_continue(self.endpoint.me)
     }
@@ -356,16 +361,29 @@ impl Chat {
     }
 
     /// Receives from the wire.
+    #[inline]
     pub(crate) fn recv(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let received = self.endpoint.wire.recv(buffer)?;
         if !self.endpoint.wire.waits_for_room() {
             self.is_blocked = false; // it may have waited for this
         }
-        Ok(received.min(buffer.len())) // whatever a transport says
+        Ok(received)
+    }
+
+    /// Sends what is queued, up to a turn's worth.
+    #[inline]
+    pub(crate) fn send_queued(&mut self) {
+        match self.output.is_simple() && !self.endpoint.wire.has_output() {
+            true if self.is_blocked || self.output.is_empty() => {}
+            true => {
+                self.send_ready();
+            }
+            false => self.send_by_and_by(),
+        }
     }
 
     /// Asks the producer at the head for more, and sends, up to a turn's worth.
-    pub(crate) fn send_queued(&mut self) {
+    fn send_by_and_by(&mut self) {
         let mut budget = self.limits().sent_per_turn.max(1);
         let max = self.limits().out_buffer_size.max(1);
         self.output.unstall();
@@ -386,15 +404,22 @@ impl Chat {
 
     /// Sends what is ready, once; returns how much that was. Calls neither
     /// handlers nor producers.
+    #[inline]
     pub(crate) fn send_ready(&mut self) -> usize {
-        let mut slices = [IoSlice::new(&[]); MAX_SLICES];
-        let (count, len) = self.output.gather(&mut slices);
-        if count == 0 && !self.endpoint.wire.has_output() {
-            return 0;
-        }
-        match self.endpoint.wire.send_vectored(&slices[..count]) {
+        let (len, result) = match self.output.in_one_piece() {
+            Some(data) => (data.len(), self.endpoint.wire.send(data)),
+            None => {
+                let mut slices = [IoSlice::new(&[]); MAX_SLICES];
+                let (count, len) = self.output.gather(&mut slices);
+                if count == 0 && !self.endpoint.wire.has_output() {
+                    return 0;
+                }
+                let slices = &slices[..count];
+                (len, self.endpoint.wire.send_vectored(slices))
+            }
+        };
+        match result {
             Ok(sent) => {
-                let sent = sent.min(len); // whatever a transport says
                 self.is_blocked = sent < len;
                 self.sent += sent as u64;
                 self.output.advance(sent);
@@ -416,9 +441,20 @@ impl Chat {
         self.end == End::Open && self.output_error.is_none()
     }
 
+    /// Queues a copy of `data`, and finds out how much more can be pushed before
+    /// there is anything to be looked at.
+    fn push_with_care(&mut self, data: &[u8]) {
+        if self.takes_output() {
+            self.output.push(data);
+            self.relieve();
+            let limits = &self.limits;
+            self.output.make_room(limits.high_water.min(limits.output));
+        }
+    }
+
     /// Sends at once when much is queued, and judges the peer when too much is.
     fn relieve(&mut self) {
-        let (high_water, limit) = (self.limits().high_water, self.limits().output);
+        let (high_water, limit) = (self.limits.high_water, self.limits.output);
         if self.output.len() <= high_water.min(limit) {
             return;
         }

@@ -33,8 +33,22 @@ pub(crate) struct Ending {
 }
 
 impl Chat {
-    /// What is queued was sent as far as possible: goes on if that was all.
-    pub(crate) fn go_on_with_end(&mut self) {
+    /// Once what is queued was sent as far as possible: whether the channel goes
+    /// on, or why it is closed.
+    pub(crate) fn settle_end(&mut self) -> Result<(), CloseReason> {
+        let hears_nothing = self.end != End::Open || self.is_paused || self.endpoint.is_eof;
+        if let Some(error) = self.output_error.take_if(|_| hears_nothing) {
+            return Err(CloseReason::Io(*error));
+        }
+        self.go_on_with_end();
+        match self.end {
+            End::Closed => Err(self.take_reason()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Goes on if all was sent.
+    fn go_on_with_end(&mut self) {
         let is_sent = self.output.is_empty() && !self.endpoint.wire.has_output();
         if self.end != End::Finishing || !is_sent {
             return;

@@ -276,6 +276,7 @@ impl Endpoint {
 
     /// Whether a connection is under way: the documents' `connecting`.
     #[must_use]
+    #[inline]
     pub fn connecting(&self) -> bool {
         self.state == State::Connecting
     }
@@ -314,11 +315,13 @@ impl Endpoint {
         self.wire.socket()
     }
 
+    #[inline]
     pub(crate) fn registration(&self) -> Option<&Registration> {
         self.wire.registration()
     }
 
     /// Whether there is input that no event will tell of.
+    #[inline]
     pub(crate) fn has_unread(&self) -> bool {
         !self.unread.is_empty() || self.wire.has_input()
     }

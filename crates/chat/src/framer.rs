@@ -5,20 +5,29 @@
 //! terminator's own. So nothing is ever searched twice, and what comes out
 //! does not depend on how the stream was cut.
 
+use std::mem;
+
 use crate::terminator::{Condition, Resumed, Terminator};
 
 #[derive(Debug)]
 pub(crate) struct Framer {
     terminator: Terminator,
-    /// How many bytes of a string terminator the data so far ended with; they
-    /// were not handed out.
-    matched: usize,
     /// Bytes handed out since the last message ended.
     collected: usize,
-    /// The message is longer than it may be.
-    is_over: bool,
+    state: State,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// What comes next has yet to be looked at.
+    Clear,
+    /// The data so far ended with so many bytes of a string terminator, not 0
+    /// and not all of it; they were not handed out.
+    Matched(u16),
     /// A message has ended, which is yet to be told.
-    owes_end: bool,
+    EndOwed,
+    /// The message is longer than it may be.
+    Over,
 }
 
 /// What comes next in the stream.
@@ -26,9 +35,9 @@ pub(crate) struct Framer {
 pub(crate) enum Frame<'d> {
     /// Some of a message.
     Part(&'d [u8]),
-    /// The same, from the beginning of a terminator that an earlier read ended
-    /// with and that was none after all.
-    HeldPart(Terminator, usize),
+    /// The same: so many bytes of the beginning of the terminator, which an
+    /// earlier read ended with and which was none after all.
+    HeldPart(usize),
     /// The rest of a message, which may be empty, and its end.
     End(&'d [u8]),
     /// The message is longer than it may be; all that it may have was handed
@@ -40,10 +49,8 @@ impl Framer {
     pub(crate) fn new(terminator: Terminator) -> Self {
         Self {
             terminator,
-            matched: 0,
             collected: 0,
-            is_over: false,
-            owes_end: false,
+            state: State::Clear,
         }
     }
 
@@ -54,118 +61,122 @@ impl Framer {
     /// Changes the terminator. Returns what was held back by the old one: the
     /// first bytes of it, so many, which are to be framed again.
     pub(crate) fn set_terminator(&mut self, terminator: Terminator) -> Option<(Terminator, usize)> {
-        let old = std::mem::replace(&mut self.terminator, terminator);
-        let mut matched = std::mem::take(&mut self.matched);
-        if let (true, Some(bytes)) = (self.owes_end, old.as_bytes()) {
+        let old = mem::replace(&mut self.terminator, terminator);
+        let held = match (self.state, old.as_bytes()) {
+            (State::Matched(len), _) => usize::from(len),
             // It ended a message that was not told of: it ends none any more.
-            self.owes_end = false;
-            matched = bytes.len();
-        }
-        (matched > 0).then_some((old, matched))
+            (State::EndOwed, Some(bytes)) => bytes.len(),
+            _ => return None,
+        };
+        self.state = State::Clear;
+        Some((old, held))
     }
 
     /// Forgets the message that was begun.
     pub(crate) fn discard(&mut self) {
-        self.matched = 0;
         self.collected = 0;
-        self.is_over = false;
-        self.owes_end = false;
+        self.state = State::Clear;
     }
 
     /// The end of the message is still to be told: until
     /// [`pay_end`](Self::pay_end), or another terminator is set, it comes again.
     pub(crate) fn owe_end(&mut self) {
-        self.owes_end = true;
+        self.state = State::EndOwed;
     }
 
     /// The end is told now. Returns whether it was still owed.
     pub(crate) fn pay_end(&mut self) -> bool {
-        std::mem::take(&mut self.owes_end)
+        let is_owed = self.state == State::EndOwed;
+        if is_owed {
+            self.state = State::Clear;
+        }
+        is_owed
     }
 
     /// Whether a message ends here without further data: a count of 0.
+    #[inline]
     pub(crate) fn is_due(&self) -> bool {
-        self.owes_end || matches!(self.terminator.0, Condition::Count(0))
+        self.state == State::EndOwed || matches!(self.terminator.0, Condition::Count(0))
     }
 
     /// The stream is over: what was held back is data. To be called until there
     /// is none.
     pub(crate) fn finish(&mut self, limit: usize) -> Option<Frame<'static>> {
-        if self.is_over {
-            return Some(Frame::OverLimit);
-        }
-        if self.matched == 0 {
-            return None;
-        }
-        let room = limit.saturating_sub(self.collected);
-        let len = self.matched.min(room);
-        self.is_over = self.matched > room;
-        self.collected += len;
-        self.matched = 0;
-        match len {
-            0 => Some(Frame::OverLimit),
-            len => Some(Frame::HeldPart(self.terminator.clone(), len)),
+        match self.state {
+            State::Matched(len) => Some(self.release(len.into(), 0, limit)),
+            State::Over => Some(Frame::OverLimit),
+            State::Clear | State::EndOwed => None,
         }
     }
 
     /// Takes the next frame from the front of `data`; `None` when more data is
     /// needed. `limit` is how many bytes a message with a string terminator
     /// may have.
+    #[inline]
     pub(crate) fn next<'d>(&mut self, data: &mut &'d [u8], limit: usize) -> Option<Frame<'d>> {
-        if std::mem::take(&mut self.owes_end) {
-            return Some(Frame::End(&[]));
+        if self.state != State::Clear {
+            return self.go_on(data, limit);
         }
-        if self.is_over {
-            return Some(Frame::OverLimit);
+        let Condition::Pattern(pattern) = &self.terminator.0 else {
+            return self.take_counted(data);
+        };
+        let Some((message, rest)) = pattern.split(data) else {
+            return self.take_all(data, limit);
+        };
+        let room = limit.saturating_sub(self.collected);
+        if message.len() > room {
+            return Some(self.overrun(data, room));
         }
-        match &mut self.terminator.0 {
-            Condition::None => {
-                let part = take(data, data.len());
-                (!part.is_empty()).then_some(Frame::Part(part))
+        *data = rest;
+        self.collected = 0;
+        Some(Frame::End(message))
+    }
+
+    /// Takes the next frame where the last one left something over.
+    fn go_on<'d>(&mut self, data: &mut &'d [u8], limit: usize) -> Option<Frame<'d>> {
+        match self.state {
+            State::Clear => self.next(data, limit),
+            State::Matched(len) => self.resume(len.into(), data, limit),
+            State::EndOwed => {
+                self.state = State::Clear;
+                Some(Frame::End(&[]))
             }
-            Condition::Count(count) => {
-                if *count > 0 && data.is_empty() {
-                    return None;
-                }
-                let part = take(data, data.len().min(*count));
-                *count -= part.len();
-                if *count > 0 {
-                    return Some(Frame::Part(part));
-                }
-                self.terminator = Terminator::none();
-                self.collected = 0;
-                Some(Frame::End(part))
-            }
-            Condition::Pattern(_) if self.matched > 0 => self.resume(data, limit),
-            Condition::Pattern(_) => self.search(data, limit),
+            State::Over => Some(Frame::OverLimit),
         }
     }
 
-    /// Looks for the terminator in `data` alone.
-    fn search<'d>(&mut self, data: &mut &'d [u8], limit: usize) -> Option<Frame<'d>> {
+    /// Takes data that goes by its length, or has no end.
+    fn take_counted<'d>(&mut self, data: &mut &'d [u8]) -> Option<Frame<'d>> {
+        let Condition::Count(count) = &mut self.terminator.0 else {
+            let part = take(data, data.len());
+            return (!part.is_empty()).then_some(Frame::Part(part));
+        };
+        if *count > 0 && data.is_empty() {
+            return None;
+        }
+        let part = take(data, data.len().min(*count));
+        *count -= part.len();
+        if *count > 0 {
+            return Some(Frame::Part(part));
+        }
+        self.terminator = Terminator::none();
+        self.collected = 0;
+        Some(Frame::End(part))
+    }
+
+    /// Takes data that has no whole terminator in it.
+    fn take_all<'d>(&mut self, data: &mut &'d [u8], limit: usize) -> Option<Frame<'d>> {
         let Condition::Pattern(pattern) = &self.terminator.0 else {
             return None;
         };
-        if data.is_empty() {
-            return None;
-        }
-        let room = limit.saturating_sub(self.collected);
-        if let Some(at) = pattern.find(data) {
-            if at > room {
-                return Some(self.overrun(data, room));
-            }
-            let part = take(data, at);
-            take(data, pattern.bytes().len());
-            self.collected = 0;
-            return Some(Frame::End(part));
-        }
         let held = pattern.prefix_at_end(data);
         let len = data.len() - held;
+        let room = limit.saturating_sub(self.collected);
         if len > room {
             return Some(self.overrun(data, room));
         }
         if len == 0 {
-            self.matched = held;
+            self.hold(held);
             take(data, held);
             return None;
         }
@@ -175,48 +186,65 @@ impl Framer {
         Some(Frame::Part(take(data, len)))
     }
 
-    /// Looks for the rest of a terminator whose beginning was held back.
-    fn resume<'d>(&mut self, data: &mut &'d [u8], limit: usize) -> Option<Frame<'d>> {
+    /// Looks for the rest of a terminator of which `matched` bytes were held back.
+    fn resume<'d>(
+        &mut self,
+        matched: usize,
+        data: &mut &'d [u8],
+        limit: usize,
+    ) -> Option<Frame<'d>> {
         let Condition::Pattern(pattern) = &self.terminator.0 else {
             return None;
         };
         if data.is_empty() {
             return None;
         }
-        let released = match pattern.resume(self.matched, data) {
+        let released = match pattern.resume(matched, data) {
             Resumed::Found {
                 released: 0,
                 consumed,
             } => {
                 take(data, consumed);
-                self.matched = 0;
-                self.collected = 0;
+                self.discard();
                 return Some(Frame::End(&[]));
             }
             Resumed::Holds { released: 0 } => {
-                self.matched += data.len();
+                self.hold(matched + data.len());
                 take(data, data.len());
                 return None;
             }
             Resumed::Found { released, .. } | Resumed::Holds { released } => released,
-            Resumed::Released => self.matched,
+            Resumed::Released => matched,
         };
+        Some(self.release(released, matched - released, limit))
+    }
+
+    /// So many bytes at the end of the data so far may be the terminator's.
+    fn hold(&mut self, matched: usize) {
+        self.state = match matched {
+            0 => State::Clear,
+            len => State::Matched(len as u16), // less than a terminator's 4,096
+        };
+    }
+
+    /// The first `len` of the bytes that were held back are data, and `rest`
+    /// may still be the terminator's.
+    fn release(&mut self, len: usize, rest: usize, limit: usize) -> Frame<'static> {
         let room = limit.saturating_sub(self.collected);
-        if released > room {
-            self.is_over = true;
-            return match room {
-                0 => Some(Frame::OverLimit),
-                room => Some(Frame::HeldPart(self.terminator.clone(), room)),
-            };
+        self.hold(rest);
+        if len > room {
+            self.state = State::Over;
         }
-        self.matched -= released;
-        self.collected += released;
-        Some(Frame::HeldPart(self.terminator.clone(), released))
+        self.collected += len.min(room);
+        match len.min(room) {
+            0 => Frame::OverLimit,
+            len => Frame::HeldPart(len),
+        }
     }
 
     /// There is more data than `room`: hands out what fits, then says so.
     fn overrun<'d>(&mut self, data: &mut &'d [u8], room: usize) -> Frame<'d> {
-        self.is_over = true;
+        self.state = State::Over;
         match room {
             0 => Frame::OverLimit,
             room => Frame::Part(take(data, room)),

@@ -1,5 +1,6 @@
 //! How much one peer may cost: [`Limits`].
 
+use std::rc::Rc;
 use std::time::Duration;
 
 /// The limits of one chat channel. Every default is finite.
@@ -82,6 +83,14 @@ impl Limits {
         linger_bytes: 64 * 1024 * 1024,
         stall: Duration::from_secs(120),
     };
+
+    /// The defaults, shared by the channels of a thread.
+    pub(crate) fn shared() -> Rc<Self> {
+        thread_local! {
+            static SHARED: Rc<Limits> = Rc::default();
+        }
+        SHARED.with(Rc::clone)
+    }
 }
 
 impl Default for Limits {

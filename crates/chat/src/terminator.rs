@@ -208,14 +208,21 @@ impl Pattern {
         }
     }
 
+    /// What is before the first whole pattern in `data`, and what is behind it.
+    #[inline]
+    pub(crate) fn split<'d>(&self, data: &'d [u8]) -> Option<(&'d [u8], &'d [u8])> {
+        let (at, len) = match self {
+            Self::Short { len: 1, bytes } => (memchr(bytes[0], data)?, 1),
+            _ => (self.find(data)?, self.bytes().len()),
+        };
+        Some((&data[..at], &data[at + len..]))
+    }
+
     /// Where the pattern first begins in `data`, whole.
     pub(crate) fn find(&self, data: &[u8]) -> Option<usize> {
         match self {
             Self::Short { .. } => {
                 let (&last, head) = self.bytes().split_last()?;
-                if head.is_empty() {
-                    return memchr(last, data);
-                }
                 memchr_iter(last, data)
                     .find(|&at| data[..at].ends_with(head))
                     .map(|at| at - head.len())

@@ -110,6 +110,7 @@ impl Wire {
         Self::Plain(Source::new(socket))
     }
 
+    #[inline]
     pub(crate) fn registration(&self) -> Option<&Registration> {
         match self {
             Self::Plain(socket) => Some(socket.registration()),
@@ -118,20 +119,35 @@ impl Wire {
         }
     }
 
+    #[inline]
     pub(crate) fn recv(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
             Self::Plain(socket) => retry(|| (&**socket).read(buffer)),
             Self::Datagram(socket) => retry(|| socket.recv(buffer)),
-            Self::Other(transport) => retry(|| transport.recv(buffer)),
+            // Whatever a transport says, it is not more than there is room for,
+            Self::Other(transport) => {
+                retry(|| transport.recv(buffer)).map(|len| len.min(buffer.len()))
+            }
+        }
+    }
+
+    #[inline]
+    pub(crate) fn send(&mut self, data: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(socket) => retry(|| socket.send(data)),
+            _ => self.send_vectored(&[IoSlice::new(data)]),
         }
     }
 
     pub(crate) fn send_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        match (self, slices) {
-            (Self::Plain(socket), [slice]) => retry(|| socket.send(slice)),
-            (Self::Plain(socket), slices) => retry(|| socket.send_vectored(slices)),
-            (Self::Datagram(socket), slices) => retry(|| socket.socket().send_vectored(slices)),
-            (Self::Other(transport), slices) => retry(|| transport.send_vectored(slices)),
+        match self {
+            Self::Plain(socket) => retry(|| socket.send_vectored(slices)),
+            Self::Datagram(socket) => retry(|| socket.socket().send_vectored(slices)),
+            // nor more than it was given.
+            Self::Other(transport) => {
+                let len = slices.iter().map(|slice| slice.len()).sum();
+                retry(|| transport.send_vectored(slices)).map(|sent| sent.min(len))
+            }
         }
     }
 
@@ -161,6 +177,7 @@ impl Wire {
         }
     }
 
+    #[inline]
     pub(crate) fn waits_for_room(&self) -> bool {
         match self {
             Self::Plain(_) | Self::Datagram(_) => true,
@@ -168,6 +185,7 @@ impl Wire {
         }
     }
 
+    #[inline]
     pub(crate) fn has_input(&self) -> bool {
         match self {
             Self::Plain(_) | Self::Datagram(_) => false,
@@ -175,6 +193,7 @@ impl Wire {
         }
     }
 
+    #[inline]
     pub(crate) fn has_output(&self) -> bool {
         match self {
             Self::Plain(_) | Self::Datagram(_) => false,
@@ -184,6 +203,7 @@ impl Wire {
 }
 
 /// Calls again what a signal interrupted.
+#[inline]
 pub(crate) fn retry<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     loop {
         match call() {

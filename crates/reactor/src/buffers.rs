@@ -47,6 +47,7 @@ impl Buffers {
     /// It goes back when the guard is dropped. While it is lent another
     /// caller gets a fresh one, so what is lent is never empty.
     #[must_use]
+    #[inline]
     pub fn read_buffer(&self) -> ReadBuffer {
         ReadBuffer {
             bytes: self
@@ -60,12 +61,14 @@ impl Buffers {
 
     /// An empty buffer for output, with room for at least 4 KiB.
     #[must_use]
+    #[inline]
     pub fn take_spare(&self) -> BytesMut {
         let spare = self.0.spare.borrow_mut().pop();
         spare.unwrap_or_else(|| BytesMut::with_capacity(SPARE_CAPACITY))
     }
 
     /// Takes back a buffer of [`take_spare`](Self::take_spare).
+    #[inline]
     pub fn put_spare(&self, mut buffer: BytesMut) {
         buffer.clear();
         // What was sent was cut off the front; this claims it back, without
@@ -109,6 +112,7 @@ impl DerefMut for ReadBuffer {
 }
 
 impl Drop for ReadBuffer {
+    #[inline]
     fn drop(&mut self) {
         self.shelf.read.set(Some(std::mem::take(&mut self.bytes)));
     }

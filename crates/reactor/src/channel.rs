@@ -6,6 +6,7 @@ use std::fmt;
 use crate::close_reason::CloseReason;
 use crate::error::{Error, Result};
 use crate::map::ChannelMap;
+use crate::readiness::Readiness;
 use crate::source::Registration;
 use crate::timer::Timer;
 use crate::token::Token;
@@ -160,8 +161,18 @@ pub trait Channel: Any + fmt::Debug {
     }
 }
 
+/// What a settled channel says of itself.
+pub(crate) struct Answers<'c> {
+    pub(crate) is_pending: bool,
+    pub(crate) interest: Readiness,
+    pub(crate) registration: Option<&'c Registration>,
+}
+
 /// A [`Channel`] as the map stores it: one that can become its own type again.
 pub(crate) trait Object: Channel {
+    /// [`Channel::settle`] and the questions after it, in one virtual call.
+    fn settle_and_ask(&mut self, me: Token) -> Result<Answers<'_>, CloseReason>;
+
     fn as_channel(&self) -> &dyn Channel;
     fn as_any(&self) -> &dyn Any;
     fn as_any_mut(&mut self) -> &mut dyn Any;
@@ -169,6 +180,15 @@ pub(crate) trait Object: Channel {
 }
 
 impl<C: Channel> Object for C {
+    fn settle_and_ask(&mut self, me: Token) -> Result<Answers<'_>, CloseReason> {
+        self.settle(me)?;
+        Ok(Answers {
+            is_pending: self.pending(me),
+            interest: interest(self, me),
+            registration: self.registration(),
+        })
+    }
+
     fn as_channel(&self) -> &dyn Channel {
         self
     }
@@ -184,4 +204,17 @@ impl<C: Channel> Object for C {
     fn into_any(self: Box<Self>) -> Box<dyn Any> {
         self
     }
+}
+
+/// What a channel wants the poller to report.
+#[inline]
+pub(crate) fn interest<C: Channel + ?Sized>(channel: &C, me: Token) -> Readiness {
+    let mut interest = Readiness::NONE;
+    if channel.readable(me) {
+        interest |= Readiness::READABLE | Readiness::PRIORITY;
+    }
+    if channel.writable(me) {
+        interest |= Readiness::WRITABLE;
+    }
+    interest
 }

@@ -1,7 +1,6 @@
 //! The guard of `ChannelMap::iter_mut`.
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 
@@ -17,11 +16,11 @@ pub struct ChannelMut<'m, C> {
     channel: &'m mut C,
     token: Token,
     is_touched: &'m mut bool,
-    touched: &'m RefCell<VecDeque<Token>>,
+    touched: &'m RefCell<Vec<Token>>,
 }
 
 impl<'m, C: Channel> ChannelMut<'m, C> {
-    pub(crate) fn new(slot: &'m mut Slot, touched: &'m RefCell<VecDeque<Token>>) -> Option<Self> {
+    pub(crate) fn new(slot: &'m mut Slot, touched: &'m RefCell<Vec<Token>>) -> Option<Self> {
         if slot.closing {
             return None;
         }
@@ -51,7 +50,7 @@ impl<C> Deref for ChannelMut<'_, C> {
 impl<C> DerefMut for ChannelMut<'_, C> {
     fn deref_mut(&mut self) -> &mut C {
         if !std::mem::replace(self.is_touched, true) {
-            self.touched.borrow_mut().push_back(self.token);
+            self.touched.borrow_mut().push(self.token);
         }
         self.channel
     }

@@ -15,13 +15,13 @@ use polling::{Events, PollMode, Poller};
 use slab::Slab;
 
 use crate::buffers::Buffers;
-use crate::channel::{Channel, Object};
+use crate::channel::{Channel, Object, interest};
 use crate::close_reason::CloseReason;
 use crate::error::InsertError;
 use crate::iter::ChannelMut;
 use crate::readiness::Readiness;
 use crate::remote::{Inbox, Remote};
-use crate::slot::Slot;
+use crate::slot::{Conversion, Slot};
 use crate::taken_out::TakenOut;
 use crate::timer::{Timer, Timers};
 use crate::token::{Handle, Token};
@@ -61,18 +61,23 @@ pub struct ChannelMap {
     pub(crate) mode: PollMode,
     pub(crate) events: Events,
     /// Channels to be dispatched, each once.
-    pub(crate) ready: VecDeque<Token>,
+    pub(crate) ready: Vec<Token>,
     /// Channels to be settled, each once. In a cell for `iter_mut`, whose
     /// guards add to it while they borrow the slots.
-    pub(crate) touched: RefCell<VecDeque<Token>>,
+    pub(crate) touched: RefCell<Vec<Token>>,
+    /// What a turn has taken out of one of those, to go through it.
+    pub(crate) batch: Vec<Token>,
     pub(crate) closing: VecDeque<(Token, CloseReason)>,
     pub(crate) timers: Timers,
     pub(crate) inbox: Arc<Inbox>,
     pub(crate) buffers: Buffers,
     pub(crate) now: Instant,
     pub(crate) turns: u64,
-    /// Channels that are out of their slots: in a callback or in `with`.
+    /// Channels that `with` has lent.
     pub(crate) taken_out: usize,
+    /// The channel that the turn is calling: when the turn is over, one that has
+    /// panicked.
+    pub(crate) calling: Option<Token>,
     pub(crate) turning: bool,
     pub(crate) stopping: bool,
     pub(crate) drain_deadline: Option<Instant>,
@@ -98,8 +103,9 @@ impl ChannelMap {
             open: 0,
             mode,
             events: Events::new(),
-            ready: VecDeque::new(),
+            ready: Vec::new(),
             touched: RefCell::default(),
+            batch: Vec::new(),
             closing: VecDeque::new(),
             timers: Timers::default(),
             inbox: Arc::new(Inbox::new(Arc::clone(&poller))),
@@ -108,6 +114,7 @@ impl ChannelMap {
             now: Instant::now(),
             turns: 0,
             taken_out: 0,
+            calling: None,
             turning: false,
             stopping: false,
             drain_deadline: None,
@@ -162,7 +169,7 @@ impl ChannelMap {
         vacancy.insert(Slot {
             token,
             channel: Some(Box::new(channel)),
-            kind: TypeId::of::<C>(),
+            kind: TypeId::of::<C>,
             conversion: None,
             link,
             interest,
@@ -243,11 +250,12 @@ impl ChannelMap {
             };
             Box::new(f(*channel))
         };
-        slot.kind = TypeId::of::<D>();
-        slot.conversion = Some(match slot.conversion.take() {
+        slot.kind = TypeId::of::<D>;
+        let conversion: Conversion = match slot.conversion.take() {
             Some(first) => Box::new(move |channel| convert(first(channel))),
             None => Box::new(convert),
-        });
+        };
+        slot.conversion = Some(Box::new(conversion));
         self.touch(token);
         if let Some(out) = TakenOut::new(self, token) {
             out.put_back();
@@ -294,6 +302,7 @@ impl ChannelMap {
     /// delivering what it has: it was neither closed nor
     /// [converted](Self::convert) by what it delivered so far.
     #[must_use]
+    #[inline]
     pub fn may_continue(&self, me: Token) -> bool {
         self.slot(me).is_some_and(|slot| slot.conversion.is_none())
     }
@@ -371,11 +380,8 @@ impl ChannelMap {
     /// happens by itself.
     pub fn touch(&mut self, channel: impl Into<Token>) {
         let token = channel.into();
-        let Some(slot) = self.slot_mut(token) else {
-            return;
-        };
-        if !std::mem::replace(&mut slot.touched, true) {
-            self.touched.get_mut().push_back(token);
+        if let Some(slot) = open_slot(&mut self.slots, token) {
+            slot.touch(self.touched.get_mut());
         }
     }
 
@@ -421,8 +427,7 @@ impl ChannelMap {
             true => deadline.max(self.now),
             false => deadline,
         };
-        let slot = self.slots.get_mut(token.slot());
-        match slot.filter(|slot| slot.token == token && !slot.closing) {
+        match open_slot(&mut self.slots, token) {
             Some(slot) => self.timers.insert(deadline, token, &mut slot.timers),
             None => Timer::spent(),
         }
@@ -479,6 +484,7 @@ impl ChannelMap {
     }
 
     /// The slot of an open channel.
+    #[inline]
     pub(crate) fn slot(&self, token: Token) -> Option<&Slot> {
         self.slots
             .get(token.slot())
@@ -486,9 +492,7 @@ impl ChannelMap {
     }
 
     pub(crate) fn slot_mut(&mut self, token: Token) -> Option<&mut Slot> {
-        self.slots
-            .get_mut(token.slot())
-            .filter(|slot| slot.token == token && !slot.closing)
+        open_slot(&mut self.slots, token)
     }
 
     /// Frees a channel's slot: its timers go, and the poller forgets it.
@@ -544,14 +548,9 @@ impl fmt::Debug for ChannelMap {
     }
 }
 
-/// What a channel wants to hear of.
-pub(crate) fn interest(channel: &dyn Channel, me: Token) -> Readiness {
-    let mut interest = Readiness::NONE;
-    if channel.readable(me) {
-        interest |= Readiness::READABLE | Readiness::PRIORITY;
-    }
-    if channel.writable(me) {
-        interest |= Readiness::WRITABLE;
-    }
-    interest
+/// The slot of an open channel, for who needs other fields of the map beside.
+pub(crate) fn open_slot(slots: &mut Slab<Slot>, token: Token) -> Option<&mut Slot> {
+    slots
+        .get_mut(token.slot())
+        .filter(|slot| slot.token == token && !slot.closing)
 }

@@ -14,36 +14,35 @@ use std::ops::{BitAnd, BitOr, BitOrAssign};
 /// assert!(!both.contains(Readiness::PRIORITY));
 /// assert!(Readiness::NONE.is_empty());
 /// ```
+// The bits are in the order in which a channel is called with the events.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Readiness(u8);
 
 impl Readiness {
     /// Nothing.
     pub const NONE: Self = Self(0);
-    /// Input, the end of it, or an error (`POLLIN`, `POLLHUP`, `POLLERR`).
-    pub const READABLE: Self = Self(1);
-    /// Room for output, or an error (`POLLOUT`, `POLLHUP`, `POLLERR`).
-    pub const WRITABLE: Self = Self(2);
+    /// The map is being drained.
+    pub(crate) const DRAIN: Self = Self(1);
+    /// The channel said [`pending`](crate::Channel::pending).
+    pub(crate) const PENDING: Self = Self(2);
     /// Exceptional data: for TCP, out-of-band data (`POLLPRI`).
     pub const PRIORITY: Self = Self(4);
-    /// The channel said [`pending`](crate::Channel::pending).
-    pub(crate) const PENDING: Self = Self(8);
-    /// The map is being drained.
-    pub(crate) const DRAIN: Self = Self(16);
-
-    /// The events, in the order in which a channel is called with them.
-    pub(crate) const IN_ORDER_OF_DISPATCH: [Self; 5] = [
-        Self::DRAIN,
-        Self::PENDING,
-        Self::PRIORITY,
-        Self::READABLE,
-        Self::WRITABLE,
-    ];
+    /// Input, the end of it, or an error (`POLLIN`, `POLLHUP`, `POLLERR`).
+    pub const READABLE: Self = Self(8);
+    /// Room for output, or an error (`POLLOUT`, `POLLHUP`, `POLLERR`).
+    pub const WRITABLE: Self = Self(16);
 
     /// Whether every event of `other` is in this set.
     #[must_use]
     pub const fn contains(self, other: Self) -> bool {
         self.0 & other.0 == other.0
+    }
+
+    /// Takes out the event that a channel is called with first.
+    pub(crate) fn take_first(&mut self) -> Option<Self> {
+        let first = Self(self.0 & self.0.wrapping_neg());
+        self.0 ^= first.0;
+        (!first.is_empty()).then_some(first)
     }
 
     /// Whether the set is empty.

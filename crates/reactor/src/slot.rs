@@ -1,16 +1,17 @@
 //! What the map keeps of each channel.
 
 use std::any::TypeId;
-use std::collections::VecDeque;
 use std::fmt;
+use std::mem;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use polling::Poller;
+use polling::{PollMode, Poller};
 
 use crate::channel::Object;
+use crate::close_reason::CloseReason;
 use crate::readiness::Readiness;
-use crate::source::Link;
+use crate::source::{Link, Registration};
 use crate::token::Token;
 
 /// Makes another channel of a channel; see `ChannelMap::convert`.
@@ -20,10 +21,12 @@ pub(crate) struct Slot {
     pub(crate) token: Token,
     /// `None` while one of the channel's callbacks runs.
     pub(crate) channel: Option<Box<dyn Object>>,
-    /// The type that handles must have: with a conversion waiting, the new one.
-    pub(crate) kind: TypeId,
-    /// To be done when the channel's callback has returned.
-    pub(crate) conversion: Option<Conversion>,
+    /// Tells the type that handles must have: with a conversion waiting, the new
+    /// one. Half the size of what it tells.
+    pub(crate) kind: fn() -> TypeId,
+    /// To be done when the channel's callback has returned. Boxed once more, for
+    /// hardly any slot has one.
+    pub(crate) conversion: Option<Box<Conversion>>,
     /// The registration that the poller was last told of.
     pub(crate) link: Option<Rc<Link>>,
     /// What the channel last said it wants to hear of.
@@ -40,7 +43,7 @@ pub(crate) struct Slot {
 
 impl Slot {
     pub(crate) fn is<C: 'static>(&self) -> bool {
-        self.kind == TypeId::of::<C>()
+        (self.kind)() == TypeId::of::<C>()
     }
 
     pub(crate) fn get<C: 'static>(&self) -> Option<&C> {
@@ -51,10 +54,50 @@ impl Slot {
         self.channel.as_mut()?.as_mut().as_any_mut().downcast_mut()
     }
 
+    /// Has the channel send what it has queued, and asks it what it wants:
+    /// the poller is told what changed.
+    #[inline]
+    pub(crate) fn settle(
+        &mut self,
+        poller: &Arc<Poller>,
+        mode: PollMode,
+        queue: &mut Vec<Token>,
+    ) -> Result<(), CloseReason> {
+        let Some(channel) = self.channel.as_mut().filter(|_| self.touched) else {
+            return Ok(());
+        };
+        self.touched = false;
+        let answers = channel.settle_and_ask(self.token)?;
+        self.interest = answers.interest;
+        let (is_pending, registration) = (answers.is_pending, answers.registration);
+        let link = registration.map(Registration::link);
+        if self.link.as_ref().map(Rc::as_ptr) != link.map(Rc::as_ptr) {
+            if let Some(old) = mem::replace(&mut self.link, link.cloned()) {
+                old.disarm_from(poller, self.token.slot());
+            }
+        }
+        if let Some(registration) = registration {
+            registration
+                .arm(poller, mode, self.token.slot(), self.interest)
+                .map_err(CloseReason::Io)?;
+        }
+        if is_pending {
+            self.make_ready(Readiness::PENDING, queue);
+        }
+        Ok(())
+    }
+
+    /// Has the channel settled before the next wait.
+    pub(crate) fn touch(&mut self, queue: &mut Vec<Token>) {
+        if !mem::replace(&mut self.touched, true) {
+            queue.push(self.token);
+        }
+    }
+
     /// Adds to what is to be dispatched.
-    pub(crate) fn make_ready(&mut self, readiness: Readiness, queue: &mut VecDeque<Token>) {
+    pub(crate) fn make_ready(&mut self, readiness: Readiness, queue: &mut Vec<Token>) {
         if self.ready.is_empty() && !readiness.is_empty() {
-            queue.push_back(self.token);
+            queue.push(self.token);
         }
         self.ready |= readiness;
     }

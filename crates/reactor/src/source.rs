@@ -111,6 +111,7 @@ impl<S> Source<S> {
 
     /// What [`Channel::registration`](crate::Channel::registration) lends to
     /// the map.
+    #[inline]
     pub fn registration(&self) -> &Registration {
         &self.registration
     }
@@ -146,6 +147,7 @@ impl Registration {
     /// Makes `poller` report `interest` under `key`, and only that: another
     /// poller forgets the source, and an empty interest takes it out, for in
     /// level mode even a silent entry still reports errors and hang-ups.
+    #[inline]
     pub(crate) fn arm(
         &self,
         poller: &Arc<Poller>,
@@ -153,7 +155,10 @@ impl Registration {
         key: usize,
         interest: Readiness,
     ) -> io::Result<()> {
-        self.link.arm(poller, mode, key, interest)
+        match self.link.is_armed(poller, key, interest) {
+            true => Ok(()),
+            false => self.link.arm(poller, mode, key, interest),
+        }
     }
 }
 
@@ -215,6 +220,16 @@ impl Link {
         }
     }
 
+    /// Whether nothing has to be told to the poller.
+    fn is_armed(&self, poller: &Arc<Poller>, key: usize, interest: Readiness) -> bool {
+        self.armed.borrow().as_ref().is_some_and(|armed| {
+            armed.interest == interest
+                && armed.key == key
+                && !armed.spent
+                && Arc::ptr_eq(&armed.poller, poller)
+        })
+    }
+
     fn arm(
         &self,
         poller: &Arc<Poller>,
@@ -238,7 +253,6 @@ impl Link {
             interest.contains(Readiness::WRITABLE),
         );
         match armed.as_mut() {
-            Some(armed) if armed.key == key && armed.interest == interest && !armed.spent => {}
             Some(armed) => {
                 poller.modify_with_mode(self.borrow(), event, mode)?;
                 armed.key = key;

@@ -1,15 +1,16 @@
-//! A channel while one of its callbacks runs.
+//! A channel while it is out of its slot, with the map: in one of its callbacks
+//! or in `with`.
 
 use crate::channel::Object;
 use crate::map::ChannelMap;
 use crate::readiness::Readiness;
-use crate::slot::Slot;
 use crate::token::Token;
 
-/// A channel out of its slot, and the map without it: what a callback needs.
+/// A channel that `with` lends, and the map without it.
 ///
-/// [`put_back`](Self::put_back) ends it. Dropped before that, by a callback
-/// that panics, it drops the channel and frees the slot: no further callback.
+/// [`put_back`](Self::put_back) ends it. Dropped before that, by a panic, it
+/// drops the channel and frees the slot: no further callback. (The channel that
+/// a turn calls has no guard of its own: the turn's is enough.)
 pub(crate) struct TakenOut<'m> {
     pub(crate) map: &'m mut ChannelMap,
     channel: Option<Box<dyn Object>>,
@@ -35,27 +36,11 @@ impl<'m> TakenOut<'m> {
         (channel.as_mut(), self.map)
     }
 
-    /// Puts the channel back, converted if that was asked for meanwhile.
     pub(crate) fn put_back(mut self) {
-        let conversion = self.slot().and_then(|slot| slot.conversion.take());
-        if let Some(convert) = conversion {
-            self.channel = self.channel.take().map(convert);
-            if self.map.is_draining() {
-                // The new type has not been told.
-                self.map.make_ready(self.token, Readiness::DRAIN);
-            }
-        }
-        let channel = self.channel.take();
-        if let Some(slot) = self.slot() {
-            slot.channel = channel;
+        if let Some(channel) = self.channel.take() {
+            self.map.put_back(channel, self.token);
         }
         self.is_back = true;
-    }
-
-    /// Missing only if the callback put another map in this one's place.
-    fn slot(&mut self) -> Option<&mut Slot> {
-        let slot = self.map.slots.get_mut(self.token.slot());
-        slot.filter(|slot| slot.token == self.token)
     }
 }
 
@@ -64,6 +49,27 @@ impl Drop for TakenOut<'_> {
         self.map.taken_out = self.map.taken_out.saturating_sub(1);
         if !self.is_back {
             self.map.vacate(self.token);
+        }
+    }
+}
+
+impl ChannelMap {
+    /// Puts a channel in its slot again, converted if that was asked for
+    /// meanwhile.
+    pub(crate) fn put_back(&mut self, channel: Box<dyn Object>, token: Token) {
+        let slot = self.slots.get_mut(token.slot());
+        // Missing only if the callback put another map in this one's place.
+        let Some(slot) = slot.filter(|slot| slot.token == token) else {
+            return;
+        };
+        if slot.conversion.is_none() {
+            slot.channel = Some(channel);
+            return;
+        }
+        slot.channel = slot.conversion.take().map(|convert| convert(channel));
+        if self.is_draining() {
+            // The new type has not been told.
+            self.make_ready(token, Readiness::DRAIN);
         }
     }
 }

@@ -1,19 +1,17 @@
 //! How the map turns: settle, wait, dispatch, timers, remote work.
 
-use std::io;
+use std::mem;
 use std::ops::{Deref, DerefMut};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use polling::PollMode;
 
-use crate::channel::Object;
+use crate::channel::{Object, interest};
 use crate::close_reason::CloseReason;
 use crate::error::{NestedTurn, Result};
-use crate::map::{ChannelMap, interest};
+use crate::map::{ChannelMap, open_slot};
 use crate::readiness::Readiness;
-use crate::source::Registration;
-use crate::taken_out::TakenOut;
 use crate::timer::Timer;
 use crate::token::Token;
 
@@ -161,18 +159,11 @@ impl ChannelMap {
     fn settle(&mut self) {
         self.run_closes();
         for _ in 0..SETTLE_ROUNDS {
-            let round = self.touched.get_mut().len();
-            for _ in 0..round {
-                let Some(token) = self.touched.get_mut().pop_front() else {
-                    break;
-                };
-                if let Some(slot) = self.slot_mut(token) {
-                    slot.touched = false;
-                    if let Err(reason) = self.settle_channel(token) {
-                        self.close_with(token, reason);
-                    }
-                }
+            mem::swap(self.touched.get_mut(), &mut self.batch);
+            for nth in 0..self.batch.len() {
+                self.settle_channel(self.batch[nth]);
             }
+            self.batch.clear();
             self.run_closes();
             if self.touched.get_mut().is_empty() {
                 break;
@@ -180,43 +171,16 @@ impl ChannelMap {
         }
     }
 
-    fn settle_channel(&mut self, me: Token) -> Result<(), CloseReason> {
-        let Some(mut out) = TakenOut::new(self, me) else {
-            return Ok(());
+    fn settle_channel(&mut self, token: Token) {
+        let Some(slot) = open_slot(&mut self.slots, token) else {
+            return;
         };
-        let (channel, map) = out.both();
-        let settled = map.settle_taken_out(channel, me);
-        out.put_back();
-        settled
-    }
-
-    fn settle_taken_out(&mut self, channel: &mut dyn Object, me: Token) -> Result<(), CloseReason> {
-        channel.settle(me)?;
-        if channel.pending(me) {
-            self.make_ready(me, Readiness::PENDING);
-        }
-        let interest = interest(channel.as_channel(), me);
-        self.watch(me, channel.registration(), interest)
-            .map_err(CloseReason::Io)
-    }
-
-    /// Tells the poller what changed.
-    fn watch(
-        &mut self,
-        me: Token,
-        registration: Option<&Registration>,
-        interest: Readiness,
-    ) -> io::Result<()> {
-        let slot = &mut self.slots[me.slot()];
-        slot.interest = interest;
-        let link = registration.map(Registration::link);
-        if slot.link.as_ref().map(Rc::as_ptr) != link.map(Rc::as_ptr) {
-            slot.disarm(&self.poller);
-            slot.link = link.cloned();
-        }
-        match registration {
-            Some(registration) => registration.arm(&self.poller, self.mode, me.slot(), interest),
-            None => Ok(()),
+        // It stays in its slot meanwhile, for it does not get the map.
+        self.calling = Some(token);
+        let settled = slot.settle(&self.poller, self.mode, &mut self.ready);
+        self.calling = None;
+        if let Err(reason) = settled {
+            self.close_with(token, reason);
         }
     }
 
@@ -232,9 +196,7 @@ impl ChannelMap {
                 if let Some(link) = &slot.link {
                     link.spend();
                 }
-                if !std::mem::replace(&mut slot.touched, true) {
-                    self.touched.get_mut().push_back(slot.token);
-                }
+                slot.touch(self.touched.get_mut());
             }
             let mut reported = Readiness::NONE;
             if event.readable {
@@ -273,13 +235,16 @@ impl ChannelMap {
     fn dispatch_all(&mut self) -> usize {
         let mut dispatched = 0;
         // What callbacks make ready is the next turn's.
-        for _ in 0..self.ready.len() {
-            let Some(token) = self.ready.pop_front() else {
+        mem::swap(&mut self.ready, &mut self.batch);
+        for nth in 0..self.batch.len() {
+            // Gone if a callback put another map in this one's place.
+            let Some(&token) = self.batch.get(nth) else {
                 break;
             };
             dispatched += usize::from(self.dispatch_channel(token));
             self.run_closes();
         }
+        self.batch.clear();
         let not_from_here_on = Timer::watermark();
         while let Some(due) = self.timers.pop_due(self.now, not_from_here_on) {
             self.unlink(due.token, due.new_head);
@@ -309,48 +274,50 @@ impl ChannelMap {
 
     /// Calls a channel with its events; returns whether it wanted any.
     fn dispatch_channel(&mut self, token: Token) -> bool {
-        let Some(slot) = self.slot_mut(token) else {
+        let Some(slot) = open_slot(&mut self.slots, token) else {
             return false;
         };
-        let ready = std::mem::take(&mut slot.ready);
+        let mut ready = mem::take(&mut slot.ready);
         // If nobody touched the channel since, it wants what it wanted then.
         let mut is_known = !slot.touched;
-        let known = slot.interest | Readiness::PENDING | Readiness::DRAIN;
-        let Some(mut out) = TakenOut::new(self, token) else {
+        if is_known {
+            ready = ready & (slot.interest | Readiness::PENDING | Readiness::DRAIN);
+        }
+        if ready.is_empty() {
+            return false;
+        }
+        slot.touch(self.touched.get_mut());
+        let Some(mut channel) = slot.channel.take() else {
             return false;
         };
+        self.calling = Some(token);
         let mut was_called = false;
-        for event in Readiness::IN_ORDER_OF_DISPATCH {
-            if !ready.contains(event) {
-                continue;
-            }
-            let (channel, map) = out.both();
-            let is_wanted = match is_known {
-                true => known.contains(event),
-                false => map.is_wanted(event, channel, token),
-            };
-            if !is_wanted {
-                continue;
-            }
-            map.touch(token);
-            let result = match event {
-                Readiness::DRAIN => channel.handle_drain(token, map),
-                Readiness::PENDING => channel.handle_pending(token, map),
-                Readiness::PRIORITY => channel.handle_expt_event(token, map),
-                Readiness::READABLE => channel.handle_read_event(token, map),
-                _ => channel.handle_write_event(token, map),
-            };
-            if let Err(error) = result {
-                channel.handle_error(error, token, map);
-            }
-            was_called = true;
-            is_known = false;
-            if !map.may_continue(token) {
-                break;
+        while let Some(event) = ready.take_first() {
+            if is_known || self.is_wanted(event, &*channel, token) {
+                self.call_with(event, &mut *channel, token);
+                was_called = true;
+                is_known = false;
+                if ready.is_empty() || !self.may_continue(token) {
+                    break;
+                }
             }
         }
-        out.put_back();
+        self.put_back(channel, token);
+        self.calling = None;
         was_called
+    }
+
+    fn call_with(&mut self, event: Readiness, channel: &mut dyn Object, me: Token) {
+        let result = match event {
+            Readiness::DRAIN => channel.handle_drain(me, self),
+            Readiness::PENDING => channel.handle_pending(me, self),
+            Readiness::PRIORITY => channel.handle_expt_event(me, self),
+            Readiness::READABLE => channel.handle_read_event(me, self),
+            _ => channel.handle_write_event(me, self),
+        };
+        if let Err(error) = result {
+            channel.handle_error(error, me, self);
+        }
     }
 
     /// Whether an event that was reported is still the channel's: callbacks may
@@ -363,7 +330,7 @@ impl ChannelMap {
         }
         let watched = self.slots[me.slot()].link.as_ref().map(Rc::as_ptr);
         let present = channel.registration().map(|r| Rc::as_ptr(r.link()));
-        watched == present && interest(channel.as_channel(), me).contains(event)
+        watched == present && interest(channel, me).contains(event)
     }
 
     /// Runs one callback of an open channel, and its `handle_error` if it fails.
@@ -372,25 +339,32 @@ impl ChannelMap {
         token: Token,
         callback: impl FnOnce(&mut dyn Object, Token, &mut Self) -> Result,
     ) {
-        let Some(mut out) = TakenOut::new(self, token) else {
+        self.touch(token);
+        let slot = self.slot_mut(token);
+        let Some(mut channel) = slot.and_then(|slot| slot.channel.take()) else {
             return;
         };
-        let (channel, map) = out.both();
-        map.touch(token);
-        if let Err(error) = callback(channel, token, map) {
-            channel.handle_error(error, token, map);
+        self.calling = Some(token);
+        if let Err(error) = callback(&mut *channel, token, self) {
+            channel.handle_error(error, token, self);
         }
-        out.put_back();
+        self.put_back(channel, token);
+        self.calling = None;
     }
 
     /// Calls `handle_close` of the closed channels, first come first served.
     ///
     /// Channels that were made in here wait for the next time: otherwise one
     /// whose `handle_close` inserts and closes another would never end.
+    #[inline]
     fn run_closes(&mut self) {
-        if self.closing.is_empty() {
-            return;
+        if !self.closing.is_empty() {
+            self.run_closes_until_none_is_left();
         }
+    }
+
+    #[cold]
+    fn run_closes_until_none_is_left(&mut self) {
         let watermark = Token::watermark();
         while let Some((token, _)) = self.closing.front() {
             if !token.is_before(watermark) {
@@ -406,9 +380,23 @@ impl ChannelMap {
         }
     }
 
+    /// A panic has ended the turn: what was left of the batch is the next one's.
+    #[cold]
+    fn put_back_batch(&mut self) {
+        for token in mem::take(&mut self.batch) {
+            let Some(slot) = open_slot(&mut self.slots, token) else {
+                continue;
+            };
+            if mem::take(&mut slot.touched) {
+                slot.touch(self.touched.get_mut());
+            }
+            let ready = mem::take(&mut slot.ready);
+            slot.make_ready(ready, &mut self.ready);
+        }
+    }
+
     pub(crate) fn make_ready(&mut self, token: Token, readiness: Readiness) {
-        let slot = self.slots.get_mut(token.slot());
-        if let Some(slot) = slot.filter(|slot| slot.token == token && !slot.closing) {
+        if let Some(slot) = open_slot(&mut self.slots, token) {
             slot.make_ready(readiness, &mut self.ready);
         }
     }
@@ -449,5 +437,11 @@ impl DerefMut for Turning<'_> {
 impl Drop for Turning<'_> {
     fn drop(&mut self) {
         self.0.turning = false;
+        if let Some(panicked) = self.calling.take() {
+            self.vacate(panicked);
+        }
+        if !self.batch.is_empty() {
+            self.put_back_batch();
+        }
     }
 }

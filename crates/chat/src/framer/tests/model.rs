@@ -105,10 +105,10 @@ impl Driver {
                     assert!(!part.is_empty(), "an empty part");
                     self.collected.extend_from_slice(part);
                 }
-                Frame::HeldPart(terminator, len) => {
+                Frame::HeldPart(len) => {
                     assert!(len > 0, "an empty part");
-                    let held = &terminator.as_bytes().unwrap()[..len];
-                    self.collected.extend_from_slice(held);
+                    let terminator = self.framer.terminator().as_bytes().unwrap();
+                    self.collected.extend_from_slice(&terminator[..len]);
                 }
                 Frame::End(part) => {
                     self.collected.extend_from_slice(part);
@@ -135,12 +135,12 @@ impl Driver {
             return self.events;
         }
         while let Some(frame) = self.framer.finish(self.script.limit) {
-            let Frame::HeldPart(terminator, held) = frame else {
+            let Frame::HeldPart(len) = frame else {
                 self.events.push(Event::OverLimit(self.collected));
                 return self.events;
             };
-            self.collected
-                .extend_from_slice(&terminator.as_bytes().unwrap()[..held]);
+            let terminator = self.framer.terminator().as_bytes().unwrap();
+            self.collected.extend_from_slice(&terminator[..len]);
         }
         if !self.collected.is_empty() {
             self.events.push(Event::Tail(self.collected));
