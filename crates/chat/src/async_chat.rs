@@ -290,6 +290,16 @@ impl<H: ChatHandler> AsyncChat<H> {
         self.handler.handle_eof(&mut self.chat, map)
     }
 
+    /// Is in a map for the first time, or for the first time again; called
+    /// where the first callback may be.
+    #[inline]
+    fn enter(&mut self, me: Token) {
+        if self.chat.endpoint.me != me {
+            self.chat.endpoint.me = me;
+            self.chat.untime_end();
+        }
+    }
+
     /// After a callback: closing, and no memory for the idle.
     #[inline]
     fn conclude(&mut self, result: Result, me: Token, map: &mut ChannelMap) -> Result {
@@ -398,12 +408,8 @@ impl<H: ChatHandler> Channel for AsyncChat<H> {
 
     #[inline]
     fn settle(&mut self, me: Token) -> Result<(), CloseReason> {
+        self.enter(me);
         let chat = &mut self.chat;
-        if chat.endpoint.me != me {
-            // In the map for the first time, or for the first time again.
-            chat.endpoint.me = me;
-            chat.untime_end();
-        }
         if chat.end != End::Closed {
             if chat.endpoint.connecting() {
                 return Ok(());
@@ -454,6 +460,7 @@ impl<H: ChatHandler> Channel for AsyncChat<H> {
     }
 
     fn handle_timer(&mut self, timer: Timer, me: Token, map: &mut ChannelMap) -> Result {
+        self.enter(me);
         let result = if self.chat.is_end_timer(timer) {
             self.chat.end_in_time();
             Ok(())
@@ -478,6 +485,7 @@ impl<H: ChatHandler> Channel for AsyncChat<H> {
     }
 
     fn handle_close(&mut self, reason: CloseReason, me: Token, map: &mut ChannelMap) {
+        self.enter(me);
         // Whoever closed it: from here on, what is pushed goes nowhere.
         self.chat.end = End::Closed;
         self.chat.output.discard();

@@ -270,7 +270,7 @@ impl Chat {
         self.output_error.is_some()
     }
 
-    /// The channel's token; [`Token::NONE`] before it is in a map.
+    /// The channel's token; [`Token::NONE`] before the loop has come to it.
     #[must_use]
     pub fn token(&self) -> Token {
         self.endpoint.token()
@@ -392,7 +392,9 @@ impl Chat {
             && (!self.output.is_empty() || self.endpoint.wire.has_output())
         {
             if let Err(error) = self.output.refill(max) {
-                return self.close_with(CloseReason::Io(error));
+                // It was not done, whatever it was to be closed for.
+                self.endpoint.closing = Some(CloseReason::Io(error));
+                return self.close();
             }
             let sent = self.send_ready();
             if sent == 0 {

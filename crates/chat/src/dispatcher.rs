@@ -339,6 +339,16 @@ impl<H: DispatcherHandler> Dispatcher<H> {
         self.endpoint.is_eof && !self.endpoint.is_eof_told
     }
 
+    /// Is in a map for the first time, or for the first time again (then a timer
+    /// went with the map that it was set in); called where the first callback
+    /// may be.
+    fn enter(&mut self, me: Token) {
+        if self.endpoint.me != me {
+            self.endpoint.me = me;
+            self.accept_pause = None;
+        }
+    }
+
     /// Runs a callback, unless another channel has closed this one; then sees to
     /// what its error means, and to closing.
     fn call(
@@ -393,12 +403,7 @@ impl<H: DispatcherHandler> Channel for Dispatcher<H> {
     }
 
     fn settle(&mut self, me: Token) -> Result<(), CloseReason> {
-        if self.endpoint.me != me {
-            // In the map for the first time, or for the first time again: the
-            // timer went with the map that it was set in.
-            self.endpoint.me = me;
-            self.accept_pause = None;
-        }
+        self.enter(me);
         self.endpoint.send_queued();
         if !self.readable(me) {
             if let Some(error) = self.endpoint.take_output_error() {
@@ -452,6 +457,7 @@ impl<H: DispatcherHandler> Channel for Dispatcher<H> {
     }
 
     fn handle_timer(&mut self, timer: Timer, me: Token, map: &mut ChannelMap) -> Result {
+        self.enter(me);
         if self.accept_pause == Some(timer) {
             self.accept_pause = None;
             return Ok(());
@@ -468,6 +474,7 @@ impl<H: DispatcherHandler> Channel for Dispatcher<H> {
     }
 
     fn handle_close(&mut self, reason: CloseReason, me: Token, map: &mut ChannelMap) {
+        self.enter(me);
         log::debug!("channel {me}: {reason}");
         self.endpoint.close(); // from here on, what is pushed goes nowhere
         self.handler.handle_close(reason, &mut self.endpoint, map);

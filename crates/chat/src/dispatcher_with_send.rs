@@ -114,8 +114,7 @@ impl Endpoint {
             let slices = &slice[usize::from(queue.is_empty())..];
             match self.wire.send_vectored(slices) {
                 Ok(sent) => {
-                    let queue = &mut self.rare().queue;
-                    queue.advance(sent.min(queue.len())); // whatever a transport says
+                    self.rare().queue.advance(sent);
                     self.is_blocked = sent == 0;
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.is_blocked = true,

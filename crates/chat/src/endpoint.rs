@@ -160,7 +160,7 @@ impl Endpoint {
             buffer[..held.len()].copy_from_slice(&held);
             return Ok(held.len());
         }
-        let received = self.wire.recv(buffer).map(|len| len.min(buffer.len())); // whatever it says
+        let received = self.wire.recv(buffer);
         if received.is_ok() && !self.wire.waits_for_room() {
             self.is_blocked = false; // it may have waited for this
         }
@@ -256,7 +256,7 @@ impl Endpoint {
         self.closing.get_or_insert(reason);
     }
 
-    /// The channel's token; [`Token::NONE`] before it is in a map.
+    /// The channel's token; [`Token::NONE`] before the loop has come to it.
     #[must_use]
     pub fn token(&self) -> Token {
         self.me

@@ -72,10 +72,12 @@ impl Framer {
         Some((old, held))
     }
 
-    /// Forgets the message that was begun.
+    /// Forgets the message that was begun; but if it has ended, that is told.
     pub(crate) fn discard(&mut self) {
         self.collected = 0;
-        self.state = State::Clear;
+        if self.state != State::EndOwed {
+            self.state = State::Clear;
+        }
     }
 
     /// The end of the message is still to be told: until

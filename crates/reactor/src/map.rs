@@ -386,9 +386,11 @@ impl ChannelMap {
     }
 
     /// Has the loop call the channel's
-    /// [`handle_timer`](Channel::handle_timer), once, in the first turn whose
-    /// [`now`](Self::now) is not before `deadline`. Timers that are due
-    /// together are called by deadline, then in the order they were set.
+    /// [`handle_timer`](Channel::handle_timer), once, when
+    /// [`now`](Self::now) is not before `deadline` any more. Timers that are due
+    /// together are called by deadline, then in the order they were set; a
+    /// deadline in the past that is set in a callback counts as `now`, and one
+    /// that a timer or remote work sets is not called before the next turn.
     ///
     /// A timer ends with its channel. For a channel that is not open, the
     /// timer is spent already.

@@ -22,10 +22,10 @@ pub(crate) enum Difference {
     /// afterwards, ours in two parts: what `collect_incoming_data` does comes
     /// at another byte.
     HeldJoinsTheNextRead,
-    /// Cut. `collect_incoming_data` gets the last data of a message, and
-    /// discards the buffers, or sets another terminator than the string that
-    /// ended it. The original calls `found_terminator` all the same. Ours does
-    /// not: the end was discarded, or is data under the new terminator.
+    /// Cut. `collect_incoming_data` gets the last data of a message, and sets
+    /// another terminator than the string that ended it. The original calls
+    /// `found_terminator` all the same. Ours does not: what ended it is data
+    /// under the new terminator.
     EndComesAnyway,
     /// Cut. `collect_incoming_data` sets a terminator while a count counts. The
     /// original subtracts from what was set, which for a string is a

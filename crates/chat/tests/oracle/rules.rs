@@ -20,10 +20,7 @@ pub(crate) fn held_joins_the_next_read(marks: &[Mark]) -> Option<usize> {
 }
 
 pub(crate) fn end_comes_anyway(marks: &[Mark]) -> Option<usize> {
-    let at = acting(marks, &[Place::Found, Place::CountEnd]).find(|&at| {
-        let is_changed = marks[at] == Mark::Acts(Place::Found) && sets(marks, at);
-        (is_changed || actions(marks, at).contains(&Mark::Discard)) && !ends(marks, at)
-    })?;
+    let at = acting(marks, &[Place::Found]).find(|&at| sets(marks, at) && !ends(marks, at))?;
     Some(callback_end(marks, at))
 }
 
