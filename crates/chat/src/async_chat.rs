@@ -62,6 +62,7 @@ use crate::transport::Transport;
 /// # Ok::<(), chat::Error>(())
 /// ```
 #[non_exhaustive]
+#[doc(alias = "async_chat")]
 pub struct AsyncChat<H> {
     /// The wire.
     pub chat: Chat,

@@ -134,6 +134,7 @@ impl Chat {
     /// Queues a producer, which is asked for data when all that was pushed
     /// before is sent. When it is done,
     /// [`handle_drained`](crate::ChatHandler::handle_drained) is due.
+    #[doc(alias = "producer_fifo")]
     pub fn push_with_producer(&mut self, producer: impl Producer + 'static) {
         if self.takes_output() {
             self.output.push_producer(Box::new(producer));
@@ -158,6 +159,7 @@ impl Chat {
     /// The terminator: the documents' `get_terminator`. For a number, how many
     /// bytes are still to come.
     #[must_use]
+    #[doc(alias = "get_terminator")]
     pub fn terminator(&self) -> &Terminator {
         self.framer.terminator()
     }
@@ -253,6 +255,7 @@ impl Chat {
     /// message that is not complete: in `handle_eof`, the rest without a
     /// terminator.
     #[must_use]
+    #[doc(alias = "_get_data")]
     pub fn partial_message(&self) -> &[u8] {
         &self.message
     }

@@ -61,6 +61,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(250);
 /// map.run()?;
 /// # Ok::<(), chat::Error>(())
 /// ```
+#[doc(alias = "dispatcher")]
 pub struct Dispatcher<H> {
     /// The socket.
     pub endpoint: Endpoint,
@@ -202,6 +203,7 @@ impl<H: DispatcherHandler> Dispatcher<H> {
     /// # Errors
     ///
     /// If the socket cannot be asked for its state.
+    #[doc(alias = "set_socket")]
     pub fn new(socket: impl Into<Socket>, handler: H) -> io::Result<Self> {
         Ok(Self::from_endpoint(Endpoint::new(socket.into())?, handler))
     }
@@ -217,6 +219,7 @@ impl<H: DispatcherHandler> Dispatcher<H> {
     ///
     /// What `socket(2)`, `bind(2)` or `listen(2)` say: `EADDRINUSE` if the port
     /// is taken. Names are resolved here, which blocks.
+    #[doc(alias("create_socket", "bind", "set_reuse_addr"))]
     pub fn listen(address: impl ToSocketAddrs, handler: H) -> io::Result<Self> {
         Ok(Self::from_endpoint(Endpoint::listen(address)?, handler))
     }

@@ -20,9 +20,11 @@ use std::time::Duration;
 pub struct Limits {
     /// Bytes asked of the socket by one `recv`, at most 65,536, which is the
     /// default: CPython's `ac_in_buffer_size`.
+    #[doc(alias = "ac_in_buffer_size")]
     pub in_buffer_size: usize,
     /// Bytes asked of a producer at a time. Default 65,536: CPython's
     /// `ac_out_buffer_size`.
+    #[doc(alias = "ac_out_buffer_size")]
     pub out_buffer_size: usize,
     /// Bytes that a message with a string terminator may have, without the
     /// terminator; and bytes that are accumulated for a

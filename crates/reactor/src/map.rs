@@ -53,6 +53,7 @@ use crate::token::{Handle, Token};
 /// | be called later | [`set_timer`](Self::set_timer) |
 /// | be called from another thread | [`remote`](Self::remote) |
 /// | end the loop | [`stop`](Self::stop), [`drain`](Self::drain), [`close_all`](Self::close_all) |
+#[doc(alias = "socket_map")]
 pub struct ChannelMap {
     pub(crate) slots: Slab<Slot>,
     /// Channels that are not closing.
@@ -128,6 +129,7 @@ impl ChannelMap {
     /// What the operating system says when it cannot watch the channel; and
     /// `Other` after the deadline of a [drain](Self::drain), until the map is
     /// empty. The channel is dropped then, see [`try_insert`](Self::try_insert).
+    #[doc(alias = "add_channel")]
     pub fn insert<C: Channel>(&mut self, channel: C) -> io::Result<Handle<C>> {
         self.try_insert(channel).map_err(|refused| refused.error)
     }
@@ -191,6 +193,7 @@ impl ChannelMap {
     ///
     /// `None` if there is no such channel, or it is inside one of its own
     /// callbacks.
+    #[doc(alias = "del_channel")]
     pub fn remove<C: Channel>(&mut self, handle: Handle<C>) -> Option<C> {
         let slot = self.slot_mut(handle.token)?;
         if !slot.is::<C>() || slot.channel.is_none() {

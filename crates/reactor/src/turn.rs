@@ -28,6 +28,7 @@ impl ChannelMap {
     /// [`NestedTurn`] from inside a callback; or what the operating system
     /// says when the wait itself fails. What goes wrong with one channel is
     /// that channel's, never the loop's.
+    #[doc(alias("loop", "asyncore.loop"))]
     pub fn run(&mut self) -> Result {
         self.run_turns(None, usize::MAX)
     }
@@ -63,6 +64,7 @@ impl ChannelMap {
     /// # Errors
     ///
     /// As [`run`](Self::run).
+    #[doc(alias("poll", "poll2", "poll3"))]
     pub fn turn(&mut self, timeout: Option<Duration>) -> Result<usize> {
         let mut map = self.begin_turn()?;
         let (was_done, was_stopping) = (map.is_done(), map.stopping);
@@ -100,6 +102,7 @@ impl ChannelMap {
     /// Has the next turn call the channel as if the poller had reported
     /// `readiness`; what the channel does not want to hear of is left out, as
     /// the poller would. Returns whether there is such a channel.
+    #[doc(alias = "readwrite")]
     pub fn dispatch(&mut self, channel: impl Into<Token>, readiness: Readiness) -> bool {
         let token = channel.into();
         let is_open = self.is_open(token);
@@ -110,6 +113,7 @@ impl ChannelMap {
     /// Makes [`run`](Self::run) return once the present turn is over; if it is
     /// not running, then the next time it is called. The channels stay in the
     /// map.
+    #[doc(alias = "ExitNow")]
     pub fn stop(&mut self) {
         self.stopping = true;
     }
