@@ -320,8 +320,9 @@ impl ChannelMap {
     /// The channel of this handle, to change it; it is
     /// [touched](Self::touch). `None` as for [`get`](Self::get).
     pub fn get_mut<C: Channel>(&mut self, handle: Handle<C>) -> Option<&mut C> {
-        self.touch(handle.token);
-        self.slot_mut(handle.token)?.get_mut()
+        let slot = open_slot(&mut self.slots, handle.token)?;
+        slot.touch(self.touched.get_mut());
+        slot.get_mut()
     }
 
     /// Calls `f` with a channel *and* the map, as a callback gets them; the
