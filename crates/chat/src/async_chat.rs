@@ -240,6 +240,7 @@ impl<H: ChatHandler> AsyncChat<H> {
                 return result;
             }
             if chat.is_over_limit {
+                chat.hold(data, whole);
                 return self.tell_over_limit(map);
             }
             if data.is_empty() && !chat.framer.is_due() {
@@ -259,8 +260,11 @@ impl<H: ChatHandler> AsyncChat<H> {
         if self.chat.end != End::Open {
             return Ok(());
         }
+        self.chat.has_skipped = false;
         let told = self.handler.handle_overlimit(&mut self.chat, map);
-        self.chat.close_when_done_with(CloseReason::OverLimit);
+        if !self.chat.has_skipped {
+            self.chat.close_when_done_with(CloseReason::OverLimit);
+        }
         told
     }
 

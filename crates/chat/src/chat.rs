@@ -49,6 +49,8 @@ pub struct Chat {
     /// `discard_buffers` was called: what is left of the read that is being
     /// delivered goes, too.
     pub(crate) has_discarded: bool,
+    /// `skip_message` was called: a message that is too long is not the end.
+    pub(crate) has_skipped: bool,
     /// The message is too long, which is yet to be told.
     pub(crate) is_over_limit: bool,
     /// More than the high-water mark was queued, or a producer; `handle_drained`
@@ -80,6 +82,7 @@ impl Chat {
             is_paused: false,
             is_announced: false,
             has_discarded: false,
+            has_skipped: false,
             is_over_limit: false,
             needs_drain: false,
             is_blocked: false,
@@ -162,6 +165,78 @@ impl Chat {
     #[doc(alias = "get_terminator")]
     pub fn terminator(&self) -> &Terminator {
         self.framer.terminator()
+    }
+
+    /// Puts `data` before what was received and not delivered: as if the peer
+    /// had sent it. For what a message has in common with the next one, as the
+    /// line end before the dot that ends an SMTP message.
+    ///
+    /// ```
+    /// # use chat::*;
+    /// struct Smtp;
+    ///
+    /// impl MessageHandler for Smtp {
+    ///     fn handle_message(&mut self, message: &[u8], chat: &mut Chat, _: &mut ChannelMap) -> Result {
+    ///         if message == b"DATA" {
+    ///             chat.set_terminator("\r\n.\r\n");
+    ///             chat.unread("\r\n"); // an empty message is a dot and no more
+    ///         } else {
+    ///             assert_eq!(message, b"\r\nHello");
+    ///             chat.close();
+    ///         }
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
+    /// std::io::Write::write_all(&mut &theirs, b"DATA\r\nHello\r\n.\r\n")?;
+    /// let mut map = ChannelMap::new()?;
+    /// map.insert(AsyncChat::new(ours, "\r\n", Smtp)?)?;
+    /// map.run()?;
+    /// # Ok::<(), chat::Error>(())
+    /// ```
+    pub fn unread(&mut self, data: impl AsRef<[u8]>) {
+        if self.end == End::Open {
+            let same = self.terminator().clone();
+            self.set_terminator(same); // what was held back comes after it, too
+            self.endpoint.unread = [data.as_ref(), &self.endpoint.unread].concat().into();
+        }
+    }
+
+    /// Drops what is left of the message that is being received, however long it
+    /// is, and what a [`MessageHandler`](crate::MessageHandler) would have got of
+    /// it: only its end is told, by
+    /// [`found_terminator`](crate::ChatHandler::found_terminator), or as an empty
+    /// message. In [`handle_overlimit`](crate::ChatHandler::handle_overlimit) it
+    /// keeps the channel open.
+    ///
+    /// ```
+    /// # use chat::*;
+    /// #[derive(Default)]
+    /// struct Lines {
+    ///     is_too_long: bool,
+    /// }
+    ///
+    /// impl MessageHandler for Lines {
+    ///     fn handle_message(&mut self, line: &[u8], chat: &mut Chat, _: &mut ChannelMap) -> Result {
+    ///         match std::mem::take(&mut self.is_too_long) {
+    ///             true => chat.push("500 line too long\r\n"),
+    ///             false => chat.push("250 OK\r\n"),
+    ///         }
+    ///         Ok(())
+    ///     }
+    ///
+    ///     fn handle_overlimit(&mut self, chat: &mut Chat, _: &mut ChannelMap) -> Result {
+    ///         self.is_too_long = true;
+    ///         chat.skip_message();
+    ///         Ok(())
+    ///     }
+    /// }
+    /// ```
+    pub fn skip_message(&mut self) {
+        self.framer.skip();
+        self.message.clear();
+        self.has_skipped = true;
     }
 
     /// Receives nothing more until [`resume`](Self::resume): the peer is held

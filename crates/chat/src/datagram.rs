@@ -97,13 +97,15 @@ impl Endpoint {
     /// # Errors
     ///
     /// `WouldBlock` if there is none now; `InvalidInput` if this is no datagram
-    /// socket, of UDP or of Unix. No error closes the channel by itself: the
-    /// next datagram may be another's.
+    /// socket, of UDP or of Unix. An error of the socket's does not close the
+    /// channel, also if it is returned from the callback: the next datagram may
+    /// be another's.
     pub fn recv_from(&mut self, buffer: &mut [u8]) -> io::Result<(usize, Address)> {
-        match &self.wire {
+        let received = match &self.wire {
             Wire::Datagram(socket) => retry(|| socket.recv_from(buffer)),
-            _ => Err(no_datagrams()),
-        }
+            _ => return Err(no_datagrams()),
+        };
+        self.note(received)
     }
 
     /// Sends a datagram to `to`, as `sendto(2)`.
@@ -113,10 +115,11 @@ impl Endpoint {
     /// As [`recv_from`](Self::recv_from), and `InvalidInput` for an address of
     /// another family, or a Unix one without a path.
     pub fn send_to(&mut self, data: &[u8], to: &Address) -> io::Result<usize> {
-        match &self.wire {
+        let sent = match &self.wire {
             Wire::Datagram(socket) => retry(|| socket.send_to(data, to)),
-            _ => Err(no_datagrams()),
-        }
+            _ => return Err(no_datagrams()),
+        };
+        self.note(sent)
     }
 }
 

@@ -360,6 +360,7 @@ impl<H: DispatcherHandler> Dispatcher<H> {
         map: &mut ChannelMap,
         callback: impl FnOnce(&mut Self, &mut ChannelMap) -> Result,
     ) -> Result {
+        self.endpoint.told = None;
         let result = match self.endpoint.closing() {
             true => Ok(()),
             false => callback(self, map),
@@ -368,12 +369,18 @@ impl<H: DispatcherHandler> Dispatcher<H> {
         if let Some(reason) = self.endpoint.closing.take() {
             map.close_with(me, reason);
         }
-        match result {
-            // The callback passed on what the endpoint told it. There was
-            // nothing to do, or the reason for closing says it all.
-            Err(error) if is_io_error(&error, failed) => Ok(()),
-            result => result,
+        let Err(error) = result else {
+            return Ok(());
+        };
+        // A callback may pass on what the endpoint told it. Then there was
+        // nothing to do, or a datagram was lost, or the reason for closing says
+        // it all.
+        let kind = error.downcast_ref().map(io::Error::kind);
+        match kind.is_some() && (failed || kind == self.endpoint.told) {
+            true => log::debug!("channel {me}: {error}"),
+            false => return Err(error),
         }
+        Ok(())
     }
 }
 
@@ -498,11 +505,4 @@ impl<H> fmt::Debug for Dispatcher<H> {
             .field("endpoint", &self.endpoint)
             .finish()
     }
-}
-
-/// "Not now", or, of a socket that has failed, any error of the system's.
-fn is_io_error(error: &Error, failed: bool) -> bool {
-    error
-        .downcast_ref::<io::Error>()
-        .is_some_and(|error| failed || error.kind() == io::ErrorKind::WouldBlock)
 }

@@ -37,6 +37,8 @@ pub struct Endpoint {
     /// The socket took less than it was offered; until it is writable again,
     /// sending is in vain.
     pub(crate) is_blocked: bool,
+    /// What the last call failed with: a callback may pass it on.
+    pub(crate) told: Option<io::ErrorKind>,
     /// `accept` has returned a connection since this was last reset.
     pub(crate) has_accepted: bool,
     /// To be closed, for this reason.
@@ -141,6 +143,7 @@ impl Endpoint {
             is_eof_told: false,
             rare: None,
             is_blocked: false,
+            told: None,
             has_accepted: false,
             closing: None,
         }
@@ -152,8 +155,9 @@ impl Endpoint {
     /// # Errors
     ///
     /// `WouldBlock` if there is nothing to receive now, however the callback
-    /// came about; it does no harm to return it from the callback. Any other
-    /// error closes the channel with [`CloseReason::Io`] after the callback.
+    /// came about. Any other error closes the channel with [`CloseReason::Io`]
+    /// after the callback, but for datagrams: the next one may be another's. In
+    /// all these cases it does no harm to return it from the callback.
     pub fn recv(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if !self.unread.is_empty() {
             let held = self.unread.split_to(buffer.len().min(self.unread.len()));
@@ -164,12 +168,10 @@ impl Endpoint {
         if received.is_ok() && !self.wire.waits_for_room() {
             self.is_blocked = false; // it may have waited for this
         }
-        match &received {
-            Ok(0) if !buffer.is_empty() && self.state == State::Connected => self.is_eof = true,
-            Ok(_) => {}
-            Err(error) => self.note(error),
+        if matches!(received, Ok(0)) && !buffer.is_empty() && self.state == State::Connected {
+            self.is_eof = true;
         }
-        received
+        self.note(received)
     }
 
     /// Sends from the front of `data`, as `send(2)`; returns how much was sent.
@@ -189,13 +191,10 @@ impl Endpoint {
     /// As [`send`](Self::send).
     pub fn send_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         if self.queued() > 0 {
-            return Err(io::ErrorKind::WouldBlock.into()); // what was pushed goes first
+            return self.note(Err(io::ErrorKind::WouldBlock.into())); // what was pushed goes first
         }
         let sent = self.wire.send_vectored(slices);
-        if let Err(error) = &sent {
-            self.note(error);
-        }
-        sent
+        self.note(sent)
     }
 
     /// Accepts one connection; `None` if none is waiting. The socket is
@@ -331,11 +330,15 @@ impl Endpoint {
     }
 
     /// An error that ends the connection ends the channel.
-    fn note(&mut self, error: &io::Error) {
-        let is_fatal = self.state == State::Connected && error.kind() != io::ErrorKind::WouldBlock;
-        if is_fatal {
-            self.close_with(CloseReason::Io(copy(error)));
+    pub(crate) fn note<T>(&mut self, result: io::Result<T>) -> io::Result<T> {
+        self.told = result.as_ref().err().map(io::Error::kind);
+        if let Err(error) = &result {
+            let is_fatal = error.kind() != io::ErrorKind::WouldBlock;
+            if is_fatal && self.state == State::Connected {
+                self.close_with(CloseReason::Io(copy(error)));
+            }
         }
+        result
     }
 }
 

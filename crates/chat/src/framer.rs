@@ -26,8 +26,11 @@ enum State {
     Matched(u16),
     /// A message has ended, which is yet to be told.
     EndOwed,
-    /// The message is longer than it may be.
-    Over,
+    /// The message is longer than it may be. So many bytes are held back.
+    Over(u16),
+    /// The message is not handed out, but its end is. So many bytes are held
+    /// back.
+    Skipping(u16),
 }
 
 /// What comes next in the stream.
@@ -62,14 +65,16 @@ impl Framer {
     /// first bytes of it, so many, which are to be framed again.
     pub(crate) fn set_terminator(&mut self, terminator: Terminator) -> Option<(Terminator, usize)> {
         let old = mem::replace(&mut self.terminator, terminator);
-        let held = match (self.state, old.as_bytes()) {
-            (State::Matched(len), _) => usize::from(len),
+        let (held, state) = match (self.state, old.as_bytes()) {
+            (State::Matched(len), _) => (len.into(), State::Clear),
+            (State::Over(len), _) => (len.into(), State::Over(0)),
+            (State::Skipping(len), _) => (len.into(), State::Skipping(0)),
             // It ended a message that was not told of: it ends none any more.
-            (State::EndOwed, Some(bytes)) => bytes.len(),
+            (State::EndOwed, Some(bytes)) => (bytes.len(), State::Clear),
             _ => return None,
         };
-        self.state = State::Clear;
-        Some((old, held))
+        self.state = state;
+        (held > 0).then_some((old, held))
     }
 
     /// Forgets the message that was begun; but if it has ended, that is told.
@@ -78,6 +83,16 @@ impl Framer {
         if self.state != State::EndOwed {
             self.state = State::Clear;
         }
+    }
+
+    /// What is left of the message is not handed out, only its end; it may be of
+    /// any length.
+    pub(crate) fn skip(&mut self) {
+        self.state = match self.state {
+            State::Clear => State::Skipping(0),
+            State::Matched(len) | State::Over(len) | State::Skipping(len) => State::Skipping(len),
+            State::EndOwed => State::EndOwed,
+        };
     }
 
     /// The end of the message is still to be told: until
@@ -106,8 +121,8 @@ impl Framer {
     pub(crate) fn finish(&mut self, limit: usize) -> Option<Frame<'static>> {
         match self.state {
             State::Matched(len) => Some(self.release(len.into(), 0, limit)),
-            State::Over => Some(Frame::OverLimit),
-            State::Clear | State::EndOwed => None,
+            State::Over(_) => Some(Frame::OverLimit),
+            State::Clear | State::EndOwed | State::Skipping(_) => None,
         }
     }
 
@@ -143,8 +158,24 @@ impl Framer {
                 self.state = State::Clear;
                 Some(Frame::End(&[]))
             }
-            State::Over => Some(Frame::OverLimit),
+            State::Over(_) => Some(Frame::OverLimit),
+            State::Skipping(held) => {
+                self.hold(held.into());
+                self.take_skipped(data)
+            }
         }
+    }
+
+    /// Takes what is not handed out, up to the end of the message.
+    fn take_skipped<'d>(&mut self, data: &mut &'d [u8]) -> Option<Frame<'d>> {
+        while let Some(frame) = self.next(data, usize::MAX) {
+            self.collected = 0;
+            if let Frame::End(_) = frame {
+                return Some(Frame::End(&[]));
+            }
+        }
+        self.skip();
+        None
     }
 
     /// Takes data that goes by its length, or has no end.
@@ -235,7 +266,7 @@ impl Framer {
         let room = limit.saturating_sub(self.collected);
         self.hold(rest);
         if len > room {
-            self.state = State::Over;
+            self.state = State::Over(rest as u16);
         }
         self.collected += len.min(room);
         match len.min(room) {
@@ -246,7 +277,7 @@ impl Framer {
 
     /// There is more data than `room`: hands out what fits, then says so.
     fn overrun<'d>(&mut self, data: &mut &'d [u8], room: usize) -> Frame<'d> {
-        self.state = State::Over;
+        self.state = State::Over(0);
         match room {
             0 => Frame::OverLimit,
             room => Frame::Part(take(data, room)),

@@ -102,8 +102,8 @@ pub trait ChatHandler: 'static {
 
     /// A message has more than [`Limits::message`](crate::Limits::message)
     /// bytes; as many were collected. The channel is closed when what is queued,
-    /// an answer pushed here included, is sent. To go on after a long message,
-    /// raise the limit and count in `collect_incoming_data`.
+    /// an answer pushed here included, is sent; unless it is to go on after the
+    /// message: see [`Chat::skip_message`].
     fn handle_overlimit(&mut self, chat: &mut Chat, map: &mut ChannelMap) -> Result {
         Ok(())
     }
@@ -238,6 +238,7 @@ impl<M: MessageHandler> ChatHandler for M {
         }
         chat.collect(data);
         if chat.is_over_limit {
+            chat.framer.owe_end(); // for one that goes on
             return Ok(());
         }
         self.found_terminator(chat, map)
