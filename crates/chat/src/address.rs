@@ -22,7 +22,7 @@ pub enum Address {
     /// IPv4 or IPv6.
     Inet(SocketAddr),
     /// A Unix socket's path; `None` for one that has no path, as the client's
-    /// end mostly has not.
+    /// end mostly has not, or a name in Linux's abstract namespace.
     Unix(Option<PathBuf>),
     /// Another family.
     Other,

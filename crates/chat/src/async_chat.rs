@@ -15,7 +15,7 @@ use socket2::Socket;
 
 use crate::chat::Chat;
 use crate::ending::End;
-use crate::endpoint::Endpoint;
+use crate::endpoint::{Endpoint, log_close};
 use crate::framer::Frame;
 use crate::handler::ChatHandler;
 use crate::limits::Limits;
@@ -494,12 +494,7 @@ impl<H: ChatHandler> Channel for AsyncChat<H> {
         // Whoever closed it: from here on, what is pushed goes nowhere.
         self.chat.end = End::Closed;
         self.chat.output.discard();
-        match reason {
-            CloseReason::OverLimit | CloseReason::SlowReader | CloseReason::TimedOut => {
-                log::warn!("channel {me}: closed: {reason}");
-            }
-            _ => log::debug!("channel {me}: closed: {reason}"),
-        }
+        log_close(me, &reason);
         self.handler.handle_close(reason, &mut self.chat, map);
     }
 

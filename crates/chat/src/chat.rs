@@ -64,17 +64,20 @@ pub struct Chat {
 }
 
 impl Chat {
-    pub(crate) fn new(endpoint: Endpoint, terminator: Terminator) -> Self {
+    pub(crate) fn new(mut endpoint: Endpoint, terminator: Terminator) -> Self {
         // A connection can fail before it is in any map.
         let end = match endpoint.closing {
             Some(_) => End::Closed,
             None => End::Open,
         };
+        let mut output = Output::default();
+        output.push(&endpoint.take_queue());
+        let output_error = endpoint.take_output_error().map(Box::new);
         Self {
             endpoint,
             framer: Framer::new(terminator),
             message: Vec::new(),
-            output: Output::default(),
+            output,
             limits: Limits::shared(),
             sent: 0,
             ending: None,
@@ -86,7 +89,7 @@ impl Chat {
             is_over_limit: false,
             needs_drain: false,
             is_blocked: false,
-            output_error: None,
+            output_error,
         }
     }
 
@@ -136,12 +139,18 @@ impl Chat {
 
     /// Queues a producer, which is asked for data when all that was pushed
     /// before is sent. When it is done,
-    /// [`handle_drained`](crate::ChatHandler::handle_drained) is due.
+    /// [`handle_drained`](crate::ChatHandler::handle_drained) is due. With more
+    /// than [`Limits::producers`] the channel is closed as a
+    /// [`SlowReader`](CloseReason::SlowReader).
     #[doc(alias = "producer_fifo")]
     pub fn push_with_producer(&mut self, producer: impl Producer + 'static) {
-        if self.takes_output() {
-            self.output.push_producer(Box::new(producer));
-            self.needs_drain = true;
+        if !self.takes_output() {
+            return;
+        }
+        self.output.push_producer(Box::new(producer));
+        self.needs_drain = true;
+        if self.output.producers() > self.limits().producers {
+            self.close_with(CloseReason::SlowReader);
         }
     }
 
@@ -361,7 +370,7 @@ impl Chat {
     }
 
     /// Takes the socket for a channel of another type, with what was read from
-    /// it and not delivered. What is queued is dropped.
+    /// it and not delivered, and what is queued, up to the first producer.
     ///
     /// ```no_run
     /// # use chat::*;
@@ -377,6 +386,7 @@ impl Chat {
     #[must_use]
     pub fn into_endpoint(mut self) -> Endpoint {
         self.set_terminator(Terminator::none()); // what was held back is input again
+        self.endpoint.put_queue(self.output.take_bytes());
         self.endpoint
     }
 

@@ -19,7 +19,8 @@ impl Endpoint {
     /// connected at once.
     ///
     /// ```
-    /// use chat::{ChannelMap, CloseReason, Dispatcher, DispatcherHandler, Endpoint, Result, Socket};
+    /// use chat::{ChannelMap, Dispatcher, DispatcherHandler, Endpoint, Result, Socket};
+    /// use chat::socket2::{Domain, Type};
     /// use std::net::{SocketAddr, TcpListener};
     ///
     /// struct Client(SocketAddr);
@@ -33,7 +34,7 @@ impl Endpoint {
     /// }
     ///
     /// let server = TcpListener::bind("127.0.0.1:0")?;
-    /// let socket = Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)?;
+    /// let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
     /// socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into())?;
     /// let from = socket.local_addr()?.as_socket().unwrap();
     ///

@@ -12,7 +12,8 @@ use reactor::{Channel, ChannelMap, CloseReason, Error, Registration, Result, Tim
 use socket2::Socket;
 
 use crate::address::Address;
-use crate::endpoint::{Endpoint, State};
+use crate::endpoint::{Endpoint, State, log_close};
+use crate::limits::Limits;
 use crate::transport::Transport;
 
 /// How many connections a listener accepts in one turn.
@@ -69,6 +70,9 @@ pub struct Dispatcher<H> {
     pub handler: H,
     /// `accept` failed; until this timer is due it is not called.
     accept_pause: Option<Timer>,
+    /// While the channel is to be closed when all is sent: when that is given
+    /// up, and how much is left to send.
+    patience: Option<(Timer, usize)>,
     /// That is not the first time in a row, and was logged.
     is_accept_failing: bool,
 }
@@ -122,8 +126,10 @@ pub trait DispatcherHandler: 'static {
         Ok(())
     }
 
-    /// A connection begun by [`Dispatcher::connect`] is there. One that failed
-    /// goes to [`handle_close`](Self::handle_close) instead.
+    /// A connection that was under way, as one begun by [`Dispatcher::connect`],
+    /// is there. One that failed goes to [`handle_close`](Self::handle_close)
+    /// instead. Not called for a socket that came connected, as an accepted one
+    /// does.
     fn handle_connect(&mut self, endpoint: &mut Endpoint, map: &mut ChannelMap) -> Result {
         Ok(())
     }
@@ -155,12 +161,13 @@ pub trait DispatcherHandler: 'static {
     }
 
     /// The peer will send nothing more: [`recv`](Endpoint::recv) returned 0.
-    /// Called once. The default closes the channel.
+    /// Called once. The default closes the channel when what was
+    /// [pushed](Endpoint::push) is sent.
     ///
     /// A channel that stays open, and has nothing to send, hears of nothing any
     /// more, not even a reset: set a timer.
     fn handle_eof(&mut self, endpoint: &mut Endpoint, map: &mut ChannelMap) -> Result {
-        endpoint.close_with(CloseReason::Eof);
+        endpoint.close_when_done_with(CloseReason::Eof);
         Ok(())
     }
 
@@ -175,10 +182,9 @@ pub trait DispatcherHandler: 'static {
     }
 
     /// The map is being [drained](ChannelMap::drain). Called once. The default
-    /// closes the channel at once; one with something left to send overrides
-    /// it.
+    /// closes the channel when what was [pushed](Endpoint::push) is sent.
     fn handle_drain(&mut self, endpoint: &mut Endpoint, map: &mut ChannelMap) -> Result {
-        endpoint.close_with(CloseReason::Drained);
+        endpoint.close_when_done_with(CloseReason::Drained);
         Ok(())
     }
 
@@ -278,6 +284,7 @@ impl<H: DispatcherHandler> Dispatcher<H> {
             endpoint,
             handler,
             accept_pause: None,
+            patience: None,
             is_accept_failing: false,
         }
     }
@@ -288,6 +295,7 @@ impl<H: DispatcherHandler> Dispatcher<H> {
             endpoint: self.endpoint,
             handler: f(self.handler),
             accept_pause: self.accept_pause,
+            patience: self.patience,
             is_accept_failing: self.is_accept_failing,
         }
     }
@@ -349,7 +357,15 @@ impl<H: DispatcherHandler> Dispatcher<H> {
         if self.endpoint.me != me {
             self.endpoint.me = me;
             self.accept_pause = None;
+            self.patience = None;
         }
+    }
+
+    /// What is left to send has some time for it, and again as much as long as
+    /// it becomes less.
+    fn be_patient(&mut self, me: Token, map: &mut ChannelMap) {
+        let timer = map.set_timer(me, map.now() + Limits::DEFAULT.stall);
+        self.patience = Some((timer, self.endpoint.queued()));
     }
 
     /// Runs a callback, unless another channel has closed this one; then sees to
@@ -361,10 +377,16 @@ impl<H: DispatcherHandler> Dispatcher<H> {
         callback: impl FnOnce(&mut Self, &mut ChannelMap) -> Result,
     ) -> Result {
         self.endpoint.told = None;
-        let result = match self.endpoint.closing() {
-            true => Ok(()),
-            false => callback(self, map),
+        let result = match self.endpoint.closing {
+            Some(_) => Ok(()),
+            None => callback(self, map),
         };
+        if matches!(self.endpoint.closing, Some(CloseReason::Eof)) {
+            // The peer closed before it had all.
+            if let Some(error) = self.endpoint.take_output_error() {
+                self.endpoint.closing = Some(CloseReason::Io(error));
+            }
+        }
         let failed = matches!(self.endpoint.closing, Some(CloseReason::Io(_)));
         if let Some(reason) = self.endpoint.closing.take() {
             map.close_with(me, reason);
@@ -395,7 +417,7 @@ impl<H: DispatcherHandler> Channel for Dispatcher<H> {
             State::Accepting => self.accept_pause.is_none(),
             State::Connected | State::Open => !self.endpoint.is_eof,
         };
-        is_open && self.handler.readable(&self.endpoint)
+        is_open && !self.endpoint.is_finishing() && self.handler.readable(&self.endpoint)
     }
 
     fn writable(&self, _me: Token) -> bool {
@@ -409,7 +431,9 @@ impl<H: DispatcherHandler> Channel for Dispatcher<H> {
     }
 
     fn pending(&self, me: Token) -> bool {
-        self.is_eof_due() || (self.endpoint.has_unread() && self.readable(me))
+        self.is_eof_due()
+            || (self.endpoint.has_unread() && self.readable(me))
+            || (self.endpoint.is_finishing() && self.patience.is_none())
     }
 
     fn settle(&mut self, me: Token) -> Result<(), CloseReason> {
@@ -438,12 +462,12 @@ impl<H: DispatcherHandler> Channel for Dispatcher<H> {
     }
 
     fn handle_write_event(&mut self, me: Token, map: &mut ChannelMap) -> Result {
+        self.endpoint.is_blocked = false;
+        self.endpoint.send_queued();
         self.call(me, map, |this, map| {
             if this.endpoint.connecting() {
                 return this.finish_connect(map);
             }
-            this.endpoint.is_blocked = false;
-            this.endpoint.send_queued();
             match !this.endpoint.has_output() && this.handler.writable(&this.endpoint) {
                 true => this.handler.handle_write(&mut this.endpoint, map),
                 false => Ok(()),
@@ -460,6 +484,10 @@ impl<H: DispatcherHandler> Channel for Dispatcher<H> {
     }
 
     fn handle_pending(&mut self, me: Token, map: &mut ChannelMap) -> Result {
+        if self.endpoint.is_finishing() && self.patience.is_none() {
+            self.be_patient(me, map);
+            return Ok(());
+        }
         if self.endpoint.has_unread() && self.readable(me) {
             return self.handle_read_event(me, map);
         }
@@ -470,6 +498,14 @@ impl<H: DispatcherHandler> Channel for Dispatcher<H> {
         self.enter(me);
         if self.accept_pause == Some(timer) {
             self.accept_pause = None;
+            return Ok(());
+        }
+        if let Some((_, left)) = self.patience.take_if(|(patience, _)| *patience == timer) {
+            if self.endpoint.queued() < left {
+                self.be_patient(me, map);
+            } else {
+                map.close_with(me, CloseReason::TimedOut);
+            }
             return Ok(());
         }
         self.call(me, map, |this, map| {
@@ -485,7 +521,7 @@ impl<H: DispatcherHandler> Channel for Dispatcher<H> {
 
     fn handle_close(&mut self, reason: CloseReason, me: Token, map: &mut ChannelMap) {
         self.enter(me);
-        log::debug!("channel {me}: {reason}");
+        log_close(me, &reason);
         self.endpoint.close(); // from here on, what is pushed goes nowhere
         self.handler.handle_close(reason, &mut self.endpoint, map);
     }

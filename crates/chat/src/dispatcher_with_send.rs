@@ -1,6 +1,7 @@
 //! Output of a raw dispatcher that is not to come short: `dispatcher_with_send`.
 
 use std::io::{self, IoSlice};
+use std::mem;
 
 use bytes::{Buf, BytesMut};
 use reactor::CloseReason;
@@ -13,9 +14,9 @@ use crate::limits::Limits;
 /// by [`Endpoint::push`].
 ///
 /// There is no other type to it: every dispatcher can. What is pushed is sent
-/// before the loop waits next and whenever there is room. For output that has
-/// to reach the peer before the channel closes, for producers, and to hear when
-/// all is sent, there is [`AsyncChat`](crate::AsyncChat), with
+/// before the loop waits next and whenever there is room. For producers, limits
+/// of one's own, and to hear when all is sent, there is
+/// [`AsyncChat`](crate::AsyncChat), with
 /// [`Terminator::none()`](crate::Terminator::none) if the input has no messages.
 ///
 /// ```
@@ -59,24 +60,27 @@ impl Endpoint {
     ///
     /// When more is queued than [`Limits::output`] is by default, 8 MiB, and
     /// one more attempt to send did not help, the channel is closed as a
-    /// [`SlowReader`](CloseReason::SlowReader). Closing the channel drops what is
-    /// queued. If sending fails, what is queued is dropped, and the channel is
-    /// closed when the handler has read what the peer had sent.
+    /// [`SlowReader`](CloseReason::SlowReader).
+    /// [`close_when_done`](Self::close_when_done) waits for what is queued,
+    /// [`close`](Self::close) drops it. If sending fails, it is dropped, and the
+    /// channel is closed when the handler has read what the peer had sent.
     ///
-    /// A datagram is not queued: `data` is one, sent now or lost.
+    /// A datagram is not queued: `data` is one, sent now or lost. On a listener
+    /// nothing happens.
     #[doc(alias = "initiate_send")]
     pub fn push(&mut self, data: impl AsRef<[u8]>) {
         let data = data.as_ref();
-        match self.state {
-            _ if data.is_empty() || self.closing() || self.output_failed() => return,
-            State::Accepting => return,
-            State::Open => {
-                if let Err(error) = self.wire.send_vectored(&[IoSlice::new(data)]) {
-                    log::debug!("channel {}: a datagram was lost: {error}", self.token());
-                }
-                return;
+        if self.closing() || self.output_failed() || self.state == State::Accepting {
+            return;
+        }
+        if self.state == State::Open {
+            if let Err(error) = self.wire.send(data) {
+                log::debug!("channel {}: a datagram was lost: {error}", self.token());
             }
-            State::Connecting | State::Connected => {}
+            return;
+        }
+        if data.is_empty() {
+            return;
         }
         self.rare().queue.extend_from_slice(data);
         if self.queued() > Limits::DEFAULT.output {
@@ -106,25 +110,59 @@ impl Endpoint {
         self.has_output() && (!self.is_blocked || self.wire.waits_for_room())
     }
 
-    /// Sends what waits, as far as there is room.
+    /// Sends what waits, as far as there is room; then does what waited for that.
     pub(crate) fn send_queued(&mut self) {
         while self.has_output() && !self.is_blocked && self.may_send() {
             let queue = self.rare.as_ref().map_or(&[][..], |rare| &rare.queue);
             let slice = [IoSlice::new(queue)];
             let slices = &slice[usize::from(queue.is_empty())..];
+            let len = queue.len();
             match self.wire.send_vectored(slices) {
                 Ok(sent) => {
+                    self.is_blocked = sent < len;
+                    if len == 0 {
+                        break; // it was the transport's own, and is tried when there is room
+                    }
                     self.rare().queue.advance(sent);
-                    self.is_blocked = sent == 0;
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.is_blocked = true,
                 Err(error) => self.rare().output_error = Some(error),
             }
         }
-        if let Some(rare) = &mut self.rare {
-            if rare.queue.is_empty() || rare.output_error.is_some() {
-                rare.queue = BytesMut::new(); // an idle channel holds no buffer
-            }
+        let Some(rare) = &mut self.rare else {
+            return;
+        };
+        if !rare.queue.is_empty() && rare.output_error.is_none() {
+            return;
+        }
+        rare.queue = BytesMut::new(); // an idle channel holds no buffer
+        if mem::take(&mut rare.is_to_be_shut) {
+            // An error means that the peer is gone, which is told otherwise.
+            let _ = self.wire.shutdown();
+        }
+        if let Some(reason) = rare.finishing.take() {
+            let failed = rare.output_error.take().map(CloseReason::Io);
+            self.close_with(failed.unwrap_or(reason));
+        }
+    }
+
+    /// Whether the channel closes when all is sent.
+    pub(crate) fn is_finishing(&self) -> bool {
+        let rare = self.rare.as_ref();
+        rare.is_some_and(|rare| rare.finishing.is_some())
+    }
+
+    /// Takes what is queued, for a channel that has a queue of its own.
+    pub(crate) fn take_queue(&mut self) -> BytesMut {
+        let rare = self.rare.as_mut();
+        rare.map(|rare| mem::take(&mut rare.queue))
+            .unwrap_or_default()
+    }
+
+    /// Puts back what such a channel has queued.
+    pub(crate) fn put_queue(&mut self, queue: BytesMut) {
+        if !queue.is_empty() {
+            self.rare().queue = queue;
         }
     }
 
@@ -133,12 +171,15 @@ impl Endpoint {
         self.rare.as_mut()?.output_error.take()
     }
 
-    fn output_failed(&self) -> bool {
+    /// Whether sending has failed: what is pushed goes nowhere, and the channel
+    /// is closed when the input that is left has been read.
+    #[must_use]
+    pub fn output_failed(&self) -> bool {
         let rare = self.rare.as_ref();
         rare.is_some_and(|rare| rare.output_error.is_some())
     }
 
     fn may_send(&self) -> bool {
-        self.state != State::Connecting && !self.closing() && !self.output_failed()
+        self.state != State::Connecting && self.closing.is_none() && !self.output_failed()
     }
 }

@@ -54,6 +54,10 @@ pub(crate) struct Rare {
     pub(crate) queue: BytesMut,
     /// Sending that failed: ends the channel after the input that is left.
     pub(crate) output_error: Option<io::Error>,
+    /// To be closed when the queue is sent, for this reason.
+    pub(crate) finishing: Option<CloseReason>,
+    /// To be shut for writing when the queue is sent.
+    pub(crate) is_to_be_shut: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -227,12 +231,20 @@ impl Endpoint {
     }
 
     /// Ends one half of the connection, as `shutdown(2)`. What was sent before
-    /// is delivered.
+    /// is delivered; the half for writing is shut when what was
+    /// [pushed](Self::push) is sent.
     ///
     /// # Errors
     ///
     /// What `shutdown(2)` says: `ENOTCONN` if the peer has reset the connection.
     pub fn shutdown(&mut self, how: Shutdown) -> io::Result<()> {
+        if self.queued() > 0 && how != Shutdown::Read {
+            self.rare().is_to_be_shut = true;
+            return match how {
+                Shutdown::Both => self.shutdown(Shutdown::Read),
+                _ => Ok(()),
+            };
+        }
         match (&mut self.wire, how) {
             (Wire::Plain(socket), how) => socket.shutdown(how),
             (Wire::Datagram(socket), how) => socket.socket().shutdown(how),
@@ -255,13 +267,32 @@ impl Endpoint {
         self.closing.get_or_insert(reason);
     }
 
+    /// Closes the channel when what was [pushed](Self::push) is sent, at once if
+    /// there is nothing. No input is delivered meanwhile. A peer that takes
+    /// nothing for as long as [`Limits::stall`](crate::Limits::stall) is by default, 120 s, is not
+    /// waited for any longer.
+    pub fn close_when_done(&mut self) {
+        self.close_when_done_with(CloseReason::Done);
+    }
+
+    /// Like [`close_when_done`](Self::close_when_done), for a reason of the
+    /// caller's. The first reason stands.
+    pub fn close_when_done_with(&mut self, reason: CloseReason) {
+        match self.queued() {
+            0 => self.close_with(reason),
+            _ => {
+                self.rare().finishing.get_or_insert(reason);
+            }
+        }
+    }
+
     /// The channel's token; [`Token::NONE`] before the loop has come to it.
     #[must_use]
     pub fn token(&self) -> Token {
         self.me
     }
 
-    /// Whether the socket is connected: the documents' `connected`.
+    /// Whether a stream is connected: the documents' `connected`.
     #[must_use]
     pub fn connected(&self) -> bool {
         self.state == State::Connected
@@ -283,7 +314,7 @@ impl Endpoint {
     /// Whether the channel is about to be closed: the documents' `closing`.
     #[must_use]
     pub fn closing(&self) -> bool {
-        self.closing.is_some()
+        self.closing.is_some() || self.is_finishing()
     }
 
     /// The documents' `addr`: the peer's address if there is a peer, otherwise
@@ -352,6 +383,16 @@ impl fmt::Debug for Endpoint {
                 &format_args!("{}", address.as_deref().unwrap_or("-")),
             )
             .finish()
+    }
+}
+
+/// A peer that had to be cut off is worth a warning.
+pub(crate) fn log_close(me: Token, reason: &CloseReason) {
+    match reason {
+        CloseReason::OverLimit | CloseReason::SlowReader | CloseReason::TimedOut => {
+            log::warn!("channel {me}: closed: {reason}");
+        }
+        _ => log::debug!("channel {me}: closed: {reason}"),
     }
 }
 

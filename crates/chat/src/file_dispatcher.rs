@@ -14,8 +14,9 @@ use crate::transport::Transport;
 /// Devices that are always ready, which a poller refuses.
 const NEVER_BUSY: [&str; 4] = ["/dev/null", "/dev/zero", "/dev/full", "/dev/urandom"];
 
-/// The same number on every Unix; the standard library has no name for it.
+/// The same numbers on every Unix; the standard library has no names for them.
 const EBADF: i32 = 9;
+const EIO: i32 = 5;
 
 /// The documents' `file_dispatcher`: a [`Dispatcher`] on a pipe or a terminal,
 /// made by [`Dispatcher::file`].
@@ -140,6 +141,8 @@ impl Transport for FileWrapper {
             Err(error) if error.raw_os_error() == Some(EBADF) => {
                 Err(io::ErrorKind::BrokenPipe.into())
             }
+            // The other end of a pseudo-terminal is closed.
+            Err(error) if error.raw_os_error() == Some(EIO) && self.file.is_terminal() => Ok(0),
             received => received,
         }
     }

@@ -5,8 +5,8 @@
 //! [`Dispatcher`]s and [`AsyncChat`] channels mix freely in one map: typically
 //! a dispatcher that listens makes a chat channel of each connection.
 //!
-//! This crate re-exports what a program needs of `reactor`, and the crate
-//! `bytes`, so that it is the only dependency. *The documents*, here and below,
+//! This crate re-exports what a program needs of `reactor`, and the crates
+//! `bytes` and `socket2`, so that it is the only dependency. *The documents*, here and below,
 //! are Python's own on
 //! [`asyncore`](https://docs.python.org/3.11/library/asyncore.html) and
 //! [`asynchat`](https://docs.python.org/3.11/library/asynchat.html).
@@ -186,6 +186,7 @@ pub use reactor::{
     Buffers, Channel, ChannelMap, ChannelMut, CloseReason, Error, Handle, InsertError, NestedTurn,
     ReadBuffer, Readiness, Registration, Remote, RemoteError, Result, Source, Timer, Token,
 };
+pub use socket2;
 pub use socket2::{SockRef, Socket};
 
 /// The README's program compiles.

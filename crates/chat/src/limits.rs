@@ -5,8 +5,8 @@ use std::time::Duration;
 
 /// The limits of one chat channel. Every default is finite.
 ///
-/// Change the fields of a `default()`. None of them is "unlimited" at 0: where 0 would mean that nothing ever
-/// happens, it is taken as 1.
+/// Change the fields of a `default()`. None of them is "unlimited" at 0: where 0
+/// would mean that nothing ever happens, it is taken as 1.
 ///
 /// ```
 /// use chat::Limits;
@@ -36,6 +36,9 @@ pub struct Limits {
     /// (which cannot get past a producer), the channel is closed as a
     /// [`SlowReader`](crate::CloseReason::SlowReader). Default 8 MiB.
     pub output: usize,
+    /// Producers that may be queued. With one more, the channel is closed as a
+    /// [`SlowReader`](crate::CloseReason::SlowReader). Default 1,024.
+    pub producers: usize,
     /// Bytes queued above which `push` tries to send at once, and after which
     /// [`handle_drained`](crate::ChatHandler::handle_drained) is due. Default
     /// 65,536.
@@ -76,6 +79,7 @@ impl Limits {
         out_buffer_size: 65_536,
         message: 65_536,
         output: 8 * 1024 * 1024,
+        producers: 1_024,
         high_water: 65_536,
         low_water: 16_384,
         reads_per_turn: 4,

@@ -113,6 +113,21 @@ impl Output {
         self.queue().push(Item::Producer(producer));
     }
 
+    /// Takes what is queued, up to the first producer.
+    pub(crate) fn take_bytes(&mut self) -> BytesMut {
+        self.forget_room();
+        let mut bytes = BytesMut::new();
+        for item in self.queue.take().into_iter().flat_map(|queue| queue.items) {
+            match item {
+                Item::Shared(data) => bytes.extend_from_slice(&data),
+                Item::Own(data) => bytes.unsplit(data),
+                Item::Producer(_) => return bytes,
+            }
+        }
+        bytes.unsplit(mem::take(&mut self.tail));
+        bytes
+    }
+
     /// Drops everything that is not sent yet, producers included.
     pub(crate) fn discard(&mut self) {
         self.queue = None;
@@ -135,6 +150,11 @@ impl Output {
     #[inline]
     pub(crate) fn has_producer(&self) -> bool {
         self.queue.as_ref().is_some_and(|queue| queue.producers > 0)
+    }
+
+    /// How many producers are queued.
+    pub(crate) fn producers(&self) -> usize {
+        self.queue.as_ref().map_or(0, |queue| queue.producers)
     }
 
     /// How many bytes are queued.

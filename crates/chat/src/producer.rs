@@ -25,7 +25,8 @@ pub enum More {
     Again,
     /// There is nothing for now. The producer stays at the head of the queue
     /// and is asked again when its channel is called or touched
-    /// ([`ChannelMap::touch`](reactor::ChannelMap::touch)).
+    /// ([`ChannelMap::touch`](reactor::ChannelMap::touch)). No time limit runs
+    /// meanwhile, also if the peer is gone: set a timer.
     Later,
     /// That was all: the next producer's turn.
     Done,

@@ -124,7 +124,7 @@ impl Wire {
         match self {
             Self::Plain(socket) => retry(|| (&**socket).read(buffer)),
             Self::Datagram(socket) => retry(|| socket.recv(buffer)),
-            // Whatever a transport says, it is not more than there is room for,
+            // Whatever a transport says, it is not more than there is room for.
             Self::Other(transport) => {
                 retry(|| transport.recv(buffer)).map(|len| len.min(buffer.len()))
             }
@@ -143,7 +143,7 @@ impl Wire {
         match self {
             Self::Plain(socket) => retry(|| socket.send_vectored(slices)),
             Self::Datagram(socket) => retry(|| socket.socket().send_vectored(slices)),
-            // nor more than it was given.
+            // Whatever a transport says, it is not more than it was given.
             Self::Other(transport) => {
                 let len = slices.iter().map(|slice| slice.len()).sum();
                 retry(|| transport.send_vectored(slices)).map(|sent| sent.min(len))

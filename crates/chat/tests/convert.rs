@@ -333,3 +333,49 @@ fn a_terminator_after_a_conversion_in_collect_is_found_by_the_new_handler() {
     assert_eq!(heard(2.into(), &["a!"]), expected[..2]);
     assert_eq!(heard(2.into(), &["a!b"]), expected[..3]);
 }
+
+/// Answers by the means of its kind, and becomes another kind, in one callback.
+struct Switching;
+
+impl DispatcherHandler for Switching {
+    fn handle_read(&mut self, endpoint: &mut Endpoint, map: &mut ChannelMap) -> Result {
+        endpoint.recv(&mut [0; 16])?;
+        endpoint.push("first, ");
+        let me: Handle<Dispatcher<Self>> = endpoint.token().handle();
+        map.convert(me, |d| {
+            AsyncChat::from_endpoint(d.endpoint, "\n", d.handler)
+        });
+        Ok(())
+    }
+}
+
+impl MessageHandler for Switching {
+    fn handle_connect(&mut self, chat: &mut Chat, map: &mut ChannelMap) -> Result {
+        chat.push("second, ");
+        chat.push_bytes(vec![b'.'; 2_000]);
+        let me: Handle<AsyncChat<Self>> = chat.token().handle();
+        map.convert(me, |c| {
+            Dispatcher::from_endpoint(c.chat.into_endpoint(), Last)
+        });
+        Ok(())
+    }
+
+    fn handle_message(&mut self, _: &[u8], _: &mut Chat, _: &mut ChannelMap) -> Result {
+        Ok(())
+    }
+}
+
+struct Last;
+
+impl DispatcherHandler for Last {}
+
+#[test]
+fn what_was_pushed_goes_along_to_another_kind_of_channel() {
+    let mut map = ChannelMap::new().unwrap();
+    let (ours, mut theirs) = unix_pair();
+    map.insert(Dispatcher::new(ours, Switching).unwrap())
+        .unwrap();
+    theirs.write_all(b"go").unwrap();
+    let expected = [&b"first, second, "[..], &[b'.'; 2_000]].concat();
+    assert_eq!(read_len(&mut map, &mut theirs, expected.len()), expected);
+}

@@ -352,7 +352,10 @@ fn a_peers_last_words_are_read_though_sending_to_it_fails() {
     let endpoint = &mut map.get_mut(me).unwrap().endpoint;
     endpoint.push("into the void");
     turn_to_rest(&mut map);
-    assert_eq!(log.all(), ["read farewell", "read ", "close Eof"]);
+    assert_eq!(
+        log.all(),
+        ["read farewell", "read ", "close Io(BrokenPipe)"]
+    );
     assert!(map.is_empty());
 }
 
@@ -431,4 +434,64 @@ fn what_is_queued_stays_with_the_endpoint() {
     map.dispatch(me, Readiness::WRITABLE);
     sim::settle(&mut map, me, &peer);
     assert_eq!(peer.take_sent(), b"one two");
+}
+
+#[test]
+fn an_echo_to_a_half_closed_peer_is_sent_before_the_channel_closes() {
+    let log = Log::default();
+    let mut map = ChannelMap::new().unwrap();
+    let echo = Raw::new(&log).on_read(|data, endpoint, _| {
+        endpoint.push(data);
+        Ok(())
+    });
+    let (_, mut theirs) = inserted(&mut map, echo);
+    let question = vec![7; 1_000_000];
+    let mut sent = 0;
+    turn_until(&mut map, |_| {
+        sent += theirs.write(&question[sent..]).unwrap_or(0);
+        sent == question.len()
+    });
+    theirs.shutdown(Shutdown::Write).unwrap();
+    assert_eq!(read_to_end(&mut map, &mut theirs), question);
+    turn_to_rest(&mut map);
+    assert_eq!(log.all(), ["close Eof"]);
+}
+
+#[test]
+fn draining_and_half_closing_wait_for_what_was_pushed() {
+    for ends in [
+        (|map, _| map.drain(map.now() + Duration::from_secs(60)))
+            as fn(&mut ChannelMap, Handle<Dispatcher<Raw>>),
+        |map, me| map.get_mut(me).unwrap().endpoint.close_when_done(),
+        |map, me| {
+            let endpoint = &mut map.get_mut(me).unwrap().endpoint;
+            endpoint.shutdown(Shutdown::Write).unwrap();
+        },
+    ] {
+        let mut map = ChannelMap::new().unwrap();
+        let (me, mut theirs) = inserted(&mut map, Raw::default());
+        map.get_mut(me).unwrap().endpoint.push(vec![7; 3_000_000]);
+        ends(&mut map, me);
+        assert_eq!(read_to_end(&mut map, &mut theirs).len(), 3_000_000);
+    }
+}
+
+#[test]
+fn a_peer_that_takes_nothing_of_the_rest_is_not_waited_for_for_ever() {
+    let log = Log::default();
+    let mut map = ChannelMap::new().unwrap();
+    let (me, mut theirs) = inserted(&mut map, Raw::new(&log));
+    let endpoint = &mut map.get_mut(me).unwrap().endpoint;
+    endpoint.push(vec![7; 3_000_000]);
+    endpoint.close_when_done();
+    assert_rest(&mut map);
+    let mut some = vec![0; 1_000_000];
+    theirs.read_exact(&mut some[..200_000]).unwrap();
+    turn_to_rest(&mut map);
+    map.turn_at(map.now() + Limits::DEFAULT.stall).unwrap();
+    turn_to_rest(&mut map);
+    assert!(map.is_open(me), "it takes a little");
+    map.turn_at(map.now() + 3 * Limits::DEFAULT.stall).unwrap();
+    turn_to_rest(&mut map);
+    assert_eq!(log.all(), ["close TimedOut"]);
 }

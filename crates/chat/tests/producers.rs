@@ -531,3 +531,23 @@ fn a_file_of_fifty_megabytes_is_never_in_memory_as_a_whole() {
     assert!(part.ends_with(b"the end"));
     assert!(most <= Limits::default().out_buffer_size, "{most} queued");
 }
+
+#[test]
+fn a_peer_that_does_not_read_cannot_have_producers_queued_without_end() {
+    let log = Log::default();
+    let mut map = ChannelMap::new().unwrap();
+    let (me, peer) = simulated(&mut map, &log, Limits::default());
+    peer.set_room(0);
+    for _ in 0..Limits::default().producers {
+        let chat = &mut map.get_mut(me).unwrap().chat;
+        chat.push_with_producer(SimpleProducer::new("x"));
+    }
+    sim::settle(&mut map, me, &peer);
+    assert!(map.is_open(me));
+    // The first one was asked, and is done.
+    let chat = &mut map.get_mut(me).unwrap().chat;
+    chat.push_with_producer(SimpleProducer::new("x"));
+    chat.push_with_producer(SimpleProducer::new("x"));
+    sim::settle(&mut map, me, &peer);
+    assert_eq!(log.all(), ["connect", "close SlowReader"]);
+}

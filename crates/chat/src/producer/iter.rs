@@ -45,12 +45,13 @@ where
     I: Iterator<Item: AsRef<[u8]>>,
 {
     fn more(&mut self, out: &mut BytesMut, max: usize) -> io::Result<More> {
+        let begin = out.len();
         for _ in 0..ITEMS_PER_ANSWER {
             let Some(item) = self.items.next() else {
                 return Ok(More::Done);
             };
             out.extend_from_slice(item.as_ref());
-            if out.len() >= max {
+            if out.len() - begin >= max {
                 break;
             }
         }

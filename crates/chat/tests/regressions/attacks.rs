@@ -1,17 +1,15 @@
-//! Defects that were found by attack, each by its shortest reproduction.
-
-mod common;
+//! Defects of our own, found by attack.
 
 use std::io::Write;
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
+use crate::common::{Log, name, turn_until};
 use chat::{
     AsyncChat, ChannelMap, Chat, ChatHandler, CloseReason, Dispatcher, DispatcherHandler, Endpoint,
     Handle, Limits, Result, Socket, Timer,
 };
-use common::{Log, name, turn_until};
 
 /// Writes down what a raw dispatcher reads, and its end.
 struct Raw(Log);

@@ -1,0 +1,20 @@
+//! Defects that others had before us, and some of our own, each by its shortest
+//! reproduction.
+//!
+//! `docs/lineage.md` lists those of others by number, and a test's first line
+//! here begins with the number that it is for. [`page`] compares the two.
+
+mod accepting;
+mod alone;
+mod asynchat;
+mod asyncore;
+mod attacks;
+#[path = "../common/mod.rs"]
+mod common;
+mod ending;
+mod framing;
+mod page;
+mod reaching;
+mod requests;
+mod session;
+mod veil;
