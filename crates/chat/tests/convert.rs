@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use chat::{
     AsyncChat, ChannelMap, Chat, ChatHandler, CloseReason, Dispatcher, DispatcherHandler, Endpoint,
-    Handle, MessageHandler, Result, Terminator, Timer,
+    Handle, Limits, MessageHandler, Result, Terminator, Timer,
 };
 
 use common::sim;
@@ -65,6 +65,21 @@ fn a_handler_is_swapped_in_the_middle_of_a_read() {
         ],
         "and no second handle_connect"
     );
+}
+
+/// A read that was full is followed by another, in the same turn.
+#[test]
+fn a_handler_is_swapped_between_two_reads() {
+    let log = Log::default();
+    let (line, peer) = sim::line();
+    let mut limits = Limits::default();
+    limits.in_buffer_size = b"switch\n".len();
+    let mut map = ChannelMap::new().unwrap();
+    let login = AsyncChat::over(line, "\n", Login(log.clone())).limited(limits);
+    let me = map.insert(login).unwrap().token();
+    peer.say("switch\na;b;");
+    sim::settle(&mut map, me, &peer);
+    assert_eq!(log.all(), ["login switch", "message a", "message b"]);
 }
 
 #[test]

@@ -62,6 +62,21 @@ fn many_pushes_are_one_send() {
     assert_eq!(peer.take_sent(), "line\n".repeat(100).as_bytes());
 }
 
+#[test]
+fn limits_that_are_changed_hold_for_the_next_push() {
+    let mut map = ChannelMap::new().unwrap();
+    let (me, peer) = simulated(&mut map, Probe::default(), Limits::default());
+    let chat = &mut map.get_mut(me).unwrap().chat;
+    chat.push("12345");
+    chat.push("67890");
+    let mut limits = Limits::default();
+    limits.high_water = 10;
+    chat.set_limits(limits);
+    assert_eq!((chat.needs_drain(), peer.sends()), (false, 0));
+    chat.push("1");
+    assert_eq!((chat.needs_drain(), peer.sends()), (true, 1));
+}
+
 /// What is queued does not grow with one callback's output when the peer
 /// takes it.
 #[test]

@@ -14,10 +14,10 @@ const READ_BUFFER_SIZE: usize = 65_536;
 const SPARE_CAPACITY: usize = 4_096;
 
 /// A buffer that has grown beyond this is given back to the allocator.
-const SPARE_MAX_CAPACITY: usize = 16_384;
+const SPARE_MAX_CAPACITY: usize = 65_536;
 
-/// How many idle output buffers are kept: with the capacity above, 4 MiB.
-const SPARE_MAX: usize = 256;
+/// How many bytes of idle output buffers are kept: 4 MiB.
+const SPARE_MAX: usize = 4 * 1024 * 1024;
 
 /// The buffers of one map: one to read into, and spare ones for output.
 ///
@@ -39,6 +39,8 @@ pub struct Buffers(Rc<Shelf>);
 struct Shelf {
     read: Cell<Option<Box<[u8]>>>,
     spare: RefCell<Vec<BytesMut>>,
+    /// Bytes in `spare`.
+    spare_len: Cell<usize>,
 }
 
 impl Buffers {
@@ -63,8 +65,14 @@ impl Buffers {
     #[must_use]
     #[inline]
     pub fn take_spare(&self) -> BytesMut {
-        let spare = self.0.spare.borrow_mut().pop();
-        spare.unwrap_or_else(|| BytesMut::with_capacity(SPARE_CAPACITY))
+        match self.0.spare.borrow_mut().pop() {
+            Some(spare) => {
+                let len = self.0.spare_len.get() - spare.capacity();
+                self.0.spare_len.set(len);
+                spare
+            }
+            None => BytesMut::with_capacity(SPARE_CAPACITY),
+        }
     }
 
     /// Takes back a buffer of [`take_spare`](Self::take_spare).
@@ -76,9 +84,10 @@ impl Buffers {
         if !buffer.try_reclaim(SPARE_CAPACITY) || buffer.capacity() > SPARE_MAX_CAPACITY {
             return;
         }
-        let mut spare = self.0.spare.borrow_mut();
-        if spare.len() < SPARE_MAX {
-            spare.push(buffer);
+        let len = self.0.spare_len.get() + buffer.capacity();
+        if len <= SPARE_MAX {
+            self.0.spare_len.set(len);
+            self.0.spare.borrow_mut().push(buffer);
         }
     }
 }

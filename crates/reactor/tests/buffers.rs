@@ -125,3 +125,19 @@ fn a_buffer_that_has_grown_large_is_not_kept() {
     map.buffers().put_spare(spare);
     assert!(map.buffers().take_spare().capacity() < 1 << 20);
 }
+
+/// What was once a burst on many channels does not stay for ever.
+#[test]
+fn so_many_bytes_of_spare_buffers_are_kept_and_no_more() {
+    let map = ChannelMap::new().unwrap();
+    let mut burst: Vec<_> = (0..100).map(|_| map.buffers().take_spare()).collect();
+    for spare in &mut burst {
+        spare.reserve(65_536);
+    }
+    for spare in burst {
+        map.buffers().put_spare(spare);
+    }
+    let again: Vec<_> = (0..100).map(|_| map.buffers().take_spare()).collect();
+    let kept = again.iter().filter(|spare| spare.capacity() >= 65_536);
+    assert_eq!(kept.count(), 64, "4 MiB");
+}
