@@ -1,0 +1,175 @@
+//! Prints what programs log by syslog.
+//!
+//!     cargo run --release --example syslog -- [--listen ADDR] [--socket PATH]
+//!     logger --server 127.0.0.1 --port 5514 --udp hello
+//!
+//! Datagrams of RFC 3164 or RFC 5424, by UDP and, with `--socket`, on a Unix
+//! socket as `/dev/log` is one. A line is `FACILITY.SEVERITY SENDER: MESSAGE`.
+//! Nothing is refused: whatever does not look like either RFC is printed whole.
+
+use std::fs;
+use std::io::{self, Write};
+use std::mem;
+use std::net::UdpSocket;
+use std::os::unix::net::UnixDatagram;
+
+use chat::{ChannelMap, Dispatcher, DispatcherHandler, Endpoint, Error, Result};
+use examples::Opt;
+
+/// How many datagrams are received before others have their turn.
+const DATAGRAMS_PER_TURN: usize = 64;
+
+/// As syslog(3) and RFC 5424, section 6.2.1 number them.
+const FACILITIES: [&str; 24] = [
+    "kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron", "authpriv",
+    "ftp", "ntp", "audit", "alert", "clock", "local0", "local1", "local2", "local3", "local4",
+    "local5", "local6", "local7",
+];
+const SEVERITIES: [&str; 8] = [
+    "emerg", "alert", "crit", "err", "warning", "notice", "info", "debug",
+];
+
+/// RFC 3164, section 4.3.3: `user.notice`, if nothing is said.
+const DEFAULT_PRIORITY: usize = 13;
+
+struct Receiver;
+
+impl DispatcherHandler for Receiver {
+    fn handle_read(&mut self, endpoint: &mut Endpoint, map: &mut ChannelMap) -> Result {
+        let mut buffer = map.buffers().read_buffer();
+        for _ in 0..DATAGRAMS_PER_TURN {
+            // The error that there are no more is none to the loop.
+            let (len, from) = endpoint.recv_from(&mut buffer)?;
+            let (priority, message) = parse(&printable(&buffer[..len]));
+            let facility = FACILITIES[priority / SEVERITIES.len()];
+            let severity = SEVERITIES[priority % SEVERITIES.len()];
+            writeln!(io::stdout(), "{facility}.{severity} {from}: {message}")?;
+        }
+        Ok(())
+    }
+
+    fn handle_error(&mut self, error: Error, _endpoint: &mut Endpoint, map: &mut ChannelMap) {
+        log::error!("no more can be received or printed: {error}");
+        examples::drain(map);
+    }
+}
+
+/// The text of a datagram, as one line: what is no UTF-8, and control characters,
+/// are escaped.
+fn printable(datagram: &[u8]) -> String {
+    // Some end it as C does a string, others as a line.
+    let end = datagram
+        .iter()
+        .rposition(|byte| !b"\0\r\n".contains(byte))
+        .map_or(0, |last| last + 1);
+    let mut text = String::new();
+    for chunk in datagram[..end].utf8_chunks() {
+        for char in chunk.valid().chars() {
+            match char.is_control() {
+                true => text.extend(char.escape_default()),
+                false => text.push(char),
+            }
+        }
+        text.push_str(&chunk.invalid().escape_ascii().to_string());
+    }
+    text
+}
+
+/// The priority, and what was logged.
+fn parse(text: &str) -> (usize, String) {
+    let Some((priority, rest)) = parse_priority(text) else {
+        return (DEFAULT_PRIORITY, text.to_owned());
+    };
+    let message = parse_rfc5424(rest).or_else(|| parse_rfc3164(rest));
+    (priority, message.unwrap_or_else(|| rest.to_owned()))
+}
+
+/// `<165>`
+fn parse_priority(text: &str) -> Option<(usize, &str)> {
+    let (digits, rest) = text.strip_prefix('<')?.split_once('>')?;
+    let is_number = digits.len() <= 3 && digits.bytes().all(|byte| byte.is_ascii_digit());
+    let priority = digits.parse().ok().filter(|_| is_number)?;
+    (priority < FACILITIES.len() * SEVERITIES.len()).then_some((priority, rest))
+}
+
+/// `1 TIME HOST PROGRAM PROCESS ID [DATA] MESSAGE`, where `-` is nothing.
+fn parse_rfc5424(text: &str) -> Option<String> {
+    let mut fields = text.strip_prefix("1 ")?.splitn(6, ' ');
+    let (_time, _host) = (fields.next()?, fields.next()?);
+    let (program, process, _id) = (fields.next()?, fields.next()?, fields.next()?);
+    let message = skip_structured_data(fields.next()?)?;
+    let message = message.strip_prefix('\u{feff}').unwrap_or(message);
+    Some(match (program, process) {
+        ("-", _) => message.to_owned(),
+        (_, "-") => format!("{program}: {message}"),
+        _ => format!("{program}[{process}]: {message}"),
+    })
+}
+
+/// What follows `-`, or `[id name="value"]` any number of times.
+fn skip_structured_data(text: &str) -> Option<&str> {
+    let mut rest = text.strip_prefix('-').unwrap_or(text);
+    while rest.starts_with('[') {
+        let mut is_quoted = false;
+        let mut is_escaped = false;
+        let end = rest.find(|char| {
+            let was_escaped = mem::take(&mut is_escaped);
+            if !was_escaped {
+                is_escaped = char == '\\';
+                is_quoted ^= char == '"';
+            }
+            char == ']' && !is_quoted && !was_escaped
+        })?;
+        rest = &rest[end + 1..];
+    }
+    match rest {
+        "" => Some(""),
+        _ => rest.strip_prefix(' '),
+    }
+}
+
+/// `Mmm dd hh:mm:ss MESSAGE`; whether the sender's name comes first cannot be
+/// told from the text.
+fn parse_rfc3164(text: &str) -> Option<String> {
+    let (time, message) = text.split_at_checked(16)?;
+    let looks_right = |(byte, expected): (u8, u8)| match expected {
+        b'M' => byte.is_ascii_alphabetic(),
+        b'0' => byte.is_ascii_digit() || byte == b' ',
+        _ => byte == expected,
+    };
+    let is_time = time.bytes().zip(*b"MMM 00 00:00:00 ").all(looks_right);
+    is_time.then(|| message.to_owned())
+}
+
+fn main() -> Result {
+    let [address, path] = examples::options([
+        Opt {
+            name: "listen",
+            value: "ADDR  IP:PORT; port 0 asks for a free one",
+            default: Some("127.0.0.1:5514"),
+        },
+        Opt {
+            name: "socket",
+            value: "PATH  a Unix socket to be made as well",
+            default: Some(""),
+        },
+    ]);
+    let mut map = ChannelMap::new()?;
+    examples::end_on_signals(&mut map)?;
+
+    let udp = UdpSocket::bind(&address)
+        .map_err(|error| format!("cannot listen on {address}: {error}"))?;
+    writeln!(io::stdout(), "listening on {}", udp.local_addr()?)?;
+    map.insert(Dispatcher::new(udp, Receiver)?)?;
+
+    if path.is_empty() {
+        return map.run();
+    }
+    let unix =
+        UnixDatagram::bind(&path).map_err(|error| format!("cannot listen on {path}: {error}"))?;
+    writeln!(io::stdout(), "listening on {path}")?;
+    map.insert(Dispatcher::new(unix, Receiver)?)?;
+    let result = map.run();
+    fs::remove_file(&path)?;
+    result
+}
