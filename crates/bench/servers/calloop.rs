@@ -1,0 +1,178 @@
+//! calloop: each connection is a level-triggered source of its own; the read
+//! and output buffers are the loop's data, which the callbacks share.
+
+use std::io::{self, Read, Write};
+use std::mem;
+use std::net::TcpStream;
+use std::rc::Rc;
+
+use bench::epoll;
+use bench::start::{self, Work};
+use calloop::generic::Generic;
+use calloop::{EventLoop, EventSource, Interest, Mode, Poll, PostAction};
+use calloop::{Readiness, Token, TokenFactory};
+use memchr::memchr;
+
+const READ_BUFFER_SIZE: usize = 65_536;
+
+const MAX_LINE: usize = 65_536;
+
+/// What all connections share.
+struct Server {
+    work: Work,
+    input: Box<[u8]>,
+    output: Vec<u8>,
+}
+
+struct Conn {
+    socket: Generic<Rc<TcpStream>>,
+    wire: Wire,
+}
+
+struct Wire {
+    stream: Rc<TcpStream>,
+    partial: Vec<u8>,
+    /// What the socket did not take. While there is any, nothing is read.
+    unsent: Vec<u8>,
+}
+
+/// The callback does the work, and says whether the connection goes on.
+impl EventSource for Conn {
+    type Event = Readiness;
+    type Metadata = Wire;
+    type Ret = io::Result<bool>;
+    type Error = io::Error;
+
+    fn process_events<F>(
+        &mut self,
+        readiness: Readiness,
+        token: Token,
+        mut callback: F,
+    ) -> io::Result<PostAction>
+    where
+        F: FnMut(Readiness, &mut Wire) -> io::Result<bool>,
+    {
+        let wire = &mut self.wire;
+        let action = self
+            .socket
+            .process_events(readiness, token, |readiness, _| {
+                Ok(match callback(readiness, wire) {
+                    Ok(true) => PostAction::Continue,
+                    Ok(false) | Err(_) => PostAction::Remove,
+                })
+            })?;
+        let is_blocked = !self.wire.unsent.is_empty();
+        if action == PostAction::Continue && is_blocked != self.socket.interest.writable {
+            self.socket.interest = match is_blocked {
+                true => Interest::WRITE,
+                false => Interest::READ,
+            };
+            return Ok(PostAction::Reregister);
+        }
+        Ok(action)
+    }
+
+    fn register(&mut self, poll: &mut Poll, factory: &mut TokenFactory) -> calloop::Result<()> {
+        self.socket.register(poll, factory)
+    }
+
+    fn reregister(&mut self, poll: &mut Poll, factory: &mut TokenFactory) -> calloop::Result<()> {
+        self.socket.reregister(poll, factory)
+    }
+
+    fn unregister(&mut self, poll: &mut Poll) -> calloop::Result<()> {
+        self.socket.unregister(poll)
+    }
+}
+
+impl Wire {
+    fn handle(&mut self, readiness: Readiness, server: &mut Server) -> io::Result<bool> {
+        if readiness.writable && !self.unsent.is_empty() {
+            let unsent = mem::take(&mut self.unsent);
+            self.send(&unsent)?;
+            return Ok(true);
+        }
+        let len = match (&*self.stream).read(&mut server.input) {
+            Ok(0) => return Ok(false),
+            Ok(len) => len,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(true),
+            Err(error) => return Err(error),
+        };
+        let input = &server.input[..len];
+        if server.work == Work::Bulk {
+            self.send(input)?;
+            return Ok(true);
+        }
+        server.output.clear();
+        self.lines(input, &mut server.output)?;
+        self.send(&server.output)?;
+        Ok(true)
+    }
+
+    fn lines(&mut self, mut input: &[u8], output: &mut Vec<u8>) -> io::Result<()> {
+        while let Some(at) = memchr(b'\n', input) {
+            let partial = mem::take(&mut self.partial);
+            output.extend_from_slice(&partial);
+            output.extend_from_slice(&input[..at]);
+            output.push(b'\n');
+            input = &input[at + 1..];
+        }
+        if self.partial.len() + input.len() > MAX_LINE {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        self.partial.extend_from_slice(input);
+        Ok(())
+    }
+
+    fn send(&mut self, mut data: &[u8]) -> io::Result<()> {
+        while !data.is_empty() {
+            match (&*self.stream).write(data) {
+                Ok(len) => data = &data[len..],
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.unsent.extend_from_slice(data);
+                    break;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+}
+
+fn main() -> calloop::Result<()> {
+    let (work, _) = start::work();
+    if !matches!(work, Work::Echo | Work::Bulk) {
+        start::refuse(work);
+    }
+    let mut server = Server {
+        work,
+        input: vec![0; READ_BUFFER_SIZE].into_boxed_slice(),
+        output: Vec::new(),
+    };
+    let mut events: EventLoop<Server> = EventLoop::try_new()?;
+    let handle = events.handle();
+    let listener = Generic::new(start::listen()?, Interest::READ, Mode::Level);
+    handle
+        .clone()
+        .insert_source(listener, move |_, listener, _| {
+            while let Some(stream) = epoll::accept(listener)? {
+                let stream = Rc::new(stream);
+                let conn = Conn {
+                    socket: Generic::new(Rc::clone(&stream), Interest::READ, Mode::Level),
+                    wire: Wire {
+                        stream,
+                        partial: Vec::new(),
+                        unsent: Vec::new(),
+                    },
+                };
+                handle
+                    .insert_source(conn, |readiness, wire, server| {
+                        wire.handle(readiness, server)
+                    })
+                    .map_err(|refused| io::Error::other(refused.error))?;
+            }
+            Ok(PostAction::Continue)
+        })?;
+    events.run(None, &mut server, |_| {})
+}

@@ -1,0 +1,168 @@
+//! This project's crates, as `examples/echo.rs` and `examples/chat.rs` use them.
+
+use std::collections::HashSet;
+use std::rc::Rc;
+
+use bench::start::{self, Work};
+use chat::{Address, AsyncChat, ChannelMap, Chat, ChatHandler, CloseReason, Dispatcher};
+use chat::{
+    DispatcherHandler, Endpoint, Handle, Limits, MessageHandler, Result, Socket, Terminator,
+};
+
+struct EchoServer;
+
+impl DispatcherHandler for EchoServer {
+    fn handle_accepted(
+        &mut self,
+        socket: Socket,
+        _addr: Address,
+        _server: &mut Endpoint,
+        map: &mut ChannelMap,
+    ) -> Result {
+        map.insert(AsyncChat::new(socket, "\n", Echo)?)?;
+        Ok(())
+    }
+}
+
+struct Echo;
+
+impl MessageHandler for Echo {
+    fn handle_message(&mut self, line: &[u8], chat: &mut Chat, _map: &mut ChannelMap) -> Result {
+        chat.push(line);
+        chat.push(b"\n");
+        if chat.needs_drain() {
+            chat.pause();
+        }
+        Ok(())
+    }
+
+    fn handle_drained(&mut self, chat: &mut Chat, _map: &mut ChannelMap) -> Result {
+        chat.resume();
+        Ok(())
+    }
+}
+
+struct BulkServer;
+
+impl DispatcherHandler for BulkServer {
+    fn handle_accepted(
+        &mut self,
+        socket: Socket,
+        _addr: Address,
+        _server: &mut Endpoint,
+        map: &mut ChannelMap,
+    ) -> Result {
+        map.insert(AsyncChat::new(socket, Terminator::none(), Bulk)?)?;
+        Ok(())
+    }
+}
+
+struct Bulk;
+
+impl ChatHandler for Bulk {
+    fn collect_incoming_data(
+        &mut self,
+        data: &[u8],
+        chat: &mut Chat,
+        _map: &mut ChannelMap,
+    ) -> Result {
+        chat.push(data);
+        if chat.needs_drain() {
+            chat.pause();
+        }
+        Ok(())
+    }
+
+    fn found_terminator(&mut self, _chat: &mut Chat, _map: &mut ChannelMap) -> Result {
+        Ok(())
+    }
+
+    fn handle_drained(&mut self, chat: &mut Chat, _map: &mut ChannelMap) -> Result {
+        chat.resume();
+        Ok(())
+    }
+}
+
+struct Room {
+    members: HashSet<Handle<AsyncChat<Member>>>,
+    limits: Rc<Limits>,
+}
+
+impl Room {
+    fn new() -> Self {
+        let mut limits = Limits::default();
+        limits.message = 4096;
+        // The example's: what many members say in one turn must not be more
+        // than one of them can be sent.
+        limits.in_buffer_size = 4096;
+        limits.reads_per_turn = 1;
+        limits.messages_per_turn = 64;
+        Self {
+            members: HashSet::new(),
+            limits: Rc::new(limits),
+        }
+    }
+
+    /// Sends a line to all members but `speaker`.
+    fn tell(&self, speaker: Handle<AsyncChat<Member>>, line: &[u8], map: &mut ChannelMap) {
+        for &handle in self.members.iter().filter(|&&member| member != speaker) {
+            if let Some(member) = map.get_mut(handle) {
+                member.chat.push(line);
+            }
+        }
+    }
+}
+
+impl DispatcherHandler for Room {
+    fn handle_accepted(
+        &mut self,
+        socket: Socket,
+        _addr: Address,
+        room: &mut Endpoint,
+        map: &mut ChannelMap,
+    ) -> Result {
+        let member = Member {
+            room: room.token().handle(),
+        };
+        let channel = AsyncChat::new(socket, "\n", member)?.limited(Rc::clone(&self.limits));
+        self.members.insert(map.insert(channel)?);
+        Ok(())
+    }
+}
+
+struct Member {
+    room: Handle<Dispatcher<Room>>,
+}
+
+impl MessageHandler for Member {
+    fn handle_message(&mut self, line: &[u8], chat: &mut Chat, map: &mut ChannelMap) -> Result {
+        let me = chat.token().handle();
+        let said = [line, b"\n"].concat();
+        map.with(self.room, |room, map| room.handler.tell(me, &said, map));
+        chat.push(said); // here the speaker hears itself
+        Ok(())
+    }
+
+    fn handle_close(&mut self, _: CloseReason, chat: &mut Chat, map: &mut ChannelMap) {
+        let me = chat.token().handle();
+        map.with(self.room, |room, _| room.handler.members.remove(&me));
+    }
+}
+
+fn main() -> Result {
+    let (work, _) = start::work();
+    let mut map = ChannelMap::new()?;
+    match work {
+        Work::Echo => {
+            map.insert(Dispatcher::new(start::listen()?, EchoServer)?)?;
+        }
+        Work::Bulk => {
+            map.insert(Dispatcher::new(start::listen()?, BulkServer)?)?;
+        }
+        Work::Room => {
+            map.insert(Dispatcher::new(start::listen()?, Room::new())?)?;
+        }
+        Work::Plaintext => start::refuse(work),
+    }
+    map.run()
+}
