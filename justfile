@@ -24,6 +24,18 @@ proxy *options:
 mixed *options:
     exec cargo run --release --example mixed -- {{options}}
 
+# A mail server that prints what it gets
+smtpd *options:
+    exec cargo run --release --example smtpd -- {{options}}
+
+# Gets pages, all at once
+http_client *urls:
+    exec cargo run --release --example http_client -- {{urls}}
+
+# Prints what programs log, by UDP and by a Unix socket
+syslog *options:
+    exec cargo run --release --example syslog -- {{options}}
+
 # All tests
 test:
     cargo test --workspace
@@ -43,3 +55,11 @@ oracle count="100000":
 # Records again what CPython's asynchat does
 oracle-record:
     ORACLE_RECORD=1 cargo test -p chat --test oracle outcomes
+
+# What a server spends, beside others; writes docs/performance.md
+bench *options:
+    cargo run --release --manifest-path crates/bench/Cargo.toml -- --write {{options}}
+
+# The same, shortened; nothing is written
+bench-quick *options:
+    cargo run --release --manifest-path crates/bench/Cargo.toml -- --quick {{options}}
