@@ -65,10 +65,13 @@ pub struct Chat {
 
 impl Chat {
     pub(crate) fn new(mut endpoint: Endpoint, terminator: Terminator) -> Self {
-        // A connection can fail before it is in any map.
-        let end = match endpoint.closing {
-            Some(_) => End::Closed,
-            None => End::Open,
+        let end = if endpoint.closing.is_some() {
+            End::Closed // a connection can fail before it is in any map
+        } else if let Some(reason) = endpoint.take_finishing() {
+            endpoint.closing = Some(reason);
+            End::Finishing
+        } else {
+            End::Open
         };
         let mut output = Output::default();
         output.push(&endpoint.take_queue());

@@ -338,8 +338,7 @@ impl<H: DispatcherHandler> Dispatcher<H> {
 
     /// Calls `handle_eof` if it is due.
     fn tell_eof(&mut self, me: Token, map: &mut ChannelMap) -> Result {
-        let is_due = self.is_eof_due() && !self.endpoint.closing() && map.may_continue(me);
-        if !is_due {
+        if !self.is_eof_due() || !map.may_continue(me) {
             return Ok(());
         }
         self.endpoint.is_eof_told = true;
@@ -347,7 +346,7 @@ impl<H: DispatcherHandler> Dispatcher<H> {
     }
 
     fn is_eof_due(&self) -> bool {
-        self.endpoint.is_eof && !self.endpoint.is_eof_told
+        self.endpoint.is_eof && !self.endpoint.is_eof_told && !self.endpoint.closing()
     }
 
     /// Is in a map for the first time, or for the first time again (then a timer

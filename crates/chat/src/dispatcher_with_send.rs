@@ -129,19 +129,19 @@ impl Endpoint {
                 Err(error) => self.rare().output_error = Some(error),
             }
         }
+        if self.has_output() && !self.output_failed() {
+            return;
+        }
         let Some(rare) = &mut self.rare else {
             return;
         };
-        if !rare.queue.is_empty() && rare.output_error.is_none() {
-            return;
-        }
         rare.queue = BytesMut::new(); // an idle channel holds no buffer
         if mem::take(&mut rare.is_to_be_shut) {
             // An error means that the peer is gone, which is told otherwise.
             let _ = self.wire.shutdown();
         }
-        if let Some(reason) = rare.finishing.take() {
-            let failed = rare.output_error.take().map(CloseReason::Io);
+        if let Some(reason) = self.take_finishing() {
+            let failed = self.take_output_error().map(CloseReason::Io);
             self.close_with(failed.unwrap_or(reason));
         }
     }
@@ -157,6 +157,11 @@ impl Endpoint {
         let rare = self.rare.as_mut();
         rare.map(|rare| mem::take(&mut rare.queue))
             .unwrap_or_default()
+    }
+
+    /// Takes the reason for which the channel was to close when all is sent.
+    pub(crate) fn take_finishing(&mut self) -> Option<CloseReason> {
+        self.rare.as_mut()?.finishing.take()
     }
 
     /// Puts back what such a channel has queued.

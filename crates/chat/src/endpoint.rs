@@ -278,11 +278,11 @@ impl Endpoint {
     /// Like [`close_when_done`](Self::close_when_done), for a reason of the
     /// caller's. The first reason stands.
     pub fn close_when_done_with(&mut self, reason: CloseReason) {
-        match self.queued() {
-            0 => self.close_with(reason),
-            _ => {
+        match self.has_output() {
+            true => {
                 self.rare().finishing.get_or_insert(reason);
             }
+            false => self.close_with(reason),
         }
     }
 

@@ -495,3 +495,39 @@ fn a_peer_that_takes_nothing_of_the_rest_is_not_waited_for_for_ever() {
     turn_to_rest(&mut map);
     assert_eq!(log.all(), ["close TimedOut"]);
 }
+
+/// Says farewell to who has ended, and closes.
+struct Farewell(Log);
+
+impl DispatcherHandler for Farewell {
+    fn handle_read(&mut self, endpoint: &mut Endpoint, _: &mut ChannelMap) -> Result {
+        if endpoint.recv(&mut [0; 16])? == 0 {
+            endpoint.push(vec![7; 3_000_000]);
+            endpoint.close_when_done();
+        }
+        Ok(())
+    }
+
+    fn handle_eof(&mut self, _: &mut Endpoint, _: &mut ChannelMap) -> Result {
+        self.0.add("eof");
+        Ok(())
+    }
+
+    fn handle_close(&mut self, reason: CloseReason, _: &mut Endpoint, _: &mut ChannelMap) {
+        self.0.add(format!("close {}", name(&reason)));
+    }
+}
+
+#[test]
+fn a_channel_that_closes_when_done_is_told_of_no_end_and_costs_no_turns() {
+    let log = Log::default();
+    let mut map = ChannelMap::new().unwrap();
+    let (ours, mut theirs) = unix_pair();
+    let channel = Dispatcher::new(ours, Farewell(log.clone())).unwrap();
+    map.insert(channel).unwrap();
+    theirs.shutdown(Shutdown::Write).unwrap();
+    assert_rest(&mut map);
+    assert_eq!(read_to_end(&mut map, &mut theirs).len(), 3_000_000);
+    turn_to_rest(&mut map);
+    assert_eq!(log.all(), ["close Done"]);
+}
