@@ -161,3 +161,18 @@ fn what_is_put_back_comes_before_what_is_still_to_be_delivered() {
         assert_eq!(log.all(), expected, "{segments:?}");
     });
 }
+
+#[test]
+fn what_is_put_back_comes_before_a_terminator_that_has_begun() {
+    let log = Log::default();
+    let (line, peer) = sim::line();
+    let mut map = ChannelMap::new().unwrap();
+    let channel = AsyncChat::over(line, "\r\n", Smtp(log.clone()));
+    let me = map.insert(channel).unwrap();
+    peer.say("a\r");
+    sim::settle(&mut map, me, &peer);
+    map.get_mut(me).unwrap().chat.unread("b");
+    peer.say("\n");
+    sim::settle(&mut map, me, &peer);
+    assert_eq!(log.all(), ["ab"]);
+}
