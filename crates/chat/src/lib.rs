@@ -152,6 +152,7 @@ mod chat;
 mod connecting;
 mod datagram;
 mod dispatcher;
+mod dispatcher_handler;
 mod dispatcher_with_send;
 mod ending;
 mod endpoint;
@@ -168,7 +169,8 @@ mod transport;
 pub use address::Address;
 pub use async_chat::AsyncChat;
 pub use chat::Chat;
-pub use dispatcher::{Dispatcher, DispatcherHandler};
+pub use dispatcher::Dispatcher;
+pub use dispatcher_handler::DispatcherHandler;
 pub use dispatcher_with_send::DispatcherWithSend;
 pub use endpoint::Endpoint;
 #[cfg(unix)]
