@@ -269,8 +269,11 @@ impl Endpoint {
 
     /// Closes the channel when what was [pushed](Self::push) is sent, at once if
     /// there is nothing. No input is delivered meanwhile. A peer that takes
-    /// nothing for as long as [`Limits::stall`](crate::Limits::stall) is by default, 120 s, is not
-    /// waited for any longer.
+    /// nothing for 120 s, the default of [`Limits::stall`](crate::Limits::stall),
+    /// is not waited for any longer.
+    ///
+    /// It does not linger as [`Chat::close_when_done`](crate::Chat::close_when_done)
+    /// does: a peer that goes on sending may be reset, and lose the end.
     pub fn close_when_done(&mut self) {
         self.close_when_done_with(CloseReason::Done);
     }
