@@ -161,17 +161,18 @@ pub trait Channel: Any + fmt::Debug {
     }
 }
 
-/// What a settled channel says of itself.
+/// What a settled channel says of itself. It fits in two registers.
 pub(crate) struct Answers<'c> {
-    pub(crate) is_pending: bool,
-    pub(crate) interest: Readiness,
+    /// What it wants to be called with: the poller's events, and `PENDING`.
+    pub(crate) wants: Readiness,
     pub(crate) registration: Option<&'c Registration>,
 }
 
 /// A [`Channel`] as the map stores it: one that can become its own type again.
 pub(crate) trait Object: Channel {
-    /// [`Channel::settle`] and the questions after it, in one virtual call.
-    fn settle_and_ask(&mut self, me: Token) -> Result<Answers<'_>, CloseReason>;
+    /// [`Channel::settle`] and the questions after it, in one virtual call. A
+    /// channel that is to be closed leaves the reason in `refusal`.
+    fn settle_and_ask(&mut self, me: Token, refusal: &mut Option<CloseReason>) -> Answers<'_>;
 
     fn as_channel(&self) -> &dyn Channel;
     fn as_any(&self) -> &dyn Any;
@@ -180,13 +181,22 @@ pub(crate) trait Object: Channel {
 }
 
 impl<C: Channel> Object for C {
-    fn settle_and_ask(&mut self, me: Token) -> Result<Answers<'_>, CloseReason> {
-        self.settle(me)?;
-        Ok(Answers {
-            is_pending: self.pending(me),
-            interest: interest(self, me),
+    fn settle_and_ask(&mut self, me: Token, refusal: &mut Option<CloseReason>) -> Answers<'_> {
+        if let Err(reason) = self.settle(me) {
+            *refusal = Some(reason);
+            return Answers {
+                wants: Readiness::NONE,
+                registration: None,
+            };
+        }
+        let mut wants = interest(self, me);
+        if self.pending(me) {
+            wants |= Readiness::PENDING;
+        }
+        Answers {
+            wants,
             registration: self.registration(),
-        })
+        }
     }
 
     fn as_channel(&self) -> &dyn Channel {

@@ -160,8 +160,8 @@ impl ChannelMap {
                 interest => interest,
             };
             let armed = registration
-                .arm(&self.poller, self.mode, token.slot(), shown)
-                .and_then(|()| registration.arm(&self.poller, self.mode, token.slot(), interest));
+                .arm(&self.poller, self.mode, token, shown)
+                .and_then(|()| registration.arm(&self.poller, self.mode, token, interest));
             if let Err(error) = armed {
                 registration.link().disarm();
                 return Err(InsertError { channel, error });
@@ -522,7 +522,7 @@ impl ChannelMap {
             self.ready.retain(is_alive);
         }
         self.timers.remove_list(slot.timers.take());
-        slot.disarm(&self.poller);
+        slot.disarm();
         Some(slot)
     }
 
@@ -539,7 +539,7 @@ impl Drop for ChannelMap {
         self.inbox.close();
         // A source may outlive its channel; the poller shall not for its sake.
         for (_, slot) in &mut self.slots {
-            slot.disarm(&self.poller);
+            slot.disarm();
         }
     }
 }

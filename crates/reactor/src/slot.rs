@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use polling::{PollMode, Poller};
 
-use crate::channel::Object;
+use crate::channel::{Answers, Object};
 use crate::close_reason::CloseReason;
 use crate::readiness::Readiness;
 use crate::source::{Link, Registration};
@@ -67,21 +67,27 @@ impl Slot {
             return Ok(());
         };
         self.touched = false;
-        let answers = channel.settle_and_ask(self.token)?;
-        self.interest = answers.interest;
-        let (is_pending, registration) = (answers.is_pending, answers.registration);
+        let mut refusal = None;
+        let Answers {
+            wants,
+            registration,
+        } = channel.settle_and_ask(self.token, &mut refusal);
+        if let Some(reason) = refusal {
+            return Err(reason);
+        }
+        self.interest = wants & Readiness::POLLED;
         let link = registration.map(Registration::link);
         if self.link.as_ref().map(Rc::as_ptr) != link.map(Rc::as_ptr) {
             if let Some(old) = mem::replace(&mut self.link, link.cloned()) {
-                old.disarm_from(poller, self.token.slot());
+                old.disarm_from(self.token);
             }
         }
         if let Some(registration) = registration {
             registration
-                .arm(poller, mode, self.token.slot(), self.interest)
+                .arm(poller, mode, self.token, self.interest)
                 .map_err(CloseReason::Io)?;
         }
-        if is_pending {
+        if wants.contains(Readiness::PENDING) {
             self.make_ready(Readiness::PENDING, queue);
         }
         Ok(())
@@ -104,9 +110,9 @@ impl Slot {
 
     /// The poller shall forget this channel's source, even one that outlives
     /// the channel; unless another channel has it by now.
-    pub(crate) fn disarm(&mut self, poller: &Arc<Poller>) {
+    pub(crate) fn disarm(&mut self) {
         if let Some(link) = self.link.take() {
-            link.disarm_from(poller, self.token.slot());
+            link.disarm_from(self.token);
         }
     }
 }

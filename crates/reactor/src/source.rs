@@ -15,7 +15,7 @@
 
 #![allow(unsafe_code)]
 
-use std::cell::RefCell;
+use std::cell::Cell;
 use std::fmt;
 use std::io;
 use std::ops::Deref;
@@ -25,6 +25,7 @@ use std::sync::Arc;
 use polling::{Event, PollMode, Poller};
 
 use crate::readiness::Readiness;
+use crate::token::{Generation, Token};
 
 use os::{AsHandle, BorrowedHandle, RawHandle};
 
@@ -93,7 +94,9 @@ impl<S: AsHandle> Source<S> {
             registration: Registration {
                 link: Rc::new(Link {
                     raw: os::raw(&io),
-                    armed: RefCell::new(None),
+                    interest: Cell::new(Readiness::NONE),
+                    owner: Cell::new(None),
+                    poller: Cell::new(None),
                 }),
             },
             io,
@@ -144,20 +147,20 @@ impl Registration {
         &self.link
     }
 
-    /// Makes `poller` report `interest` under `key`, and only that: another
-    /// poller forgets the source, and an empty interest takes it out, for in
-    /// level mode even a silent entry still reports errors and hang-ups.
+    /// Makes `poller` report `interest` under the slot of `owner`, and only that:
+    /// another poller forgets the source, and an empty interest takes it out, for
+    /// in level mode even a silent entry still reports errors and hang-ups.
     #[inline]
     pub(crate) fn arm(
         &self,
         poller: &Arc<Poller>,
         mode: PollMode,
-        key: usize,
+        owner: Token,
         interest: Readiness,
     ) -> io::Result<()> {
-        match self.link.is_armed(poller, key, interest) {
+        match self.link.is_armed(owner, interest) {
             true => Ok(()),
-            false => self.link.arm(poller, mode, key, interest),
+            false => self.link.arm(poller, mode, owner, interest),
         }
     }
 }
@@ -170,120 +173,112 @@ impl Drop for Registration {
 
 impl fmt::Debug for Registration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let armed = self.link.armed.borrow();
         f.debug_struct("Registration")
             .field("raw", &self.link.raw)
-            .field("interest", &armed.as_ref().map(|armed| armed.interest))
+            .field("interest", &self.link.interest.get())
             .finish()
     }
 }
 
 /// The part of a registration that the map shares.
 ///
-/// `armed` is `Some` exactly while a poller watches `raw`. It becomes `Some`
-/// only in [`Registration::arm`], that is, while the source lives, and `None`
-/// at the latest when the source is dropped or taken apart: so `raw` is open
-/// whenever it is used.
+/// `poller` is there exactly while it watches `raw`. It comes only in
+/// [`Registration::arm`], that is, while the source lives, and goes at the latest
+/// when the source is dropped or taken apart: so `raw` is open whenever it is
+/// used.
 pub(crate) struct Link {
     raw: RawHandle,
-    armed: RefCell<Option<Armed>>,
-}
-
-struct Armed {
-    poller: Arc<Poller>,
-    key: usize,
-    interest: Readiness,
-    /// A one-shot event was delivered: the poller is silent until told again.
-    spent: bool,
+    /// What the poller reports at present: nothing, if there is none, and after
+    /// a one-shot event.
+    interest: Cell<Readiness>,
+    /// Whose events they are; it tells the poller, too, for no two channels of a
+    /// process have the same.
+    owner: Cell<Option<Generation>>,
+    poller: Cell<Option<Arc<Poller>>>,
 }
 
 impl Link {
     /// Takes the source out of its poller, if it is in one.
     pub(crate) fn disarm(&self) {
-        if let Some(armed) = self.armed.borrow_mut().take() {
-            self.delete(&armed.poller);
+        if let Some(poller) = self.poller.take() {
+            self.delete(&poller);
         }
     }
 
-    /// Takes the source out of `poller`, if that reports it under `key`.
-    pub(crate) fn disarm_from(&self, poller: &Arc<Poller>, key: usize) {
-        let there = |armed: &Armed| Arc::ptr_eq(&armed.poller, poller) && armed.key == key;
-        if self.armed.borrow().as_ref().is_some_and(there) {
+    /// Takes the source out of its poller, if its events are those of `owner`.
+    pub(crate) fn disarm_from(&self, owner: Token) {
+        if self.owner.get() == Some(owner.generation()) {
             self.disarm();
         }
     }
 
     /// A one-shot poller reported this source.
     pub(crate) fn spend(&self) {
-        if let Some(armed) = self.armed.borrow_mut().as_mut() {
-            armed.spent = true;
-        }
+        self.interest.set(Readiness::NONE);
     }
 
     /// Whether nothing has to be told to the poller.
-    fn is_armed(&self, poller: &Arc<Poller>, key: usize, interest: Readiness) -> bool {
-        self.armed.borrow().as_ref().is_some_and(|armed| {
-            armed.interest == interest
-                && armed.key == key
-                && !armed.spent
-                && Arc::ptr_eq(&armed.poller, poller)
-        })
+    #[inline]
+    fn is_armed(&self, owner: Token, interest: Readiness) -> bool {
+        self.interest.get() == interest && self.owner.get() == Some(owner.generation())
     }
 
     fn arm(
         &self,
         poller: &Arc<Poller>,
         mode: PollMode,
-        key: usize,
+        owner: Token,
         interest: Readiness,
     ) -> io::Result<()> {
-        let mut armed = self.armed.borrow_mut();
-        if let Some(stranger) = armed.take_if(|armed| !Arc::ptr_eq(&armed.poller, poller)) {
-            self.delete(&stranger.poller);
+        let present = self.poller.take();
+        let (watching, stranger) = match present {
+            Some(present) if Arc::ptr_eq(&present, poller) => (Some(present), None),
+            stranger => (None, stranger),
+        };
+        if let Some(stranger) = stranger {
+            self.delete(&stranger);
         }
         if interest.is_empty() {
-            if let Some(armed) = armed.take() {
-                self.delete(&armed.poller);
+            if let Some(watching) = watching {
+                self.delete(&watching);
             }
             return Ok(());
         }
         let event = Event::new(
-            key,
+            owner.slot(),
             interest.contains(Readiness::READABLE),
             interest.contains(Readiness::WRITABLE),
         );
-        match armed.as_mut() {
-            Some(armed) => {
+        match watching {
+            Some(watching) => {
+                self.poller.set(Some(watching));
                 poller.modify_with_mode(self.borrow(), event, mode)?;
-                armed.key = key;
-                armed.interest = interest;
-                armed.spent = false;
             }
             None => {
                 // SAFETY: the descriptor is open, as `arm` is reached through a
                 // `Registration` and thus a live `Source`, and it is deleted
                 // before it is closed: by the `Registration`'s drop.
                 unsafe { poller.add_with_mode(self.raw, event, mode)? };
-                *armed = Some(Armed {
-                    poller: Arc::clone(poller),
-                    key,
-                    interest,
-                    spent: false,
-                });
+                self.poller.set(Some(Arc::clone(poller)));
             }
         }
+        self.interest.set(interest);
+        self.owner.set(Some(owner.generation()));
         Ok(())
     }
 
     fn delete(&self, poller: &Poller) {
+        self.interest.set(Readiness::NONE);
+        self.owner.set(None);
         if let Err(error) = poller.delete(self.borrow()) {
             log::warn!("the poller does not know descriptor {}: {error}", self.raw);
         }
     }
 
     fn borrow(&self) -> BorrowedHandle<'_> {
-        // SAFETY: called only while `armed` is `Some`, which the type's
-        // invariant ties to the life of the source that owns the descriptor.
+        // SAFETY: called only while a poller watches `raw`, or did until now,
+        // which the type's invariant ties to the life of the source that owns
+        // the descriptor.
         unsafe { BorrowedHandle::borrow_raw(self.raw) }
     }
 }

@@ -56,16 +56,24 @@ impl Drop for TakenOut<'_> {
 impl ChannelMap {
     /// Puts a channel in its slot again, converted if that was asked for
     /// meanwhile.
+    #[inline(always)]
     pub(crate) fn put_back(&mut self, channel: Box<dyn Object>, token: Token) {
         let slot = self.slots.get_mut(token.slot());
         // Missing only if the callback put another map in this one's place.
         let Some(slot) = slot.filter(|slot| slot.token == token) else {
             return;
         };
-        if slot.conversion.is_none() {
-            slot.channel = Some(channel);
-            return;
+        match slot.conversion {
+            None => slot.channel = Some(channel),
+            Some(_) => self.put_back_converted(channel, token),
         }
+    }
+
+    #[cold]
+    fn put_back_converted(&mut self, channel: Box<dyn Object>, token: Token) {
+        let Some(slot) = self.slots.get_mut(token.slot()) else {
+            return;
+        };
         slot.channel = slot.conversion.take().map(|convert| convert(channel));
         if self.is_draining() {
             // The new type has not been told.

@@ -1,10 +1,14 @@
 //! Names for channels: [`Token`] and [`Handle`].
 
+use std::cmp;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::marker::PhantomData;
 use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+/// How many-eth of the process a channel is. No two have the same.
+pub(crate) type Generation = NonZeroU64;
 
 /// The next generation of the whole process, so that a token of one map is a
 /// stranger to every other.
@@ -33,16 +37,16 @@ static NEXT_GENERATION: AtomicU64 = AtomicU64::new(1);
 /// assert!(map.is_open(second));
 /// # Ok::<(), std::io::Error>(())
 /// ```
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy)]
 pub struct Token {
-    generation: NonZeroU64,
+    generation: Generation,
     slot: u32,
 }
 
 impl Token {
     /// Names no channel, ever: what a channel that is not in a map has.
     pub const NONE: Self = Self {
-        generation: NonZeroU64::MAX,
+        generation: Generation::MAX,
         slot: 0,
     };
 
@@ -50,7 +54,7 @@ impl Token {
         let generation = NEXT_GENERATION.fetch_add(1, Ordering::Relaxed);
         Self {
             // A process that makes a channel every nanosecond gets here in 584 years.
-            generation: NonZeroU64::new(generation).expect("fewer than 2^64 channels"),
+            generation: Generation::new(generation).expect("fewer than 2^64 channels"),
             slot,
         }
     }
@@ -65,6 +69,11 @@ impl Token {
         self.generation.get() < watermark
     }
 
+    pub(crate) fn generation(self) -> Generation {
+        self.generation
+    }
+
+    #[inline]
     pub(crate) fn slot(self) -> usize {
         self.slot as usize
     }
@@ -80,6 +89,36 @@ impl Token {
             token: self,
             channel: PhantomData,
         }
+    }
+}
+
+// No two tokens have one generation, so it tells them apart by itself.
+
+impl PartialEq for Token {
+    #[inline]
+    fn eq(&self, other: &Self) -> bool {
+        self.generation == other.generation
+    }
+}
+
+impl Eq for Token {}
+
+impl Hash for Token {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.generation.hash(state);
+    }
+}
+
+impl PartialOrd for Token {
+    fn partial_cmp(&self, other: &Self) -> Option<cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+/// By age: the channel that was inserted first is the least.
+impl Ord for Token {
+    fn cmp(&self, other: &Self) -> cmp::Ordering {
+        self.generation.cmp(&other.generation)
     }
 }
 

@@ -283,7 +283,7 @@ impl ChannelMap {
         };
         let mut ready = mem::take(&mut slot.ready);
         // If nobody touched the channel since, it wants what it wanted then.
-        let mut is_known = !slot.touched;
+        let is_known = !slot.touched;
         if is_known {
             ready = ready & (slot.interest | Readiness::PENDING | Readiness::DRAIN);
         }
@@ -295,22 +295,42 @@ impl ChannelMap {
             return false;
         };
         self.calling = Some(token);
-        let mut was_called = false;
-        while let Some(event) = ready.take_first() {
-            if is_known || self.is_wanted(event, &*channel, token) {
-                self.call_with(event, &mut *channel, token);
-                was_called = true;
-                is_known = false;
-                if ready.is_empty() || !self.may_continue(token) {
-                    break;
-                }
-            }
-        }
+        let was_called = if ready == Readiness::READABLE && is_known {
+            self.call_with(Readiness::READABLE, &mut *channel, token);
+            true
+        } else {
+            self.call_one_by_one(ready, is_known, &mut *channel, token)
+        };
         self.put_back(channel, token);
         self.calling = None;
         was_called
     }
 
+    /// Calls a channel with each of several events, as long as it wants them;
+    /// the first is known to be wanted, or not. Returns whether one was.
+    #[cold]
+    fn call_one_by_one(
+        &mut self,
+        mut ready: Readiness,
+        mut is_known: bool,
+        channel: &mut dyn Object,
+        me: Token,
+    ) -> bool {
+        let mut was_called = false;
+        while let Some(event) = ready.take_first() {
+            if is_known || self.is_wanted(event, channel, me) {
+                self.call_with(event, channel, me);
+                was_called = true;
+                is_known = false;
+                if ready.is_empty() || !self.may_continue(me) {
+                    break;
+                }
+            }
+        }
+        was_called
+    }
+
+    #[inline]
     fn call_with(&mut self, event: Readiness, channel: &mut dyn Object, me: Token) {
         let result = match event {
             Readiness::DRAIN => channel.handle_drain(me, self),
