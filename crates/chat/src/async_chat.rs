@@ -160,6 +160,7 @@ impl<H: ChatHandler> AsyncChat<H> {
     }
 
     /// What comes before anything else: `handle_connect`.
+    #[cold]
     fn announce(&mut self, map: &mut ChannelMap) -> Result {
         if self.chat.is_announced || self.chat.end != End::Open {
             return Ok(());
@@ -170,84 +171,115 @@ impl<H: ChatHandler> AsyncChat<H> {
     }
 
     /// Reads, within a turn's budget, and delivers.
-    #[inline]
+    #[inline(always)]
     fn receive(&mut self, map: &mut ChannelMap) -> Result {
-        let mut budget = self.chat.limits().messages_per_turn.max(1);
-        for _ in 0..self.chat.limits().reads_per_turn.max(1) {
-            if !self.chat.takes_input() || budget == 0 || !self.chat.endpoint.unread.is_empty() {
-                break;
-            }
+        let (mut reads, mut delivered) = (0, 0);
+        while self.chat.takes_input() && self.chat.endpoint.unread.is_empty() {
             let mut buffer = map.buffers().read_buffer();
             let size = self.chat.limits().in_buffer_size.clamp(1, buffer.len());
             match self.chat.recv(&mut buffer[..size]) {
                 Ok(0) => return self.end_input(map),
                 Ok(len) => {
-                    self.deliver(&buffer[..len], None, &mut budget, map)?;
-                    if len < size || !map.may_continue(self.chat.token()) {
+                    self.deliver(&buffer[..len], None, &mut delivered, map)?;
+                    if len < size {
                         break;
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(error) => self.chat.close_with(CloseReason::Io(error)),
             }
+            reads += 1;
+            let Limits {
+                reads_per_turn,
+                messages_per_turn,
+                ..
+            } = *self.chat.limits();
+            let is_spent = reads >= reads_per_turn || delivered >= messages_per_turn;
+            if is_spent || !map.may_continue(self.chat.token()) {
+                break;
+            }
         }
         Ok(())
     }
 
     /// Delivers what was read before, or is due without data.
+    #[cold]
     fn deliver_unread(&mut self, map: &mut ChannelMap) -> Result {
-        let mut budget = self.chat.limits().messages_per_turn.max(1);
+        let mut delivered = 0;
         while (!self.chat.endpoint.unread.is_empty() || self.chat.framer.is_due())
             && self.chat.may_deliver(map)
-            && budget > 0
         {
             let unread = mem::take(&mut self.chat.endpoint.unread);
-            self.deliver(&unread, Some(&unread), &mut budget, map)?;
+            self.deliver(&unread, Some(&unread), &mut delivered, map)?;
+            if delivered >= self.chat.limits().messages_per_turn {
+                break;
+            }
         }
         Ok(())
     }
 
     /// Cuts `data` into messages and calls the handler with them. What it is
     /// not to be called with any more (it closed, paused, failed or converted
-    /// the channel, or the budget is spent) is held.
+    /// the channel, or has got as many in this turn as it may) is held.
+    #[inline(always)]
     fn deliver(
         &mut self,
         mut data: &[u8],
         whole: Option<&Bytes>,
-        budget: &mut usize,
+        delivered: &mut usize,
         map: &mut ChannelMap,
     ) -> Result {
         let Self { chat, handler } = self;
         chat.has_discarded = false;
-        while let Some(frame) = chat.framer.next(&mut data, chat.limits().message) {
-            let result = match frame {
-                Frame::Part(part) => handler.collect_incoming_data(part, chat, map),
-                Frame::HeldPart(len) => collect_held(handler, len, chat, map),
-                Frame::End(part) => {
-                    *budget -= 1;
-                    handler.collect_and_find(part, chat, map)
-                }
-                Frame::OverLimit => {
-                    chat.is_over_limit = true;
-                    Ok(())
+        chat.is_interrupted = false;
+        loop {
+            let limit = chat.limits().message;
+            let result = if let Some((part, rest)) = chat.framer.next_whole(data, limit) {
+                data = rest;
+                *delivered += 1;
+                handler.collect_and_find(part, chat, map)
+            } else {
+                let mut left = data;
+                let frame = chat.framer.next(&mut left, limit);
+                data = left;
+                match frame {
+                    Some(Frame::Part(part)) => handler.collect_incoming_data(part, chat, map),
+                    Some(Frame::HeldPart(len)) => collect_held(handler, len, chat, map),
+                    Some(Frame::End(part)) => {
+                        *delivered += 1;
+                        handler.collect_and_find(part, chat, map)
+                    }
+                    Some(Frame::OverLimit) => {
+                        chat.is_over_limit = true;
+                        chat.is_interrupted = true;
+                        Ok(())
+                    }
+                    None => break,
                 }
             };
-            if chat.has_discarded {
-                data = &[];
-            }
-            if result.is_err() {
-                chat.hold(data, whole);
-                return result;
-            }
-            if chat.is_over_limit {
-                chat.hold(data, whole);
-                return self.tell_over_limit(map);
+            if result.is_err() || chat.is_interrupted {
+                if chat.has_discarded {
+                    data = &[];
+                }
+                if result.is_err() {
+                    chat.hold(data, whole);
+                    return result;
+                }
+                if chat.is_over_limit {
+                    chat.hold(data, whole);
+                    return self.tell_over_limit(map);
+                }
+                // A terminator that was changed may have put held bytes back.
+                if !chat.may_deliver(map) || !chat.endpoint.unread.is_empty() {
+                    chat.hold(data, whole);
+                    break;
+                }
             }
             if data.is_empty() && !chat.framer.is_due() {
                 break;
             }
-            // A terminator that was changed may have put held bytes back.
-            if *budget == 0 || !chat.may_deliver(map) || !chat.endpoint.unread.is_empty() {
+            let is_spent = *delivered >= chat.limits().messages_per_turn;
+            if is_spent || !map.may_continue(chat.endpoint.me) {
                 chat.hold(data, whole);
                 break;
             }
@@ -255,6 +287,7 @@ impl<H: ChatHandler> AsyncChat<H> {
         Ok(())
     }
 
+    #[cold]
     fn tell_over_limit(&mut self, map: &mut ChannelMap) -> Result {
         self.chat.is_over_limit = false;
         if self.chat.end != End::Open {
@@ -269,6 +302,7 @@ impl<H: ChatHandler> AsyncChat<H> {
     }
 
     /// The peer has sent its last byte.
+    #[cold]
     fn end_input(&mut self, map: &mut ChannelMap) -> Result {
         self.chat.endpoint.is_eof = true;
         let limit = self.chat.limits().message;
@@ -306,7 +340,7 @@ impl<H: ChatHandler> AsyncChat<H> {
     }
 
     /// After a callback: closing, and no memory for the idle.
-    #[inline]
+    #[inline(always)]
     fn conclude(&mut self, result: Result, me: Token, map: &mut ChannelMap) -> Result {
         if self.chat.end == End::Closed && map.is_open(me) {
             map.close_with(me, self.chat.take_reason());
@@ -317,7 +351,7 @@ impl<H: ChatHandler> AsyncChat<H> {
         result
     }
 
-    #[inline]
+    #[inline(always)]
     fn handle_readable(&mut self, map: &mut ChannelMap) -> Result {
         if !self.chat.is_announced {
             self.announce(map)?;

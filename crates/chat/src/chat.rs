@@ -46,6 +46,9 @@ pub struct Chat {
     pub(crate) is_paused: bool,
     /// `handle_connect` was called.
     pub(crate) is_announced: bool,
+    /// Something was done that a delivery has to look at before it goes on: a
+    /// close, a pause, input put back. Otherwise it need not.
+    pub(crate) is_interrupted: bool,
     /// `discard_buffers` was called: what is left of the read that is being
     /// delivered goes, too.
     pub(crate) has_discarded: bool,
@@ -87,6 +90,7 @@ impl Chat {
             end,
             is_paused: false,
             is_announced: false,
+            is_interrupted: true,
             has_discarded: false,
             has_skipped: false,
             is_over_limit: false,
@@ -168,6 +172,7 @@ impl Chat {
             let held = old.as_bytes().map_or(&[][..], |bytes| &bytes[..len]);
             let unread = mem::take(&mut self.endpoint.unread);
             self.endpoint.unread = [held, &unread].concat().into();
+            self.is_interrupted = true;
         }
     }
 
@@ -212,6 +217,7 @@ impl Chat {
             let same = self.terminator().clone();
             self.set_terminator(same); // what was held back comes after it, too
             self.endpoint.unread = [data.as_ref(), &self.endpoint.unread].concat().into();
+            self.is_interrupted = true;
         }
     }
 
@@ -257,6 +263,7 @@ impl Chat {
     /// sending fails, the channel is closed.
     pub fn pause(&mut self) {
         self.is_paused = true;
+        self.is_interrupted = true;
     }
 
     /// Ends a [`pause`](Self::pause).
@@ -285,6 +292,7 @@ impl Chat {
     pub fn close_when_done_with(&mut self, reason: CloseReason) {
         if self.end == End::Open {
             self.end = End::Finishing;
+            self.is_interrupted = true;
             self.output.forget_room();
             self.endpoint.close_with(reason);
             self.endpoint.unread.clear();
@@ -304,6 +312,7 @@ impl Chat {
     pub fn close_with(&mut self, reason: CloseReason) {
         self.endpoint.close_with(reason);
         self.end = End::Closed;
+        self.is_interrupted = true;
         self.output.discard();
     }
 
@@ -315,6 +324,7 @@ impl Chat {
         self.framer.discard();
         self.message.clear();
         self.has_discarded = true;
+        self.is_interrupted = true;
     }
 
     /// How many bytes are queued; what producers will make is not known.
@@ -419,6 +429,7 @@ impl Chat {
         if data.is_empty() || self.end != End::Open {
             return;
         }
+        self.is_interrupted = true;
         let rest = match whole {
             Some(whole) => whole.slice_ref(data),
             None => Bytes::copy_from_slice(data),
@@ -446,13 +457,16 @@ impl Chat {
     /// Adds to the message of a `MessageHandler`.
     pub(crate) fn collect(&mut self, data: &[u8]) {
         let room = self.limits().message.saturating_sub(self.message.len());
-        self.is_over_limit |= data.len() > room;
+        if data.len() > room {
+            self.is_over_limit = true;
+            self.is_interrupted = true;
+        }
         self.message
             .extend_from_slice(&data[..data.len().min(room)]);
     }
 
     /// Receives from the wire.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn recv(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let received = self.endpoint.wire.recv(buffer)?;
         if !self.endpoint.wire.waits_for_room() {
@@ -462,18 +476,22 @@ impl Chat {
     }
 
     /// Sends what is queued, up to a turn's worth.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn send_queued(&mut self) {
-        match self.output.is_simple() && !self.endpoint.wire.has_output() {
-            true if self.is_blocked || self.output.is_empty() => {}
-            true => {
-                self.send_ready();
+        if !self.output.is_simple() || self.endpoint.wire.has_output() {
+            return self.send_by_and_by();
+        }
+        match self.output.in_one_piece() {
+            Some(data) if !self.is_blocked => {
+                let (len, sent) = (data.len(), self.endpoint.wire.send(data));
+                self.note_sent(len, sent);
             }
-            false => self.send_by_and_by(),
+            _ => {}
         }
     }
 
     /// Asks the producer at the head for more, and sends, up to a turn's worth.
+    #[cold]
     fn send_by_and_by(&mut self) {
         let mut budget = self.limits().sent_per_turn.max(1);
         let max = self.limits().out_buffer_size.max(1);
@@ -497,21 +515,21 @@ impl Chat {
 
     /// Sends what is ready, once; returns how much that was. Calls neither
     /// handlers nor producers.
-    #[inline]
     pub(crate) fn send_ready(&mut self) -> usize {
-        let (len, result) = match self.output.in_one_piece() {
-            Some(data) => (data.len(), self.endpoint.wire.send(data)),
-            None => {
-                let mut slices = [IoSlice::new(&[]); MAX_SLICES];
-                let (count, len) = self.output.gather(&mut slices);
-                if count == 0 && !self.endpoint.wire.has_output() {
-                    return 0;
-                }
-                let slices = &slices[..count];
-                (len, self.endpoint.wire.send_vectored(slices))
-            }
-        };
-        match result {
+        let mut slices = [IoSlice::new(&[]); MAX_SLICES];
+        let (count, len) = self.output.gather(&mut slices);
+        if count == 0 && !self.endpoint.wire.has_output() {
+            return 0;
+        }
+        let sent = self.endpoint.wire.send_vectored(&slices[..count]);
+        self.note_sent(len, sent)
+    }
+
+    /// Takes account of an attempt to send the `len` bytes at the head of the
+    /// queue; returns how many were sent.
+    #[inline(always)]
+    fn note_sent(&mut self, len: usize, sent: io::Result<usize>) -> usize {
+        match sent {
             Ok(sent) => {
                 self.is_blocked = sent < len;
                 self.sent += sent as u64;
@@ -519,17 +537,23 @@ impl Chat {
                 sent
             }
             Err(error) => {
-                if error.kind() == io::ErrorKind::WouldBlock {
-                    self.is_blocked = true;
-                } else {
-                    self.output_error = Some(Box::new(copy(&error)));
-                    self.output.discard();
-                }
+                self.note_unsent(&error);
                 0
             }
         }
     }
 
+    #[cold]
+    fn note_unsent(&mut self, error: &io::Error) {
+        if error.kind() == io::ErrorKind::WouldBlock {
+            self.is_blocked = true;
+        } else {
+            self.output_error = Some(Box::new(copy(error)));
+            self.output.discard();
+        }
+    }
+
+    #[inline]
     fn takes_output(&self) -> bool {
         self.end == End::Open && self.output_error.is_none()
     }
@@ -537,12 +561,13 @@ impl Chat {
     /// Queues a copy of `data`, and finds out how much more can be pushed before
     /// there is anything to be looked at.
     fn push_with_care(&mut self, data: &[u8]) {
-        if self.takes_output() {
-            self.output.push(data);
-            self.relieve();
-            let limits = &self.limits;
-            self.output.make_room(limits.high_water.min(limits.output));
+        let mark = self.limits.high_water.min(self.limits.output);
+        if !self.takes_output() || self.output.push_first(data, mark) {
+            return;
         }
+        self.output.push(data);
+        self.relieve();
+        self.output.make_room(mark);
     }
 
     /// Sends at once when much is queued, and judges the peer when too much is.

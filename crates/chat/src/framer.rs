@@ -126,44 +126,57 @@ impl Framer {
         }
     }
 
+    /// The common case of [`next`](Self::next): what is before the first
+    /// terminator in `data`, and what is behind it. `None` if that is not all
+    /// there is to it.
+    #[inline(always)]
+    pub(crate) fn next_whole<'d>(
+        &mut self,
+        data: &'d [u8],
+        limit: usize,
+    ) -> Option<(&'d [u8], &'d [u8])> {
+        match &self.terminator.0 {
+            Condition::Pattern(pattern) if self.state == State::Clear => {
+                let (message, rest) = pattern.split(data)?;
+                if self.collected + message.len() > limit {
+                    return None;
+                }
+                self.collected = 0;
+                Some((message, rest))
+            }
+            _ => None,
+        }
+    }
+
     /// Takes the next frame from the front of `data`; `None` when more data is
     /// needed. `limit` is how many bytes a message with a string terminator
     /// may have.
-    #[inline]
     pub(crate) fn next<'d>(&mut self, data: &mut &'d [u8], limit: usize) -> Option<Frame<'d>> {
-        if self.state != State::Clear {
-            return self.go_on(data, limit);
+        match self.state {
+            State::Clear => {}
+            State::Matched(len) => return self.resume(len.into(), data, limit),
+            State::EndOwed => {
+                self.state = State::Clear;
+                return Some(Frame::End(&[]));
+            }
+            State::Over(_) => return Some(Frame::OverLimit),
+            State::Skipping(held) => {
+                self.hold(held.into());
+                return self.take_skipped(data);
+            }
         }
         let Condition::Pattern(pattern) = &self.terminator.0 else {
-            return self.take_counted(data);
+            return self.take_counted(data, limit);
         };
         let Some((message, rest)) = pattern.split(data) else {
             return self.take_all(data, limit);
         };
-        let room = limit.saturating_sub(self.collected);
-        if message.len() > room {
-            return Some(self.overrun(data, room));
+        if self.collected + message.len() > limit {
+            return Some(self.overrun(data, limit));
         }
         *data = rest;
         self.collected = 0;
         Some(Frame::End(message))
-    }
-
-    /// Takes the next frame where the last one left something over.
-    fn go_on<'d>(&mut self, data: &mut &'d [u8], limit: usize) -> Option<Frame<'d>> {
-        match self.state {
-            State::Clear => self.next(data, limit),
-            State::Matched(len) => self.resume(len.into(), data, limit),
-            State::EndOwed => {
-                self.state = State::Clear;
-                Some(Frame::End(&[]))
-            }
-            State::Over(_) => Some(Frame::OverLimit),
-            State::Skipping(held) => {
-                self.hold(held.into());
-                self.take_skipped(data)
-            }
-        }
     }
 
     /// Takes what is not handed out, up to the end of the message.
@@ -179,7 +192,7 @@ impl Framer {
     }
 
     /// Takes data that goes by its length, or has no end.
-    fn take_counted<'d>(&mut self, data: &mut &'d [u8]) -> Option<Frame<'d>> {
+    fn take_counted<'d>(&mut self, data: &mut &'d [u8], limit: usize) -> Option<Frame<'d>> {
         let Condition::Count(count) = &mut self.terminator.0 else {
             let part = take(data, data.len());
             return (!part.is_empty()).then_some(Frame::Part(part));
@@ -194,6 +207,12 @@ impl Framer {
         }
         self.terminator = Terminator::none();
         self.collected = 0;
+        if part.len() > limit {
+            // It may be as long as was asked for; but whoever gets a message
+            // whole need not look at its length.
+            self.state = State::EndOwed;
+            return Some(Frame::Part(part));
+        }
         Some(Frame::End(part))
     }
 
@@ -204,9 +223,8 @@ impl Framer {
         };
         let held = pattern.prefix_at_end(data);
         let len = data.len() - held;
-        let room = limit.saturating_sub(self.collected);
-        if len > room {
-            return Some(self.overrun(data, room));
+        if self.collected + len > limit {
+            return Some(self.overrun(data, limit));
         }
         if len == 0 {
             self.hold(held);
@@ -275,10 +293,10 @@ impl Framer {
         }
     }
 
-    /// There is more data than `room`: hands out what fits, then says so.
-    fn overrun<'d>(&mut self, data: &mut &'d [u8], room: usize) -> Frame<'d> {
+    /// There is more data than `limit` allows: hands out what fits, then says so.
+    fn overrun<'d>(&mut self, data: &mut &'d [u8], limit: usize) -> Frame<'d> {
         self.state = State::Over(0);
-        match room {
+        match limit.saturating_sub(self.collected) {
             0 => Frame::OverLimit,
             room => Frame::Part(take(data, room)),
         }

@@ -27,18 +27,25 @@ pub(crate) const MAX_SLICES: usize = 16;
 
 #[derive(Debug, Default)]
 pub(crate) struct Output {
-    /// What comes before the tail; none while that is all there is.
-    queue: Option<Box<Queue>>,
-    /// Small pushes, gathered.
-    tail: BytesMut,
-    /// So many bytes can be pushed before anything has to be looked at: the
-    /// tail's capacity, the channel's limits and state. 0 is always right.
-    room: usize,
+    queued: Queued,
     /// Where emptied buffers go; none before the channel is in a map.
     buffers: Option<Buffers>,
 }
 
-/// Never empty for long: with the last item it is dropped.
+/// What is queued: mostly small pushes, gathered in one buffer.
+#[derive(Debug, Default)]
+enum Queued {
+    #[default]
+    Nothing,
+    /// One buffer, not empty. Whatever fits into it can be pushed, and nothing
+    /// else has to be looked at: neither the limits nor the channel's state.
+    Open(Box<BytesMut>),
+    /// One buffer, not empty.
+    Shut(Box<BytesMut>),
+    /// Not empty.
+    Many(Box<Queue>),
+}
+
 #[derive(Debug, Default)]
 struct Queue {
     items: VecDeque<Item>,
@@ -53,7 +60,7 @@ struct Queue {
 #[derive(Debug)]
 enum Item {
     Shared(Bytes),
-    Own(BytesMut),
+    Own(Box<BytesMut>),
     Producer(Box<dyn Producer>),
 }
 
@@ -67,125 +74,164 @@ impl Output {
     /// Queues a copy of `data`, if there is known to be room for it.
     #[inline]
     pub(crate) fn push_within_room(&mut self, data: &[u8]) -> bool {
-        let fits = data.len() <= self.room;
-        if fits {
-            self.room -= data.len();
-            self.tail.extend_from_slice(data);
+        match &mut self.queued {
+            Queued::Open(buffer) if data.len() <= buffer.capacity() - buffer.len() => {
+                buffer.extend_from_slice(data);
+                true
+            }
+            _ => false,
         }
-        fits
     }
 
+    /// Queues a copy of `data` where nothing is queued, and [makes
+    /// room](Self::make_room); unless there is more to it than that.
+    #[inline]
+    pub(crate) fn push_first(&mut self, data: &[u8], len: usize) -> bool {
+        match (&self.queued, &self.buffers) {
+            (Queued::Nothing, Some(buffers)) if !data.is_empty() && data.len() <= len => {
+                let mut buffer = buffers.take_spare();
+                append(&mut buffer, data);
+                self.queued = match buffer.capacity() <= len {
+                    true => Queued::Open(buffer),
+                    false => Queued::Shut(buffer),
+                };
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Queues a copy of `data`. There is no room afterwards.
     pub(crate) fn push(&mut self, data: &[u8]) {
         if data.is_empty() {
             return;
         }
-        self.forget_room();
-        if self.tail.len() + data.len() > SEGMENT_LEN {
-            self.seal();
-        }
-        if self.tail.capacity() == 0 {
-            self.tail = spare(self.buffers.as_ref());
-        }
-        self.tail.extend_from_slice(data);
+        let buffers = self.buffers.as_ref();
+        self.queued = match mem::take(&mut self.queued) {
+            Queued::Nothing => Queued::Shut(filled(data, buffers)),
+            Queued::Open(mut buffer) | Queued::Shut(mut buffer)
+                if buffer.len() + data.len() <= SEGMENT_LEN =>
+            {
+                append(&mut buffer, data);
+                Queued::Shut(buffer)
+            }
+            queued => {
+                let mut queue = queued.into_queue();
+                queue.push_copy(data, buffers);
+                Queued::Many(queue)
+            }
+        };
     }
 
-    /// There is room until `len` bytes are queued, or the tail is full.
+    /// There is room from now on, if all that fits into the buffer is not more
+    /// than `len` bytes.
     pub(crate) fn make_room(&mut self, len: usize) {
-        let capacity = self.tail.capacity() - self.tail.len();
-        self.room = len.saturating_sub(self.len()).min(capacity);
+        self.queued = match mem::take(&mut self.queued) {
+            Queued::Shut(buffer) if buffer.capacity() <= len => Queued::Open(buffer),
+            queued => queued,
+        };
     }
 
     /// Something has changed by which there may be no room.
     pub(crate) fn forget_room(&mut self) {
-        self.room = 0;
+        self.queued = match mem::take(&mut self.queued) {
+            Queued::Open(buffer) => Queued::Shut(buffer),
+            queued => queued,
+        };
     }
 
     pub(crate) fn push_bytes(&mut self, data: Bytes) {
-        if data.len() <= COPY_LEN {
-            return self.push(&data);
+        match data.len() <= COPY_LEN {
+            true => self.push(&data),
+            false => self.push_item(Item::Shared(data)),
         }
-        self.seal();
-        self.queue().push(Item::Shared(data));
     }
 
     pub(crate) fn push_producer(&mut self, producer: Box<dyn Producer>) {
-        self.seal();
-        self.queue().push(Item::Producer(producer));
+        self.push_item(Item::Producer(producer));
     }
 
     /// Takes what is queued, up to the first producer.
     pub(crate) fn take_bytes(&mut self) -> BytesMut {
-        self.forget_room();
         let mut bytes = BytesMut::new();
-        for item in self.queue.take().into_iter().flat_map(|queue| queue.items) {
+        for item in mem::take(&mut self.queued).into_queue().items {
             match item {
                 Item::Shared(data) => bytes.extend_from_slice(&data),
-                Item::Own(data) => bytes.unsplit(data),
+                Item::Own(data) => bytes.unsplit(*data),
                 Item::Producer(_) => return bytes,
             }
         }
-        bytes.unsplit(mem::take(&mut self.tail));
         bytes
     }
 
     /// Drops everything that is not sent yet, producers included.
     pub(crate) fn discard(&mut self) {
-        self.queue = None;
-        self.empty_tail();
+        match mem::take(&mut self.queued) {
+            Queued::Open(buffer) | Queued::Shut(buffer) => {
+                give_back(buffer, self.buffers.as_ref());
+            }
+            Queued::Nothing | Queued::Many(_) => {}
+        }
     }
 
-    /// There are no producers and nothing else that is not in one piece.
+    /// There are no producers, and nothing else that is not in one piece.
     #[inline]
     pub(crate) fn is_simple(&self) -> bool {
-        self.queue.is_none()
+        !matches!(self.queued, Queued::Many(_))
     }
 
     /// Nothing is left to send, and no producer either.
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
-        self.tail.is_empty() && self.queue.is_none()
+        matches!(self.queued, Queued::Nothing)
     }
 
     /// A producer is queued.
     #[inline]
     pub(crate) fn has_producer(&self) -> bool {
-        self.queue.as_ref().is_some_and(|queue| queue.producers > 0)
+        self.producers() > 0
     }
 
     /// How many producers are queued.
+    #[inline]
     pub(crate) fn producers(&self) -> usize {
-        self.queue.as_ref().map_or(0, |queue| queue.producers)
+        match &self.queued {
+            Queued::Many(queue) => queue.producers,
+            _ => 0,
+        }
     }
 
     /// How many bytes are queued.
     #[inline]
     pub(crate) fn len(&self) -> usize {
-        self.tail.len() + self.queue.as_ref().map_or(0, |queue| queue.len)
+        match &self.queued {
+            Queued::Nothing => 0,
+            Queued::Open(buffer) | Queued::Shut(buffer) => buffer.len(),
+            Queued::Many(queue) => queue.len,
+        }
     }
 
     /// There is something to send now: bytes, or a producer that may have some.
     #[inline]
     pub(crate) fn is_ready(&self) -> bool {
-        match &self.queue {
-            Some(queue) => !queue.is_stalled || !queue.is_producers_turn(),
-            None => !self.tail.is_empty(),
+        match &self.queued {
+            Queued::Nothing => false,
+            Queued::Open(_) | Queued::Shut(_) => true,
+            Queued::Many(queue) => !queue.is_stalled || !queue.is_producers_turn(),
         }
     }
 
     /// The producer at the head may have more now.
-    #[inline]
     pub(crate) fn unstall(&mut self) {
-        if let Some(queue) = &mut self.queue {
+        if let Queued::Many(queue) = &mut self.queued {
             queue.is_stalled = false;
         }
     }
 
     /// Has the producer at the head, if there is one, put up to about `max`
     /// bytes before itself.
-    #[inline]
     pub(crate) fn refill(&mut self, max: usize) -> io::Result<()> {
-        self.forget_room();
-        if let Some(queue) = &mut self.queue {
+        if let Queued::Many(queue) = &mut self.queued {
             queue.refill(max, self.buffers.as_ref())?;
             self.drop_empty_queue();
         }
@@ -195,62 +241,67 @@ impl Output {
     /// All that is to be sent, if it lies in one piece.
     #[inline]
     pub(crate) fn in_one_piece(&self) -> Option<&[u8]> {
-        (self.queue.is_none() && !self.tail.is_empty()).then_some(&self.tail[..])
+        match &self.queued {
+            Queued::Open(buffer) | Queued::Shut(buffer) => Some(buffer),
+            Queued::Nothing | Queued::Many(_) => None,
+        }
     }
 
     /// Fills `slices` with what is at the head; returns how many, and how many
     /// bytes they are.
     pub(crate) fn gather<'o>(&'o self, slices: &mut [IoSlice<'o>; MAX_SLICES]) -> (usize, usize) {
-        let items = self.queue.iter().flat_map(|queue| &queue.items);
-        let tail = Some(&self.tail[..]).filter(|tail| !tail.is_empty());
-        let data = items.map(Item::data).chain([tail]);
-        let (mut count, mut len) = (0, 0);
-        // A producer comes before what is behind it.
-        for (slice, data) in slices.iter_mut().zip(data.map_while(|data| data)) {
-            *slice = IoSlice::new(data);
-            count += 1;
-            len += data.len();
+        match &self.queued {
+            Queued::Many(queue) => queue.gather(slices),
+            _ => match self.in_one_piece() {
+                Some(data) => {
+                    slices[0] = IoSlice::new(data);
+                    (1, data.len())
+                }
+                None => (0, 0),
+            },
         }
-        (count, len)
     }
 
     /// The first `sent` bytes were sent.
     #[inline]
-    pub(crate) fn advance(&mut self, mut sent: usize) {
-        if let Some(queue) = &mut self.queue {
-            sent -= queue.advance(sent, self.buffers.as_ref());
-            self.drop_empty_queue();
-        }
-        if sent < self.tail.len() {
-            self.tail.advance(sent);
-        } else {
-            self.empty_tail();
-        }
-    }
-
-    /// Puts the gathering buffer in the queue.
-    fn seal(&mut self) {
-        if !self.tail.is_empty() {
-            let tail = mem::take(&mut self.tail);
-            self.queue().push(Item::Own(tail));
+    pub(crate) fn advance(&mut self, sent: usize) {
+        match &mut self.queued {
+            Queued::Open(buffer) | Queued::Shut(buffer) if sent < buffer.len() => {
+                buffer.advance(sent);
+            }
+            Queued::Many(queue) => {
+                queue.advance(sent, self.buffers.as_ref());
+                self.drop_empty_queue();
+            }
+            _ => self.discard(),
         }
     }
 
-    #[inline]
-    fn empty_tail(&mut self) {
-        self.forget_room();
-        let tail = mem::take(&mut self.tail);
-        give_back(tail, self.buffers.as_ref());
-    }
-
-    fn queue(&mut self) -> &mut Queue {
-        self.forget_room();
-        self.queue.get_or_insert_default()
+    fn push_item(&mut self, item: Item) {
+        let mut queue = mem::take(&mut self.queued).into_queue();
+        queue.push(item);
+        self.queued = Queued::Many(queue);
     }
 
     /// A queue that was sent leaves no memory behind.
     fn drop_empty_queue(&mut self) {
-        self.queue.take_if(|queue| queue.items.is_empty());
+        if matches!(&self.queued, Queued::Many(queue) if queue.items.is_empty()) {
+            self.queued = Queued::Nothing;
+        }
+    }
+}
+
+impl Queued {
+    fn into_queue(self) -> Box<Queue> {
+        match self {
+            Self::Nothing => Box::default(),
+            Self::Open(buffer) | Self::Shut(buffer) => {
+                let mut queue = Box::<Queue>::default();
+                queue.push(Item::Own(buffer));
+                queue
+            }
+            Self::Many(queue) => queue,
+        }
     }
 }
 
@@ -261,6 +312,31 @@ impl Queue {
             None => self.producers += 1,
         }
         self.items.push_back(item);
+    }
+
+    fn push_copy(&mut self, data: &[u8], buffers: Option<&Buffers>) {
+        match self.items.back_mut() {
+            Some(Item::Own(buffer)) if buffer.len() + data.len() <= SEGMENT_LEN => {
+                append(buffer, data);
+                self.len += data.len();
+            }
+            _ => self.push(Item::Own(filled(data, buffers))),
+        }
+    }
+
+    /// See [`Output::gather`].
+    fn gather<'o>(&'o self, slices: &mut [IoSlice<'o>; MAX_SLICES]) -> (usize, usize) {
+        let (mut count, mut len) = (0, 0);
+        // A producer comes before what is behind it.
+        for (slice, data) in slices
+            .iter_mut()
+            .zip(self.items.iter().map_while(Item::data))
+        {
+            *slice = IoSlice::new(data);
+            count += 1;
+            len += data.len();
+        }
+        (count, len)
     }
 
     /// See [`Output::refill`].
@@ -290,13 +366,13 @@ impl Queue {
         Ok(())
     }
 
-    /// Takes up to `sent` bytes off the front; returns how many.
-    fn advance(&mut self, sent: usize, buffers: Option<&Buffers>) -> usize {
+    /// See [`Output::advance`].
+    fn advance(&mut self, sent: usize, buffers: Option<&Buffers>) {
         let mut left = sent;
         while left > 0 {
             let (cut, is_done) = match self.items.front_mut() {
                 Some(Item::Shared(data)) => cut(data, left),
-                Some(Item::Own(data)) => cut(data, left),
+                Some(Item::Own(data)) => cut(&mut **data, left),
                 Some(Item::Producer(_)) | None => break,
             };
             left -= cut;
@@ -307,7 +383,6 @@ impl Queue {
                 }
             }
         }
-        sent - left
     }
 
     fn is_producers_turn(&self) -> bool {
@@ -326,12 +401,32 @@ impl Item {
     }
 }
 
-fn spare(buffers: Option<&Buffers>) -> BytesMut {
-    buffers.map_or_else(BytesMut::new, Buffers::take_spare)
+/// A copy, in a buffer with room for more.
+fn filled(data: &[u8], buffers: Option<&Buffers>) -> Box<BytesMut> {
+    let mut buffer = spare(buffers);
+    append(&mut buffer, data);
+    buffer
 }
 
-fn give_back(buffer: BytesMut, buffers: Option<&Buffers>) {
-    if let Some(buffers) = buffers.filter(|_| buffer.capacity() > 0) {
+/// A buffer that grows has a power of two: so it has room for what follows, and
+/// the next one to use it need not grow it again.
+#[inline]
+fn append(buffer: &mut BytesMut, data: &[u8]) {
+    if data.len() > buffer.capacity() - buffer.len() {
+        let len = buffer.len() + data.len();
+        buffer.reserve(len.next_power_of_two() - buffer.len());
+    }
+    buffer.extend_from_slice(data);
+}
+
+#[inline]
+fn spare(buffers: Option<&Buffers>) -> Box<BytesMut> {
+    buffers.map_or_else(Box::default, Buffers::take_spare)
+}
+
+#[inline]
+fn give_back(buffer: Box<BytesMut>, buffers: Option<&Buffers>) {
+    if let Some(buffers) = buffers {
         buffers.put_spare(buffer);
     }
 }

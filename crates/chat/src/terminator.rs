@@ -4,7 +4,7 @@ use std::fmt;
 use std::rc::Rc;
 
 use bytes::Bytes;
-use memchr::{memchr, memchr_iter, memmem};
+use memchr::{memchr, memmem};
 
 /// The longest terminator, in bytes.
 const MAX_LEN: usize = 4_096;
@@ -162,11 +162,8 @@ impl std::error::Error for InvalidTerminator {}
 /// The bytes of a terminator, ready to be searched for.
 #[derive(Clone)]
 pub(crate) enum Pattern {
-    /// Searched by the last byte, which for `\r\n` and its like is the rarer.
-    Short {
-        len: u8,
-        bytes: [u8; SHORT_LEN],
-    },
+    Byte([u8; 1]),
+    Short { len: u8, bytes: [u8; SHORT_LEN] },
     Long(Rc<Long>),
 }
 
@@ -187,6 +184,9 @@ impl Pattern {
 
     /// `bytes` is of a valid length.
     fn of(bytes: &[u8]) -> Self {
+        if let [byte] = *bytes {
+            return Self::Byte([byte]);
+        }
         let mut short = [0; SHORT_LEN];
         if let Some(start) = short.get_mut(..bytes.len()) {
             start.copy_from_slice(bytes);
@@ -203,16 +203,17 @@ impl Pattern {
 
     pub(crate) fn bytes(&self) -> &[u8] {
         match self {
+            Self::Byte(byte) => byte,
             Self::Short { len, bytes } => &bytes[..usize::from(*len)],
             Self::Long(long) => long.finder.needle(),
         }
     }
 
     /// What is before the first whole pattern in `data`, and what is behind it.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn split<'d>(&self, data: &'d [u8]) -> Option<(&'d [u8], &'d [u8])> {
         let (at, len) = match self {
-            Self::Short { len: 1, bytes } => (memchr(bytes[0], data)?, 1),
+            Self::Byte([byte]) => (memchr(*byte, data)?, 1),
             _ => (self.find(data)?, self.bytes().len()),
         };
         Some((&data[..at], &data[at + len..]))
@@ -221,12 +222,8 @@ impl Pattern {
     /// Where the pattern first begins in `data`, whole.
     pub(crate) fn find(&self, data: &[u8]) -> Option<usize> {
         match self {
-            Self::Short { .. } => {
-                let (&last, head) = self.bytes().split_last()?;
-                memchr_iter(last, data)
-                    .find(|&at| data[..at].ends_with(head))
-                    .map(|at| at - head.len())
-            }
+            Self::Byte([byte]) => memchr(*byte, data),
+            Self::Short { .. } => find_short(self.bytes(), data),
             Self::Long(long) => long.finder.find(data),
         }
     }
@@ -281,7 +278,7 @@ impl Pattern {
     /// ends it.
     fn border(&self, len: usize) -> usize {
         match self {
-            Self::Short { .. } => {
+            Self::Byte(_) | Self::Short { .. } => {
                 let prefix = &self.bytes()[..len];
                 (0..len)
                     .rev()
@@ -304,6 +301,21 @@ pub(crate) enum Resumed {
     /// All the new data is part of the pattern so far, but the first
     /// `released` held bytes are data.
     Holds { released: usize },
+}
+
+/// Finds by the last byte: of `\r\n` and its like it is the rarer.
+fn find_short(pattern: &[u8], data: &[u8]) -> Option<usize> {
+    let (&last, head) = pattern.split_last()?;
+    let mut from = head.len();
+    loop {
+        let end = from + memchr(last, data.get(from..)?)?;
+        let begin = end - head.len();
+        // Byte by byte: for so few, a call costs more than the comparison.
+        if head.iter().zip(&data[begin..]).all(|(a, b)| a == b) {
+            return Some(begin);
+        }
+        from = end + 1;
+    }
 }
 
 fn borders(pattern: &[u8]) -> Box<[u16]> {

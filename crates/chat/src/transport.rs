@@ -119,7 +119,7 @@ impl Wire {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn recv(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
             Self::Plain(socket) => retry(|| (&**socket).read(buffer)),
@@ -131,7 +131,7 @@ impl Wire {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn send(&mut self, data: &[u8]) -> io::Result<usize> {
         match self {
             Self::Plain(socket) => retry(|| socket.send(data)),

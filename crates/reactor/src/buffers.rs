@@ -38,7 +38,8 @@ pub struct Buffers(Rc<Shelf>);
 #[derive(Default)]
 struct Shelf {
     read: Cell<Option<Box<[u8]>>>,
-    spare: RefCell<Vec<BytesMut>>,
+    #[expect(clippy::vec_box, reason = "lending moves one word")]
+    spare: RefCell<Vec<Box<BytesMut>>>,
     /// Bytes in `spare`.
     spare_len: Cell<usize>,
 }
@@ -61,27 +62,29 @@ impl Buffers {
         }
     }
 
-    /// An empty buffer for output, with room for at least 4 KiB.
+    /// An empty buffer for output, with room for at least 4 KiB; in a box, so
+    /// that lending it moves one word.
     #[must_use]
     #[inline]
-    pub fn take_spare(&self) -> BytesMut {
+    pub fn take_spare(&self) -> Box<BytesMut> {
         match self.0.spare.borrow_mut().pop() {
             Some(spare) => {
                 let len = self.0.spare_len.get() - spare.capacity();
                 self.0.spare_len.set(len);
                 spare
             }
-            None => BytesMut::with_capacity(SPARE_CAPACITY),
+            None => Box::new(BytesMut::with_capacity(SPARE_CAPACITY)),
         }
     }
 
     /// Takes back a buffer of [`take_spare`](Self::take_spare).
     #[inline]
-    pub fn put_spare(&self, mut buffer: BytesMut) {
+    pub fn put_spare(&self, mut buffer: Box<BytesMut>) {
         buffer.clear();
-        // What was sent was cut off the front; this claims it back, without
-        // allocating, if nothing else shares the memory.
-        if !buffer.try_reclaim(SPARE_CAPACITY) || buffer.capacity() > SPARE_MAX_CAPACITY {
+        // What was sent in pieces was cut off the front; this claims it back,
+        // without allocating, if nothing else shares the memory.
+        let is_whole = buffer.capacity() >= SPARE_CAPACITY || buffer.try_reclaim(SPARE_CAPACITY);
+        if !is_whole || buffer.capacity() > SPARE_MAX_CAPACITY {
             return;
         }
         let len = self.0.spare_len.get() + buffer.capacity();

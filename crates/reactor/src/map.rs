@@ -79,6 +79,8 @@ pub struct ChannelMap {
     /// The channel that the turn is calling: when the turn is over, one that has
     /// panicked.
     pub(crate) calling: Option<Token>,
+    /// That channel was closed or converted meanwhile.
+    pub(crate) is_disturbed: bool,
     pub(crate) turning: bool,
     pub(crate) stopping: bool,
     pub(crate) drain_deadline: Option<Instant>,
@@ -116,6 +118,7 @@ impl ChannelMap {
             turns: 0,
             taken_out: 0,
             calling: None,
+            is_disturbed: false,
             turning: false,
             stopping: false,
             drain_deadline: None,
@@ -259,6 +262,7 @@ impl ChannelMap {
             None => Box::new(convert),
         };
         slot.conversion = Some(Box::new(conversion));
+        self.is_disturbed |= self.calling == Some(token);
         self.touch(token);
         if let Some(out) = TakenOut::new(self, token) {
             out.put_back();
@@ -286,6 +290,7 @@ impl ChannelMap {
         slot.closing = true;
         self.open -= 1;
         self.closing.push_back((token, reason));
+        self.is_disturbed |= self.calling == Some(token);
         true
     }
 
@@ -307,7 +312,10 @@ impl ChannelMap {
     #[must_use]
     #[inline]
     pub fn may_continue(&self, me: Token) -> bool {
-        self.slot(me).is_some_and(|slot| slot.conversion.is_none())
+        match self.calling == Some(me) {
+            true => !self.is_disturbed,
+            false => self.is_undisturbed(me),
+        }
     }
 
     /// The channel of this handle. `None` if it is closed, of another type, or
@@ -489,8 +497,14 @@ impl ChannelMap {
         }
     }
 
+    /// [`may_continue`](Self::may_continue), for a channel that another one
+    /// reached.
+    fn is_undisturbed(&self, token: Token) -> bool {
+        self.slot(token)
+            .is_some_and(|slot| slot.conversion.is_none())
+    }
+
     /// The slot of an open channel.
-    #[inline]
     pub(crate) fn slot(&self, token: Token) -> Option<&Slot> {
         self.slots
             .get(token.slot())

@@ -294,7 +294,7 @@ impl ChannelMap {
         let Some(mut channel) = slot.channel.take() else {
             return false;
         };
-        self.calling = Some(token);
+        self.begin_call(token);
         let was_called = if ready == Readiness::READABLE && is_known {
             self.call_with(Readiness::READABLE, &mut *channel, token);
             true
@@ -357,6 +357,11 @@ impl ChannelMap {
         watched == present && interest(channel, me).contains(event)
     }
 
+    fn begin_call(&mut self, token: Token) {
+        self.calling = Some(token);
+        self.is_disturbed = false;
+    }
+
     /// Runs one callback of an open channel, and its `handle_error` if it fails.
     fn call(
         &mut self,
@@ -368,7 +373,7 @@ impl ChannelMap {
         let Some(mut channel) = slot.and_then(|slot| slot.channel.take()) else {
             return;
         };
-        self.calling = Some(token);
+        self.begin_call(token);
         if let Err(error) = callback(&mut *channel, token, self) {
             channel.handle_error(error, token, self);
         }
