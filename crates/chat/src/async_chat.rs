@@ -173,33 +173,47 @@ impl<H: ChatHandler> AsyncChat<H> {
     /// Reads, within a turn's budget, and delivers.
     #[inline(always)]
     fn receive(&mut self, map: &mut ChannelMap) -> Result {
-        let (mut reads, mut delivered) = (0, 0);
-        while self.chat.takes_input() && self.chat.endpoint.unread.is_empty() {
-            let mut buffer = map.buffers().read_buffer();
-            let size = self.chat.limits().in_buffer_size.clamp(1, buffer.len());
-            match self.chat.recv(&mut buffer[..size]) {
-                Ok(0) => return self.end_input(map),
-                Ok(len) => {
-                    self.deliver(&buffer[..len], None, &mut delivered, map)?;
-                    if len < size {
-                        break;
-                    }
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(error) => self.chat.close_with(CloseReason::Io(error)),
-            }
+        let mut delivered = 0;
+        match self.receive_once(&mut delivered, map)? {
+            Received::All => Ok(()),
+            Received::Some => self.receive_more(delivered, map),
+        }
+    }
+
+    /// Goes on where a read filled the buffer.
+    #[cold]
+    fn receive_more(&mut self, mut delivered: usize, map: &mut ChannelMap) -> Result {
+        let mut reads = 1;
+        while reads < self.chat.limits().reads_per_turn
+            && delivered < self.chat.limits().messages_per_turn
+            && map.may_continue(self.chat.token())
+            && self.receive_once(&mut delivered, map)? == Received::Some
+        {
             reads += 1;
-            let Limits {
-                reads_per_turn,
-                messages_per_turn,
-                ..
-            } = *self.chat.limits();
-            let is_spent = reads >= reads_per_turn || delivered >= messages_per_turn;
-            if is_spent || !map.may_continue(self.chat.token()) {
-                break;
-            }
         }
         Ok(())
+    }
+
+    /// Reads once, and delivers.
+    #[inline(always)]
+    fn receive_once(&mut self, delivered: &mut usize, map: &mut ChannelMap) -> Result<Received> {
+        if !self.chat.takes_input() || !self.chat.endpoint.unread.is_empty() {
+            return Ok(Received::All);
+        }
+        let mut buffer = map.buffers().read_buffer();
+        let size = self.chat.limits().in_buffer_size.clamp(1, buffer.len());
+        match self.chat.recv(&mut buffer[..size]) {
+            Ok(0) => self.end_input(map)?,
+            Ok(len) => {
+                self.deliver(&buffer[..len], None, delivered, map)?;
+                if len == size {
+                    return Ok(Received::Some);
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => self.chat.close_with(CloseReason::Io(error)),
+        }
+        Ok(Received::All)
     }
 
     /// Delivers what was read before, or is due without data.
@@ -546,6 +560,14 @@ impl<H> fmt::Debug for AsyncChat<H> {
             .field("chat", &self.chat)
             .finish()
     }
+}
+
+/// How much of what there was a read has taken.
+#[derive(PartialEq)]
+enum Received {
+    All,
+    /// As much as it could: there may be more.
+    Some,
 }
 
 /// Delivers the beginning of a terminator that was none.

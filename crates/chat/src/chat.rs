@@ -483,8 +483,16 @@ impl Chat {
         }
         match self.output.in_one_piece() {
             Some(data) if !self.is_blocked => {
-                let (len, sent) = (data.len(), self.endpoint.wire.send(data));
-                self.note_sent(len, sent);
+                let len = data.len();
+                match self.endpoint.wire.send(data) {
+                    Ok(sent) if sent == len => {
+                        self.sent += sent as u64;
+                        self.output.finish_piece();
+                    }
+                    sent => {
+                        self.note_sent(len, sent);
+                    }
+                }
             }
             _ => {}
         }
@@ -527,7 +535,6 @@ impl Chat {
 
     /// Takes account of an attempt to send the `len` bytes at the head of the
     /// queue; returns how many were sent.
-    #[inline(always)]
     fn note_sent(&mut self, len: usize, sent: io::Result<usize>) -> usize {
         match sent {
             Ok(sent) => {
@@ -537,19 +544,14 @@ impl Chat {
                 sent
             }
             Err(error) => {
-                self.note_unsent(&error);
+                if error.kind() == io::ErrorKind::WouldBlock {
+                    self.is_blocked = true;
+                } else {
+                    self.output_error = Some(Box::new(copy(&error)));
+                    self.output.discard();
+                }
                 0
             }
-        }
-    }
-
-    #[cold]
-    fn note_unsent(&mut self, error: &io::Error) {
-        if error.kind() == io::ErrorKind::WouldBlock {
-            self.is_blocked = true;
-        } else {
-            self.output_error = Some(Box::new(copy(error)));
-            self.output.discard();
         }
     }
 
@@ -562,9 +564,13 @@ impl Chat {
     /// there is anything to be looked at.
     fn push_with_care(&mut self, data: &[u8]) {
         let mark = self.limits.high_water.min(self.limits.output);
-        if !self.takes_output() || self.output.push_first(data, mark) {
-            return;
+        if self.takes_output() && !self.output.push_first(data, mark) {
+            self.push_further(data, mark);
         }
+    }
+
+    #[cold]
+    fn push_further(&mut self, data: &[u8], mark: usize) {
         self.output.push(data);
         self.relieve();
         self.output.make_room(mark);

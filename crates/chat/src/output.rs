@@ -263,7 +263,6 @@ impl Output {
     }
 
     /// The first `sent` bytes were sent.
-    #[inline]
     pub(crate) fn advance(&mut self, sent: usize) {
         match &mut self.queued {
             Queued::Open(buffer) | Queued::Shut(buffer) if sent < buffer.len() => {
@@ -274,6 +273,14 @@ impl Output {
                 self.drop_empty_queue();
             }
             _ => self.discard(),
+        }
+    }
+
+    /// What lay in one piece was sent, all of it.
+    #[inline]
+    pub(crate) fn finish_piece(&mut self) {
+        if let Queued::Open(buffer) | Queued::Shut(buffer) = mem::take(&mut self.queued) {
+            give_back(buffer, self.buffers.as_ref());
         }
     }
 
@@ -413,10 +420,15 @@ fn filled(data: &[u8], buffers: Option<&Buffers>) -> Box<BytesMut> {
 #[inline]
 fn append(buffer: &mut BytesMut, data: &[u8]) {
     if data.len() > buffer.capacity() - buffer.len() {
-        let len = buffer.len() + data.len();
-        buffer.reserve(len.next_power_of_two() - buffer.len());
+        grow(buffer, data.len());
     }
     buffer.extend_from_slice(data);
+}
+
+#[cold]
+fn grow(buffer: &mut BytesMut, len: usize) {
+    let len = buffer.len() + len;
+    buffer.reserve(len.next_power_of_two() - buffer.len());
 }
 
 #[inline]

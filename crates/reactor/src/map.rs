@@ -66,7 +66,8 @@ pub struct ChannelMap {
     /// Channels to be settled, each once. In a cell for `iter_mut`, whose
     /// guards add to it while they borrow the slots.
     pub(crate) touched: RefCell<Vec<Token>>,
-    /// What a turn has taken out of one of those, to go through it.
+    /// What a turn has taken out of one of those, to go through it. After the
+    /// turn, what it has dispatched: to be settled first by the next one.
     pub(crate) batch: Vec<Token>,
     pub(crate) closing: VecDeque<(Token, CloseReason)>,
     pub(crate) timers: Timers,

@@ -2,6 +2,7 @@
 
 use std::any::TypeId;
 use std::fmt;
+use std::io;
 use std::mem;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -76,16 +77,13 @@ impl Slot {
             return Err(reason);
         }
         self.interest = wants & Readiness::POLLED;
-        let link = registration.map(Registration::link);
-        if self.link.as_ref().map(Rc::as_ptr) != link.map(Rc::as_ptr) {
-            if let Some(old) = mem::replace(&mut self.link, link.cloned()) {
-                old.disarm_from(self.token);
+        match registration {
+            // Armed by this channel: so it is the one that it had before.
+            Some(present) if present.is_armed(self.token, self.interest) => {}
+            _ => {
+                let (link, me, interest) = (&mut self.link, self.token, self.interest);
+                watch(link, registration, poller, mode, me, interest).map_err(CloseReason::Io)?;
             }
-        }
-        if let Some(registration) = registration {
-            registration
-                .arm(poller, mode, self.token, self.interest)
-                .map_err(CloseReason::Io)?;
         }
         if wants.contains(Readiness::PENDING) {
             self.make_ready(Readiness::PENDING, queue);
@@ -114,6 +112,29 @@ impl Slot {
         if let Some(link) = self.link.take() {
             link.disarm_from(self.token);
         }
+    }
+}
+
+/// Makes `poller` watch what a channel has registered now, and forget what it had
+/// before, `link`.
+#[cold]
+fn watch(
+    link: &mut Option<Rc<Link>>,
+    registration: Option<&Registration>,
+    poller: &Arc<Poller>,
+    mode: PollMode,
+    owner: Token,
+    interest: Readiness,
+) -> io::Result<()> {
+    let present = registration.map(Registration::link);
+    if link.as_ref().map(Rc::as_ptr) != present.map(Rc::as_ptr) {
+        if let Some(old) = mem::replace(link, present.cloned()) {
+            old.disarm_from(owner);
+        }
+    }
+    match registration {
+        Some(registration) => registration.arm(poller, mode, owner, interest),
+        None => Ok(()),
     }
 }
 

@@ -150,7 +150,6 @@ impl Registration {
     /// Makes `poller` report `interest` under the slot of `owner`, and only that:
     /// another poller forgets the source, and an empty interest takes it out, for
     /// in level mode even a silent entry still reports errors and hang-ups.
-    #[inline]
     pub(crate) fn arm(
         &self,
         poller: &Arc<Poller>,
@@ -158,10 +157,17 @@ impl Registration {
         owner: Token,
         interest: Readiness,
     ) -> io::Result<()> {
-        match self.link.is_armed(owner, interest) {
+        match self.is_armed(owner, interest) {
             true => Ok(()),
             false => self.link.arm(poller, mode, owner, interest),
         }
+    }
+
+    /// Whether a poller reports `interest` under the slot of `owner`, and needs
+    /// to be told nothing.
+    #[inline]
+    pub(crate) fn is_armed(&self, owner: Token, interest: Readiness) -> bool {
+        self.link.interest.get() == interest && self.link.owner.get() == Some(owner.generation())
     }
 }
 
@@ -215,12 +221,6 @@ impl Link {
     /// A one-shot poller reported this source.
     pub(crate) fn spend(&self) {
         self.interest.set(Readiness::NONE);
-    }
-
-    /// Whether nothing has to be told to the poller.
-    #[inline]
-    fn is_armed(&self, owner: Token, interest: Readiness) -> bool {
-        self.interest.get() == interest && self.owner.get() == Some(owner.generation())
     }
 
     fn arm(

@@ -3,6 +3,7 @@
 use std::mem;
 use std::ops::{Deref, DerefMut};
 use std::rc::Rc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use polling::PollMode;
@@ -162,17 +163,22 @@ impl ChannelMap {
     /// still something to do after the last, the wait does not sleep.
     fn settle(&mut self) {
         self.run_closes();
+        self.settle_batch(); // what the last turn has dispatched
         for _ in 0..SETTLE_ROUNDS {
-            mem::swap(self.touched.get_mut(), &mut self.batch);
-            for nth in 0..self.batch.len() {
-                self.settle_channel(self.batch[nth]);
-            }
-            self.batch.clear();
-            self.run_closes();
             if self.touched.get_mut().is_empty() {
                 break;
             }
+            mem::swap(self.touched.get_mut(), &mut self.batch);
+            self.settle_batch();
         }
+    }
+
+    fn settle_batch(&mut self) {
+        for nth in 0..self.batch.len() {
+            self.settle_channel(self.batch[nth]);
+        }
+        self.batch.clear();
+        self.run_closes();
     }
 
     fn settle_channel(&mut self, token: Token) {
@@ -248,7 +254,6 @@ impl ChannelMap {
             dispatched += usize::from(self.dispatch_channel(token));
             self.run_closes();
         }
-        self.batch.clear();
         let not_from_here_on = Timer::watermark();
         while let Some(due) = self.timers.pop_due(self.now, not_from_here_on) {
             self.unlink(due.token, due.new_head);
@@ -290,7 +295,7 @@ impl ChannelMap {
         if ready.is_empty() {
             return false;
         }
-        slot.touch(self.touched.get_mut());
+        slot.touched = true; // the next turn settles the batch first
         let Some(mut channel) = slot.channel.take() else {
             return false;
         };
@@ -469,7 +474,7 @@ impl Drop for Turning<'_> {
         if let Some(panicked) = self.calling.take() {
             self.vacate(panicked);
         }
-        if !self.batch.is_empty() {
+        if thread::panicking() {
             self.put_back_batch();
         }
     }
