@@ -173,21 +173,21 @@ impl<H: ChatHandler> AsyncChat<H> {
     /// Reads, within a turn's budget, and delivers.
     #[inline(always)]
     fn receive(&mut self, map: &mut ChannelMap) -> Result {
-        let mut delivered = 0;
-        match self.receive_once(&mut delivered, map)? {
+        self.chat.delivered = 0;
+        match self.receive_once(map)? {
             Received::All => Ok(()),
-            Received::Some => self.receive_more(delivered, map),
+            Received::Some => self.receive_more(map),
         }
     }
 
     /// Goes on where a read filled the buffer.
     #[cold]
-    fn receive_more(&mut self, mut delivered: usize, map: &mut ChannelMap) -> Result {
+    fn receive_more(&mut self, map: &mut ChannelMap) -> Result {
         let mut reads = 1;
         while reads < self.chat.limits().reads_per_turn
-            && delivered < self.chat.limits().messages_per_turn
+            && !self.chat.has_delivered_enough()
             && map.may_continue(self.chat.token())
-            && self.receive_once(&mut delivered, map)? == Received::Some
+            && self.receive_once(map)? == Received::Some
         {
             reads += 1;
         }
@@ -196,8 +196,8 @@ impl<H: ChatHandler> AsyncChat<H> {
 
     /// Reads once, and delivers.
     #[inline(always)]
-    fn receive_once(&mut self, delivered: &mut usize, map: &mut ChannelMap) -> Result<Received> {
-        if !self.chat.takes_input() || !self.chat.endpoint.unread.is_empty() {
+    fn receive_once(&mut self, map: &mut ChannelMap) -> Result<Received> {
+        if !self.chat.is_ordinary && !self.chat.may_receive() {
             return Ok(Received::All);
         }
         let mut buffer = map.buffers().read_buffer();
@@ -205,7 +205,7 @@ impl<H: ChatHandler> AsyncChat<H> {
         match self.chat.recv(&mut buffer[..size]) {
             Ok(0) => self.end_input(map)?,
             Ok(len) => {
-                self.deliver(&buffer[..len], None, delivered, map)?;
+                self.deliver(&buffer[..len], None, map)?;
                 if len == size {
                     return Ok(Received::Some);
                 }
@@ -219,13 +219,13 @@ impl<H: ChatHandler> AsyncChat<H> {
     /// Delivers what was read before, or is due without data.
     #[cold]
     fn deliver_unread(&mut self, map: &mut ChannelMap) -> Result {
-        let mut delivered = 0;
+        self.chat.delivered = 0;
         while (!self.chat.endpoint.unread.is_empty() || self.chat.framer.is_due())
             && self.chat.may_deliver(map)
         {
             let unread = mem::take(&mut self.chat.endpoint.unread);
-            self.deliver(&unread, Some(&unread), &mut delivered, map)?;
-            if delivered >= self.chat.limits().messages_per_turn {
+            self.deliver(&unread, Some(&unread), map)?;
+            if self.chat.has_delivered_enough() {
                 break;
             }
         }
@@ -236,21 +236,14 @@ impl<H: ChatHandler> AsyncChat<H> {
     /// not to be called with any more (it closed, paused, failed or converted
     /// the channel, or has got as many in this turn as it may) is held.
     #[inline(always)]
-    fn deliver(
-        &mut self,
-        mut data: &[u8],
-        whole: Option<&Bytes>,
-        delivered: &mut usize,
-        map: &mut ChannelMap,
-    ) -> Result {
+    fn deliver(&mut self, mut data: &[u8], whole: Option<&Bytes>, map: &mut ChannelMap) -> Result {
         let Self { chat, handler } = self;
         chat.has_discarded = false;
-        chat.is_interrupted = false;
         loop {
             let limit = chat.limits().message;
             let result = if let Some((part, rest)) = chat.framer.next_whole(data, limit) {
                 data = rest;
-                *delivered += 1;
+                chat.delivered += 1;
                 handler.collect_and_find(part, chat, map)
             } else {
                 let mut left = data;
@@ -260,18 +253,18 @@ impl<H: ChatHandler> AsyncChat<H> {
                     Some(Frame::Part(part)) => handler.collect_incoming_data(part, chat, map),
                     Some(Frame::HeldPart(len)) => collect_held(handler, len, chat, map),
                     Some(Frame::End(part)) => {
-                        *delivered += 1;
+                        chat.delivered += 1;
                         handler.collect_and_find(part, chat, map)
                     }
                     Some(Frame::OverLimit) => {
                         chat.is_over_limit = true;
-                        chat.is_interrupted = true;
+                        chat.is_ordinary = false;
                         Ok(())
                     }
                     None => break,
                 }
             };
-            if result.is_err() || chat.is_interrupted {
+            if result.is_err() || !chat.is_ordinary {
                 if chat.has_discarded {
                     data = &[];
                 }
@@ -292,8 +285,7 @@ impl<H: ChatHandler> AsyncChat<H> {
             if data.is_empty() && !chat.framer.is_due() {
                 break;
             }
-            let is_spent = *delivered >= chat.limits().messages_per_turn;
-            if is_spent || !map.may_continue(chat.endpoint.me) {
+            if chat.has_delivered_enough() || !map.may_continue(chat.endpoint.me) {
                 chat.hold(data, whole);
                 break;
             }
@@ -319,6 +311,7 @@ impl<H: ChatHandler> AsyncChat<H> {
     #[cold]
     fn end_input(&mut self, map: &mut ChannelMap) -> Result {
         self.chat.endpoint.is_eof = true;
+        self.chat.is_ordinary = false;
         let limit = self.chat.limits().message;
         while let Some(frame) = self.chat.framer.finish(limit) {
             match frame {
@@ -343,6 +336,23 @@ impl<H: ChatHandler> AsyncChat<H> {
         self.handler.handle_eof(&mut self.chat, map)
     }
 
+    #[cold]
+    fn settle_with_care(&mut self, me: Token) -> Result<(), CloseReason> {
+        self.enter(me);
+        let chat = &mut self.chat;
+        if chat.end != End::Closed {
+            if chat.endpoint.connecting() {
+                return Ok(());
+            }
+            chat.send_queued();
+        }
+        if chat.end != End::Open || chat.output_error.is_some() {
+            chat.settle_end()?;
+        }
+        chat.is_ordinary = chat.find_ordinary();
+        Ok(())
+    }
+
     /// Is in a map for the first time, or for the first time again; called
     /// where the first callback may be.
     #[inline]
@@ -365,8 +375,8 @@ impl<H: ChatHandler> AsyncChat<H> {
         result
     }
 
-    #[inline(always)]
-    fn handle_readable(&mut self, map: &mut ChannelMap) -> Result {
+    #[cold]
+    fn handle_readable_with_care(&mut self, map: &mut ChannelMap) -> Result {
         if !self.chat.is_announced {
             self.announce(map)?;
             if !map.may_continue(self.chat.token()) {
@@ -421,6 +431,9 @@ impl<H: ChatHandler> Channel for AsyncChat<H> {
     #[inline]
     fn readable(&self, _me: Token) -> bool {
         let chat = &self.chat;
+        if chat.is_ordinary {
+            return true;
+        }
         if chat.endpoint.connecting() || chat.endpoint.is_eof {
             return false;
         }
@@ -433,6 +446,9 @@ impl<H: ChatHandler> Channel for AsyncChat<H> {
     #[inline]
     fn writable(&self, _me: Token) -> bool {
         let chat = &self.chat;
+        if chat.is_ordinary {
+            return chat.output.is_ready();
+        }
         if chat.endpoint.connecting() {
             return true;
         }
@@ -443,6 +459,9 @@ impl<H: ChatHandler> Channel for AsyncChat<H> {
     #[inline]
     fn pending(&self, _me: Token) -> bool {
         let chat = &self.chat;
+        if chat.is_ordinary {
+            return chat.framer.is_due();
+        }
         if chat.endpoint.connecting() {
             return false;
         }
@@ -461,22 +480,21 @@ impl<H: ChatHandler> Channel for AsyncChat<H> {
 
     #[inline]
     fn settle(&mut self, me: Token) -> Result<(), CloseReason> {
-        self.enter(me);
         let chat = &mut self.chat;
-        if chat.end != End::Closed {
-            if chat.endpoint.connecting() {
+        if chat.is_ordinary && chat.endpoint.me == me {
+            chat.send_queued();
+            if chat.is_ordinary {
                 return Ok(());
             }
-            chat.send_queued();
         }
-        match chat.end == End::Open && chat.output_error.is_none() {
-            true => Ok(()),
-            false => chat.settle_end(),
-        }
+        self.settle_with_care(me)
     }
 
     fn handle_read_event(&mut self, me: Token, map: &mut ChannelMap) -> Result {
-        let result = self.handle_readable(map);
+        let result = match self.chat.is_ordinary {
+            true => self.receive(map),
+            false => self.handle_readable_with_care(map),
+        };
         self.conclude(result, me, map)
     }
 

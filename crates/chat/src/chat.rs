@@ -40,15 +40,19 @@ pub struct Chat {
     limits: Rc<Limits>,
     /// Bytes sent in all.
     pub(crate) sent: u64,
+    /// Messages delivered in this turn.
+    pub(crate) delivered: usize,
     /// `None` before the end begins.
     pub(crate) ending: Option<Box<Ending>>,
     pub(crate) end: End,
     pub(crate) is_paused: bool,
     /// `handle_connect` was called.
     pub(crate) is_announced: bool,
-    /// Something was done that a delivery has to look at before it goes on: a
-    /// close, a pause, input put back. Otherwise it need not.
-    pub(crate) is_interrupted: bool,
+    /// The channel is as channels are nearly always: a socket that is connected
+    /// and open at both ends, no pause, no failure, no input held back, no
+    /// callback due. Then there is little to ask. Whatever makes one of these
+    /// untrue sets it to `false`; a settle finds out when all are true again.
+    pub(crate) is_ordinary: bool,
     /// `discard_buffers` was called: what is left of the read that is being
     /// delivered goes, too.
     pub(crate) has_discarded: bool,
@@ -86,11 +90,12 @@ impl Chat {
             output,
             limits: Limits::shared(),
             sent: 0,
+            delivered: 0,
             ending: None,
             end,
             is_paused: false,
             is_announced: false,
-            is_interrupted: true,
+            is_ordinary: false,
             has_discarded: false,
             has_skipped: false,
             is_over_limit: false,
@@ -156,6 +161,7 @@ impl Chat {
         }
         self.output.push_producer(Box::new(producer));
         self.needs_drain = true;
+        self.is_ordinary = false;
         if self.output.producers() > self.limits().producers {
             self.close_with(CloseReason::SlowReader);
         }
@@ -172,7 +178,7 @@ impl Chat {
             let held = old.as_bytes().map_or(&[][..], |bytes| &bytes[..len]);
             let unread = mem::take(&mut self.endpoint.unread);
             self.endpoint.unread = [held, &unread].concat().into();
-            self.is_interrupted = true;
+            self.is_ordinary = false;
         }
     }
 
@@ -217,7 +223,7 @@ impl Chat {
             let same = self.terminator().clone();
             self.set_terminator(same); // what was held back comes after it, too
             self.endpoint.unread = [data.as_ref(), &self.endpoint.unread].concat().into();
-            self.is_interrupted = true;
+            self.is_ordinary = false;
         }
     }
 
@@ -263,7 +269,7 @@ impl Chat {
     /// sending fails, the channel is closed.
     pub fn pause(&mut self) {
         self.is_paused = true;
-        self.is_interrupted = true;
+        self.is_ordinary = false;
     }
 
     /// Ends a [`pause`](Self::pause).
@@ -292,7 +298,7 @@ impl Chat {
     pub fn close_when_done_with(&mut self, reason: CloseReason) {
         if self.end == End::Open {
             self.end = End::Finishing;
-            self.is_interrupted = true;
+            self.is_ordinary = false;
             self.output.forget_room();
             self.endpoint.close_with(reason);
             self.endpoint.unread.clear();
@@ -312,7 +318,7 @@ impl Chat {
     pub fn close_with(&mut self, reason: CloseReason) {
         self.endpoint.close_with(reason);
         self.end = End::Closed;
-        self.is_interrupted = true;
+        self.is_ordinary = false;
         self.output.discard();
     }
 
@@ -324,7 +330,7 @@ impl Chat {
         self.framer.discard();
         self.message.clear();
         self.has_discarded = true;
-        self.is_interrupted = true;
+        self.is_ordinary = false;
     }
 
     /// How many bytes are queued; what producers will make is not known.
@@ -429,7 +435,7 @@ impl Chat {
         if data.is_empty() || self.end != End::Open {
             return;
         }
-        self.is_interrupted = true;
+        self.is_ordinary = false;
         let rest = match whole {
             Some(whole) => whole.slice_ref(data),
             None => Bytes::copy_from_slice(data),
@@ -447,6 +453,17 @@ impl Chat {
         self.end == End::Open && !self.is_paused && !self.endpoint.is_eof
     }
 
+    /// Whether what is left waits for the next turn.
+    #[inline]
+    pub(crate) fn has_delivered_enough(&self) -> bool {
+        self.delivered >= self.limits.messages_per_turn
+    }
+
+    /// Whether more can be received: what is held comes first.
+    pub(crate) fn may_receive(&self) -> bool {
+        self.takes_input() && self.endpoint.unread.is_empty()
+    }
+
     /// Whether input that is there may be delivered, by a channel in the middle
     /// of its callbacks.
     #[inline]
@@ -454,12 +471,23 @@ impl Chat {
         self.end == End::Open && !self.is_paused && map.may_continue(self.endpoint.me)
     }
 
+    /// See `is_ordinary`. (To be announced is a callback that is due.)
+    pub(crate) fn find_ordinary(&self) -> bool {
+        self.takes_input()
+            && self.is_announced
+            && self.endpoint.is_plainly_connected()
+            && self.endpoint.unread.is_empty()
+            && !self.is_over_limit
+            && !self.needs_drain
+            && self.output_error.is_none()
+    }
+
     /// Adds to the message of a `MessageHandler`.
     pub(crate) fn collect(&mut self, data: &[u8]) {
         let room = self.limits().message.saturating_sub(self.message.len());
         if data.len() > room {
             self.is_over_limit = true;
-            self.is_interrupted = true;
+            self.is_ordinary = false;
         }
         self.message
             .extend_from_slice(&data[..data.len().min(room)]);
@@ -548,6 +576,7 @@ impl Chat {
                     self.is_blocked = true;
                 } else {
                     self.output_error = Some(Box::new(copy(&error)));
+                    self.is_ordinary = false;
                     self.output.discard();
                 }
                 0
@@ -583,6 +612,7 @@ impl Chat {
             return;
         }
         self.needs_drain = true;
+        self.is_ordinary = false;
         let is_connected = !self.endpoint.connecting();
         if is_connected && (!self.is_blocked || self.output.len() > limit) {
             self.send_ready();

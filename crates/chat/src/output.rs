@@ -277,7 +277,7 @@ impl Output {
     }
 
     /// What lay in one piece was sent, all of it.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn finish_piece(&mut self) {
         if let Queued::Open(buffer) | Queued::Shut(buffer) = mem::take(&mut self.queued) {
             give_back(buffer, self.buffers.as_ref());
@@ -436,7 +436,7 @@ fn spare(buffers: Option<&Buffers>) -> Box<BytesMut> {
     buffers.map_or_else(Box::default, Buffers::take_spare)
 }
 
-#[inline]
+#[inline(always)]
 fn give_back(buffer: Box<BytesMut>, buffers: Option<&Buffers>) {
     if let Some(buffers) = buffers {
         buffers.put_spare(buffer);

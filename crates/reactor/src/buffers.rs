@@ -78,7 +78,7 @@ impl Buffers {
     }
 
     /// Takes back a buffer of [`take_spare`](Self::take_spare).
-    #[inline]
+    #[inline(always)]
     pub fn put_spare(&self, mut buffer: Box<BytesMut>) {
         buffer.clear();
         // What was sent in pieces was cut off the front; this claims it back,
