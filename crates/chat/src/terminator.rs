@@ -4,7 +4,7 @@ use std::fmt;
 use std::rc::Rc;
 
 use bytes::Bytes;
-use memchr::{memchr, memmem};
+use memchr::{memchr, memchr_iter, memmem};
 
 /// The longest terminator, in bytes.
 const MAX_LEN: usize = 4_096;
@@ -163,7 +163,12 @@ impl std::error::Error for InvalidTerminator {}
 #[derive(Clone)]
 pub(crate) enum Pattern {
     Byte([u8; 1]),
-    Short { len: u8, bytes: [u8; SHORT_LEN] },
+    /// `\r\n`, mostly.
+    Pair([u8; 2]),
+    Short {
+        len: u8,
+        bytes: [u8; SHORT_LEN],
+    },
     Long(Rc<Long>),
 }
 
@@ -184,8 +189,10 @@ impl Pattern {
 
     /// `bytes` is of a valid length.
     fn of(bytes: &[u8]) -> Self {
-        if let [byte] = *bytes {
-            return Self::Byte([byte]);
+        match *bytes {
+            [byte] => return Self::Byte([byte]),
+            [first, last] => return Self::Pair([first, last]),
+            _ => {}
         }
         let mut short = [0; SHORT_LEN];
         if let Some(start) = short.get_mut(..bytes.len()) {
@@ -204,6 +211,7 @@ impl Pattern {
     pub(crate) fn bytes(&self) -> &[u8] {
         match self {
             Self::Byte(byte) => byte,
+            Self::Pair(pair) => pair,
             Self::Short { len, bytes } => &bytes[..usize::from(*len)],
             Self::Long(long) => long.finder.needle(),
         }
@@ -212,17 +220,26 @@ impl Pattern {
     /// What is before the first whole pattern in `data`, and what is behind it.
     #[inline(always)]
     pub(crate) fn split<'d>(&self, data: &'d [u8]) -> Option<(&'d [u8], &'d [u8])> {
-        let (at, len) = match self {
-            Self::Byte([byte]) => (memchr(*byte, data)?, 1),
-            _ => (self.find(data)?, self.bytes().len()),
-        };
-        Some((&data[..at], &data[at + len..]))
+        match self {
+            Self::Byte([byte]) => {
+                let at = memchr(*byte, data)?;
+                Some((&data[..at], &data[at + 1..]))
+            }
+            _ => self.split_longer(data),
+        }
+    }
+
+    #[inline(never)] // the other case is the better for it
+    fn split_longer<'d>(&self, data: &'d [u8]) -> Option<(&'d [u8], &'d [u8])> {
+        let at = self.find(data)?;
+        Some((&data[..at], &data[at + self.bytes().len()..]))
     }
 
     /// Where the pattern first begins in `data`, whole.
     pub(crate) fn find(&self, data: &[u8]) -> Option<usize> {
         match self {
             Self::Byte([byte]) => memchr(*byte, data),
+            Self::Pair(pair) => find_pair(*pair, data),
             Self::Short { .. } => find_short(self.bytes(), data),
             Self::Long(long) => long.finder.find(data),
         }
@@ -278,7 +295,7 @@ impl Pattern {
     /// ends it.
     fn border(&self, len: usize) -> usize {
         match self {
-            Self::Byte(_) | Self::Short { .. } => {
+            Self::Byte(_) | Self::Pair(_) | Self::Short { .. } => {
                 let prefix = &self.bytes()[..len];
                 (0..len)
                     .rev()
@@ -303,19 +320,26 @@ pub(crate) enum Resumed {
     Holds { released: usize },
 }
 
-/// Finds by the last byte: of `\r\n` and its like it is the rarer.
-fn find_short(pattern: &[u8], data: &[u8]) -> Option<usize> {
-    let (&last, head) = pattern.split_last()?;
-    let mut from = head.len();
+/// Finds by the last byte: of `\r\n` it is the rarer.
+#[inline]
+fn find_pair([first, last]: [u8; 2], data: &[u8]) -> Option<usize> {
+    let mut from = 1;
     loop {
         let end = from + memchr(last, data.get(from..)?)?;
-        let begin = end - head.len();
-        // Byte by byte: for so few, a call costs more than the comparison.
-        if head.iter().zip(&data[begin..]).all(|(a, b)| a == b) {
-            return Some(begin);
+        if data[end - 1] == first {
+            return Some(end - 1);
         }
         from = end + 1;
     }
+}
+
+/// Finds by the last byte, too.
+fn find_short(pattern: &[u8], data: &[u8]) -> Option<usize> {
+    let (&last, head) = pattern.split_last()?;
+    memchr_iter(last, data)
+        .filter_map(|end| end.checked_sub(head.len()))
+        // Byte by byte: for so few, a call costs more than the comparison.
+        .find(|&begin| head.iter().zip(&data[begin..]).all(|(a, b)| a == b))
 }
 
 fn borders(pattern: &[u8]) -> Box<[u16]> {
