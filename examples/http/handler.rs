@@ -8,6 +8,8 @@ use chat::{Address, ChannelMap, Chat, ChatHandler, CloseReason, ReadProducer, Re
 use http::{Method, StatusCode};
 
 use crate::body::{self, Progress};
+use crate::dates::Dates;
+use crate::deadline::Deadline;
 use crate::files::Root;
 use crate::request::{Body, Head};
 use crate::response::Response;
@@ -22,16 +24,23 @@ const HEAD_TIME: Duration = Duration::from_secs(10);
 /// peer not take any of its response.
 const IDLE_TIME: Duration = Duration::from_secs(60);
 
+/// What all connections share.
+#[derive(Debug)]
+pub(crate) struct Site {
+    pub(crate) root: Root,
+    pub(crate) dates: Dates,
+}
+
 pub(crate) struct HttpRequestHandler {
     addr: Address,
-    root: Rc<Root>,
+    site: Rc<Site>,
     /// What is collected, but for bodies.
     ibuffer: Vec<u8>,
     state: State,
     /// The request is a `HEAD`, as far as can be told: no body is sent.
     is_head: bool,
-    timer: Option<Timer>,
-    /// Bytes sent when the timer was set.
+    deadline: Deadline,
+    /// Bytes sent when the deadline was set.
     sent: u64,
 }
 
@@ -45,21 +54,20 @@ enum State {
 }
 
 impl HttpRequestHandler {
-    pub(crate) fn new(addr: Address, root: Rc<Root>) -> Self {
+    pub(crate) fn new(addr: Address, site: Rc<Site>) -> Self {
         Self {
             addr,
-            root,
+            site,
             ibuffer: Vec::new(),
             state: State::Idle,
             is_head: false,
-            timer: None,
+            deadline: Deadline::default(),
             sent: 0,
         }
     }
 
-    fn found_head(&mut self, chat: &mut Chat, map: &mut ChannelMap) -> Result {
-        let ibuffer = mem::take(&mut self.ibuffer);
-        let head = without_empty_lines(&ibuffer);
+    fn found_head(&mut self, head: &[u8], chat: &mut Chat, map: &mut ChannelMap) -> Result {
+        let head = without_empty_lines(head);
         if head.is_empty() {
             return Ok(());
         }
@@ -91,7 +99,7 @@ impl HttpRequestHandler {
                 }
                 chat.set_terminator(terminator);
                 self.state = State::Body(head, reader);
-                self.set_timer(IDLE_TIME, chat, map);
+                self.expect_within(IDLE_TIME, chat, map);
                 Ok(())
             }
             Err(status) => self.refuse(status, chat, map),
@@ -107,40 +115,49 @@ impl HttpRequestHandler {
     ) -> Result {
         let is_get = head.method == Method::GET || head.method == Method::HEAD;
         match (head.target.path(), is_get) {
-            _ if !is_known(&head.method) => self.fail(head, StatusCode::NOT_IMPLEMENTED, chat)?,
-            ("/plaintext", true) => self.send(head, "text/plain", b"Hello, World!", chat)?,
-            ("/echo", _) if head.method == Method::POST => {
-                self.send(head, "application/octet-stream", body, chat)?;
+            _ if !is_known(&head.method) => {
+                self.fail(head, StatusCode::NOT_IMPLEMENTED, chat, map)?
             }
-            (path, true) if path != "/echo" => match self.root.find(path) {
+            ("/plaintext", true) => self.send(head, "text/plain", b"Hello, World!", chat, map)?,
+            ("/echo", _) if head.method == Method::POST => {
+                self.send(head, "application/octet-stream", body, chat, map)?;
+            }
+            (path, true) if path != "/echo" => match self.site.root.find(path) {
                 Ok(found) => {
                     let response = Response {
                         media_type: &found.media_type,
                         length: found.len,
                         ..respond(head, StatusCode::OK)
                     };
-                    self.push_head(head, &response, chat)?;
+                    self.push_head(head, &response, chat, map)?;
                     if head.method != Method::HEAD && found.len > 0 {
                         // Less than announced would be taken for all of it, or
                         // the next response for the rest: then the channel closes.
                         chat.push_with_producer(ReadProducer::exact(found.file, found.len));
                     }
                 }
-                Err(status) => self.fail(head, status, chat)?,
+                Err(status) => self.fail(head, status, chat, map)?,
             },
-            _ => self.fail(head, StatusCode::METHOD_NOT_ALLOWED, chat)?,
+            _ => self.fail(head, StatusCode::METHOD_NOT_ALLOWED, chat, map)?,
         }
         self.await_next(head.keep_alive, chat, map);
         Ok(())
     }
 
-    fn send(&self, head: &Head, media_type: &str, body: &[u8], chat: &mut Chat) -> Result {
+    fn send(
+        &self,
+        head: &Head,
+        media_type: &str,
+        body: &[u8],
+        chat: &mut Chat,
+        map: &ChannelMap,
+    ) -> Result {
         let response = Response {
             media_type,
             length: body.len() as u64,
             ..respond(head, StatusCode::OK)
         };
-        self.push_head(head, &response, chat)?;
+        self.push_head(head, &response, chat, map)?;
         if head.method != Method::HEAD {
             chat.push(body);
         }
@@ -148,22 +165,28 @@ impl HttpRequestHandler {
     }
 
     /// Answers that there is nothing to be had.
-    fn fail(&self, head: &Head, status: StatusCode, chat: &mut Chat) -> Result {
+    fn fail(&self, head: &Head, status: StatusCode, chat: &mut Chat, map: &ChannelMap) -> Result {
         let text = format!("{status}\n");
         let response = Response {
             length: text.len() as u64,
             allow: (status == StatusCode::METHOD_NOT_ALLOWED).then(|| allowed(head.target.path())),
             ..respond(head, status)
         };
-        self.push_head(head, &response, chat)?;
+        self.push_head(head, &response, chat, map)?;
         if head.method != Method::HEAD {
             chat.push(text);
         }
         Ok(())
     }
 
-    fn push_head(&self, head: &Head, response: &Response<'_>, chat: &mut Chat) -> Result {
-        response.push(chat)?;
+    fn push_head(
+        &self,
+        head: &Head,
+        response: &Response<'_>,
+        chat: &mut Chat,
+        map: &ChannelMap,
+    ) -> Result {
+        response.push(&self.site.dates.at(map.now()), chat)?;
         let (addr, status) = (&self.addr, response.status.as_u16());
         log::info!(
             "{addr} \"{} {}\" {status} {}",
@@ -186,7 +209,7 @@ impl HttpRequestHandler {
             keep_alive: false,
             is_1_1: true,
         };
-        response.push(chat)?;
+        response.push(&self.site.dates.at(map.now()), chat)?;
         if !self.is_head {
             chat.push(text);
         }
@@ -206,29 +229,24 @@ impl HttpRequestHandler {
             chat.pause();
             self.state = State::Sending;
         }
-        self.set_timer(IDLE_TIME, chat, map);
+        self.expect_within(IDLE_TIME, chat, map);
     }
 
     /// The response was the last; from here on the channel's own limits count.
     fn finish(&mut self, chat: &mut Chat, map: &mut ChannelMap) {
-        if let Some(timer) = self.timer.take() {
-            map.cancel(timer);
-        }
+        self.deadline.clear(map);
         chat.close_when_done();
     }
 
-    fn set_timer(&mut self, time: Duration, chat: &Chat, map: &mut ChannelMap) {
-        if let Some(timer) = self.timer.take() {
-            map.cancel(timer);
-        }
+    fn expect_within(&mut self, time: Duration, chat: &Chat, map: &mut ChannelMap) {
         self.sent = chat.sent();
-        self.timer = Some(map.set_timer(chat.token(), map.now() + time));
+        self.deadline.set(map.now() + time, chat.token(), map);
     }
 }
 
 impl ChatHandler for HttpRequestHandler {
     fn handle_connect(&mut self, chat: &mut Chat, map: &mut ChannelMap) -> Result {
-        self.set_timer(HEAD_TIME, chat, map);
+        self.expect_within(HEAD_TIME, chat, map);
         Ok(())
     }
 
@@ -242,7 +260,7 @@ impl ChatHandler for HttpRequestHandler {
             State::Body(_, reader) if reader.takes_data() => reader.extend(data),
             State::Idle => {
                 self.state = State::Head;
-                self.set_timer(HEAD_TIME, chat, map);
+                self.expect_within(HEAD_TIME, chat, map);
                 self.ibuffer.extend_from_slice(data);
             }
             _ => self.ibuffer.extend_from_slice(data),
@@ -251,11 +269,11 @@ impl ChatHandler for HttpRequestHandler {
     }
 
     fn found_terminator(&mut self, chat: &mut Chat, map: &mut ChannelMap) -> Result {
+        let received = mem::take(&mut self.ibuffer);
         let State::Body(_, reader) = &mut self.state else {
-            return self.found_head(chat, map);
+            return self.found_head(&received, chat, map);
         };
-        let line = mem::take(&mut self.ibuffer);
-        match reader.advance(&line) {
+        match reader.advance(&received) {
             Ok(Progress::Next(terminator)) => chat.set_terminator(terminator),
             Ok(Progress::Done(body)) => {
                 if let State::Body(head, _) = mem::replace(&mut self.state, State::Idle) {
@@ -265,6 +283,17 @@ impl ChatHandler for HttpRequestHandler {
             Err(status) => self.refuse(status, chat, map)?,
         }
         Ok(())
+    }
+
+    /// A head that came in one piece is read where it lies.
+    fn collect_and_find(&mut self, data: &[u8], chat: &mut Chat, map: &mut ChannelMap) -> Result {
+        if let State::Idle = self.state {
+            return self.found_head(data, chat, map);
+        }
+        if !data.is_empty() {
+            self.collect_incoming_data(data, chat, map)?;
+        }
+        self.found_terminator(chat, map)
     }
 
     fn handle_overlimit(&mut self, chat: &mut Chat, map: &mut ChannelMap) -> Result {
@@ -279,16 +308,18 @@ impl ChatHandler for HttpRequestHandler {
     fn handle_drained(&mut self, chat: &mut Chat, map: &mut ChannelMap) -> Result {
         if let State::Sending = self.state {
             self.state = State::Idle;
-            self.set_timer(IDLE_TIME, chat, map);
+            self.expect_within(IDLE_TIME, chat, map);
             chat.resume();
         }
         Ok(())
     }
 
     fn handle_timer(&mut self, _timer: Timer, chat: &mut Chat, map: &mut ChannelMap) -> Result {
-        self.timer = None;
+        if !self.deadline.has_passed(chat.token(), map) {
+            return Ok(());
+        }
         match self.state {
-            State::Sending if chat.sent() > self.sent => self.set_timer(IDLE_TIME, chat, map),
+            State::Sending if chat.sent() > self.sent => self.expect_within(IDLE_TIME, chat, map),
             State::Idle | State::Sending => chat.close_with(CloseReason::TimedOut),
             State::Head | State::Body(..) => self.refuse(StatusCode::REQUEST_TIMEOUT, chat, map)?,
         }

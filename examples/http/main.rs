@@ -9,10 +9,13 @@
 //!   refused. No I/O.
 //! - `body.rs`: where a body ends. No I/O.
 //! - `files.rs`: files under a root and nothing else.
-//! - `response.rs`: what is sent.
+//! - `response.rs`: what is sent, `dates.rs`: when.
+//! - `deadline.rs`: a time limit that moves.
 //! - `handler.rs`: the connection, which is all of the above in turn.
 
 mod body;
+mod dates;
+mod deadline;
 mod files;
 mod handler;
 mod request;
@@ -25,11 +28,12 @@ use chat::{
 };
 use examples::Opt;
 
+use crate::dates::Dates;
 use crate::files::Root;
-use crate::handler::HttpRequestHandler;
+use crate::handler::{HttpRequestHandler, Site};
 
 struct HttpServer {
-    root: Rc<Root>,
+    site: Rc<Site>,
     limits: Rc<Limits>,
 }
 
@@ -41,7 +45,7 @@ impl DispatcherHandler for HttpServer {
         _server: &mut Endpoint,
         map: &mut ChannelMap,
     ) -> Result {
-        let handler = HttpRequestHandler::new(addr, Rc::clone(&self.root));
+        let handler = HttpRequestHandler::new(addr, Rc::clone(&self.site));
         let channel = AsyncChat::new(socket, "\r\n\r\n", handler)?;
         map.insert(channel.limited(Rc::clone(&self.limits)))?;
         Ok(())
@@ -65,7 +69,10 @@ fn main() -> Result {
     let mut limits = Limits::default();
     limits.message = request::MAX_HEAD;
     let server = HttpServer {
-        root: Rc::new(root),
+        site: Rc::new(Site {
+            root,
+            dates: Dates::default(),
+        }),
         limits: Rc::new(limits),
     };
 

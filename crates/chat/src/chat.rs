@@ -638,6 +638,12 @@ impl Write for Chat {
         Ok(data.len())
     }
 
+    /// As `write`, which takes all there is.
+    fn write_all(&mut self, data: &[u8]) -> io::Result<()> {
+        self.push(data);
+        Ok(())
+    }
+
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
