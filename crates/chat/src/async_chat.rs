@@ -22,6 +22,11 @@ use crate::limits::Limits;
 use crate::terminator::Terminator;
 use crate::transport::Transport;
 
+/// So many bytes that were pushed while a read was delivered are sent directly
+/// afterwards, while the processor has them at hand. Less waits for the settle:
+/// others may add to it.
+const SEND_SOON: usize = 16_384;
+
 /// A channel that cuts its input into messages and queues its output. The
 /// documents' `async_chat`.
 ///
@@ -206,6 +211,9 @@ impl<H: ChatHandler> AsyncChat<H> {
             Ok(0) => self.end_input(map)?,
             Ok(len) => {
                 self.deliver(&buffer[..len], None, map)?;
+                if self.chat.output.len() >= SEND_SOON && self.chat.is_ordinary {
+                    self.chat.send_queued();
+                }
                 if len == size {
                     return Ok(Received::Some);
                 }
