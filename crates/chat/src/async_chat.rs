@@ -454,10 +454,7 @@ impl<H: ChatHandler> Channel for AsyncChat<H> {
     #[inline]
     fn writable(&self, _me: Token) -> bool {
         let chat = &self.chat;
-        if chat.is_ordinary {
-            return chat.output.is_ready();
-        }
-        if chat.endpoint.connecting() {
+        if !chat.is_ordinary && chat.endpoint.connecting() {
             return true;
         }
         let has_output = chat.output.is_ready() || chat.endpoint.wire.has_output();
@@ -468,7 +465,7 @@ impl<H: ChatHandler> Channel for AsyncChat<H> {
     fn pending(&self, _me: Token) -> bool {
         let chat = &self.chat;
         if chat.is_ordinary {
-            return chat.framer.is_due();
+            return chat.framer.is_due() || chat.endpoint.wire.has_input();
         }
         if chat.endpoint.connecting() {
             return false;

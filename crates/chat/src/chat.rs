@@ -48,9 +48,8 @@ pub struct Chat {
     pub(crate) is_paused: bool,
     /// `handle_connect` was called.
     pub(crate) is_announced: bool,
-    /// The channel is as channels are nearly always: a socket that is connected
-    /// and open at both ends, no pause, no failure, no input held back, no
-    /// callback due. Then there is little to ask. Whatever makes one of these
+    /// The channel is as channels are nearly always: connected and open at both
+    /// ends, no pause, no failure, no input held back, no callback due. Then there is little to ask. Whatever makes one of these
     /// untrue sets it to `false`; a settle finds out when all are true again.
     pub(crate) is_ordinary: bool,
     /// `discard_buffers` was called: what is left of the read that is being
@@ -475,7 +474,7 @@ impl Chat {
     pub(crate) fn find_ordinary(&self) -> bool {
         self.takes_input()
             && self.is_announced
-            && self.endpoint.is_plainly_connected()
+            && self.endpoint.connected()
             && self.endpoint.unread.is_empty()
             && !self.is_over_limit
             && !self.needs_drain

@@ -314,11 +314,6 @@ impl Endpoint {
         self.state == State::Connecting
     }
 
-    /// Whether it is a connected socket and nothing between.
-    pub(crate) fn is_plainly_connected(&self) -> bool {
-        self.connected() && matches!(self.wire, Wire::Plain(_))
-    }
-
     /// Whether the channel is about to be closed: the documents' `closing`.
     #[must_use]
     pub fn closing(&self) -> bool {

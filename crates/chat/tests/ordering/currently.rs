@@ -145,6 +145,24 @@ fn what_the_handle_close_of_a_close_between_turns_inserts_takes_part_in_the_next
 }
 
 #[test]
+fn much_that_answers_a_read_is_sent_directly_after_it() {
+    let mut stage = Stage::new();
+    let a = stage.enter("a", |callback, chat, _| {
+        let len = callback.strip_prefix("message ").map(str::parse);
+        chat.push(vec![b'x'; len.unwrap_or(Ok(0))?]);
+        Ok(())
+    });
+    stage.turn();
+    for (len, sent) in [(16_383, 0), (16_384, 16_384)] {
+        stage.say(&a, &format!("{len}\n"));
+        stage.turn();
+        assert_eq!(a.peer.take_sent().len(), sent);
+        stage.turn();
+        assert_eq!(a.peer.take_sent().len(), len - sent);
+    }
+}
+
+#[test]
 fn a_chat_channel_hears_of_held_input_then_drained_then_new_input() {
     let mut stage = Stage::new();
     let a = stage.enter("a", |callback, chat, _| {
