@@ -3,29 +3,21 @@
 use std::any::type_name;
 use std::fmt;
 use std::io;
-use std::mem;
 use std::net::ToSocketAddrs;
 #[cfg(unix)]
 use std::path::Path;
 use std::rc::Rc;
 
-use bytes::Bytes;
 use reactor::{Channel, ChannelMap, CloseReason, Error, Registration, Result, Timer, Token};
 use socket2::Socket;
 
 use crate::chat::Chat;
 use crate::ending::End;
 use crate::endpoint::{Endpoint, log_close};
-use crate::framer::Frame;
 use crate::handler::ChatHandler;
 use crate::limits::Limits;
 use crate::terminator::Terminator;
 use crate::transport::Transport;
-
-/// So many bytes that were pushed while a read was delivered are sent directly
-/// afterwards, while the processor has them at hand. Less waits for the settle:
-/// others may add to it.
-const SEND_SOON: usize = 16_384;
 
 /// A channel that cuts its input into messages and queues its output. The
 /// documents' `async_chat`.
@@ -173,175 +165,6 @@ impl<H: ChatHandler> AsyncChat<H> {
         self.chat.is_announced = true;
         self.chat.output.use_buffers(map.buffers());
         self.handler.handle_connect(&mut self.chat, map)
-    }
-
-    /// Reads, within a turn's budget, and delivers.
-    #[inline(always)]
-    fn receive(&mut self, map: &mut ChannelMap) -> Result {
-        self.chat.delivered = 0;
-        match self.receive_once(map)? {
-            Received::All => Ok(()),
-            Received::Some => self.receive_more(map),
-        }
-    }
-
-    /// Goes on where a read filled the buffer.
-    #[cold]
-    fn receive_more(&mut self, map: &mut ChannelMap) -> Result {
-        let mut reads = 1;
-        while reads < self.chat.limits().reads_per_turn
-            && !self.chat.has_delivered_enough()
-            && map.may_continue(self.chat.token())
-            && self.receive_once(map)? == Received::Some
-        {
-            reads += 1;
-        }
-        Ok(())
-    }
-
-    /// Reads once, and delivers.
-    #[inline(always)]
-    fn receive_once(&mut self, map: &mut ChannelMap) -> Result<Received> {
-        if !self.chat.is_ordinary && !self.chat.may_receive() {
-            return Ok(Received::All);
-        }
-        let mut buffer = map.buffers().read_buffer();
-        let size = self.chat.limits().in_buffer_size.clamp(1, buffer.len());
-        match self.chat.recv(&mut buffer[..size]) {
-            Ok(0) => self.end_input(map)?,
-            Ok(len) => {
-                self.deliver(&buffer[..len], None, map)?;
-                if self.chat.output.len() >= SEND_SOON && self.chat.is_ordinary {
-                    self.chat.send_queued();
-                }
-                if len == size {
-                    return Ok(Received::Some);
-                }
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(error) => self.chat.close_with(CloseReason::Io(error)),
-        }
-        Ok(Received::All)
-    }
-
-    /// Delivers what was read before, or is due without data.
-    #[cold]
-    fn deliver_unread(&mut self, map: &mut ChannelMap) -> Result {
-        self.chat.delivered = 0;
-        while (!self.chat.endpoint.unread.is_empty() || self.chat.framer.is_due())
-            && self.chat.may_deliver(map)
-        {
-            let unread = mem::take(&mut self.chat.endpoint.unread);
-            self.deliver(&unread, Some(&unread), map)?;
-            if self.chat.has_delivered_enough() {
-                break;
-            }
-        }
-        Ok(())
-    }
-
-    /// Cuts `data` into messages and calls the handler with them. What it is
-    /// not to be called with any more (it closed, paused, failed or converted
-    /// the channel, or has got as many in this turn as it may) is held.
-    #[inline(always)]
-    fn deliver(&mut self, mut data: &[u8], whole: Option<&Bytes>, map: &mut ChannelMap) -> Result {
-        let Self { chat, handler } = self;
-        chat.has_discarded = false;
-        loop {
-            let limit = chat.limits().message;
-            let result = if let Some((part, rest)) = chat.framer.next_whole(data, limit) {
-                data = rest;
-                chat.delivered += 1;
-                handler.collect_and_find(part, chat, map)
-            } else {
-                let mut left = data;
-                let frame = chat.framer.next(&mut left, limit);
-                data = left;
-                match frame {
-                    Some(Frame::Part(part)) => handler.collect_incoming_data(part, chat, map),
-                    Some(Frame::HeldPart(len)) => collect_held(handler, len, chat, map),
-                    Some(Frame::End(part)) => {
-                        chat.delivered += 1;
-                        handler.collect_and_find(part, chat, map)
-                    }
-                    Some(Frame::OverLimit) => {
-                        chat.is_over_limit = true;
-                        chat.is_ordinary = false;
-                        Ok(())
-                    }
-                    None => break,
-                }
-            };
-            if result.is_err() || !chat.is_ordinary {
-                if chat.has_discarded {
-                    data = &[];
-                }
-                if result.is_err() {
-                    chat.hold(data, whole);
-                    return result;
-                }
-                if chat.is_over_limit {
-                    chat.hold(data, whole);
-                    return self.tell_over_limit(map);
-                }
-                // A terminator that was changed may have put held bytes back.
-                if !chat.may_deliver(map) || !chat.endpoint.unread.is_empty() {
-                    chat.hold(data, whole);
-                    break;
-                }
-            }
-            if data.is_empty() && !chat.framer.is_due() {
-                break;
-            }
-            if chat.has_delivered_enough() || !map.may_continue(chat.endpoint.me) {
-                chat.hold(data, whole);
-                break;
-            }
-        }
-        Ok(())
-    }
-
-    #[cold]
-    fn tell_over_limit(&mut self, map: &mut ChannelMap) -> Result {
-        self.chat.is_over_limit = false;
-        if self.chat.end != End::Open {
-            return Ok(());
-        }
-        self.chat.has_skipped = false;
-        let told = self.handler.handle_overlimit(&mut self.chat, map);
-        if !self.chat.has_skipped {
-            self.chat.close_when_done_with(CloseReason::OverLimit);
-        }
-        told
-    }
-
-    /// The peer has sent its last byte.
-    #[cold]
-    fn end_input(&mut self, map: &mut ChannelMap) -> Result {
-        self.chat.endpoint.is_eof = true;
-        self.chat.is_ordinary = false;
-        let limit = self.chat.limits().message;
-        while let Some(frame) = self.chat.framer.finish(limit) {
-            match frame {
-                Frame::HeldPart(len) => {
-                    collect_held(&mut self.handler, len, &mut self.chat, map)?;
-                }
-                _ => self.chat.is_over_limit = true,
-            }
-            if self.chat.is_over_limit {
-                return self.tell_over_limit(map);
-            }
-        }
-        self.tell_eof(map)
-    }
-
-    fn tell_eof(&mut self, map: &mut ChannelMap) -> Result {
-        let may_tell = self.chat.end == End::Open && map.may_continue(self.chat.token());
-        if !may_tell || self.chat.endpoint.is_eof_told {
-            return Ok(());
-        }
-        self.chat.endpoint.is_eof_told = true;
-        self.handler.handle_eof(&mut self.chat, map)
     }
 
     #[cold]
@@ -582,27 +405,5 @@ impl<H> fmt::Debug for AsyncChat<H> {
             .field("handler", &format_args!("{}", type_name::<H>()))
             .field("chat", &self.chat)
             .finish()
-    }
-}
-
-/// How much of what there was a read has taken.
-#[derive(PartialEq)]
-enum Received {
-    All,
-    /// As much as it could: there may be more.
-    Some,
-}
-
-/// Delivers the beginning of a terminator that was none.
-fn collect_held<H: ChatHandler>(
-    handler: &mut H,
-    len: usize,
-    chat: &mut Chat,
-    map: &mut ChannelMap,
-) -> Result {
-    let terminator = chat.terminator().clone();
-    match terminator.as_bytes() {
-        Some(bytes) => handler.collect_incoming_data(&bytes[..len], chat, map),
-        None => Ok(()),
     }
 }

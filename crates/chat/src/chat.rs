@@ -1,18 +1,18 @@
 //! The wire of a chat channel: [`Chat`].
 
 use std::fmt;
-use std::io::{self, IoSlice, Write};
+use std::io::{self, Write};
 use std::mem;
 use std::rc::Rc;
 
 use bytes::Bytes;
-use reactor::{ChannelMap, CloseReason, Token};
+use reactor::{CloseReason, Token};
 
 use crate::ending::{End, Ending};
-use crate::endpoint::{Endpoint, copy};
+use crate::endpoint::Endpoint;
 use crate::framer::Framer;
 use crate::limits::Limits;
-use crate::output::{MAX_SLICES, Output};
+use crate::output::Output;
 use crate::producer::Producer;
 use crate::terminator::Terminator;
 
@@ -41,7 +41,7 @@ pub struct Chat {
     /// Bytes sent in all.
     pub(crate) sent: u64,
     /// Messages delivered in this turn.
-    pub(crate) delivered: usize,
+    pub(crate) delivered: u32,
     /// `None` before the end begins.
     pub(crate) ending: Option<Box<Ending>>,
     pub(crate) end: End,
@@ -306,8 +306,9 @@ impl Chat {
     }
 
     /// Closes the channel now: what is queued is dropped. To close another
-    /// channel, use [`ChannelMap::close`], which hides it at once; closed by its
-    /// chat, it is found until it is next settled.
+    /// channel, use [`ChannelMap::close`](reactor::ChannelMap::close), which
+    /// hides it at once; closed by its chat, it is found until it is next
+    /// settled.
     pub fn close(&mut self) {
         self.close_with(CloseReason::Requested);
     }
@@ -428,48 +429,6 @@ impl Chat {
         reason.unwrap_or(CloseReason::Requested)
     }
 
-    /// Puts back input that cannot be delivered now; `whole` is what it is
-    /// part of, if that is shared.
-    pub(crate) fn hold(&mut self, data: &[u8], whole: Option<&Bytes>) {
-        if data.is_empty() || self.end != End::Open {
-            return;
-        }
-        self.is_ordinary = false;
-        let rest = match whole {
-            Some(whole) => whole.slice_ref(data),
-            None => Bytes::copy_from_slice(data),
-        };
-        let unread = &mut self.endpoint.unread;
-        *unread = match unread.is_empty() {
-            true => rest,
-            false => [&unread[..], &rest].concat().into(),
-        };
-    }
-
-    /// Whether input is wanted now.
-    #[inline]
-    pub(crate) fn takes_input(&self) -> bool {
-        self.end == End::Open && !self.is_paused && !self.endpoint.is_eof
-    }
-
-    /// Whether what is left waits for the next turn.
-    #[inline]
-    pub(crate) fn has_delivered_enough(&self) -> bool {
-        self.delivered >= self.limits.messages_per_turn
-    }
-
-    /// Whether more can be received: what is held comes first.
-    pub(crate) fn may_receive(&self) -> bool {
-        self.takes_input() && self.endpoint.unread.is_empty()
-    }
-
-    /// Whether input that is there may be delivered, by a channel in the middle
-    /// of its callbacks.
-    #[inline]
-    pub(crate) fn may_deliver(&self, map: &ChannelMap) -> bool {
-        self.end == End::Open && !self.is_paused && map.may_continue(self.endpoint.me)
-    }
-
     /// See `is_ordinary`. (To be announced is a callback that is due.)
     pub(crate) fn find_ordinary(&self) -> bool {
         self.takes_input()
@@ -479,146 +438,6 @@ impl Chat {
             && !self.is_over_limit
             && !self.needs_drain
             && self.output_error.is_none()
-    }
-
-    /// Adds to the message of a `MessageHandler`.
-    pub(crate) fn collect(&mut self, data: &[u8]) {
-        let room = self.limits().message.saturating_sub(self.message.len());
-        if data.len() > room {
-            self.is_over_limit = true;
-            self.is_ordinary = false;
-        }
-        self.message
-            .extend_from_slice(&data[..data.len().min(room)]);
-    }
-
-    /// Receives from the wire.
-    #[inline(always)]
-    pub(crate) fn recv(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let received = self.endpoint.wire.recv(buffer)?;
-        if !self.endpoint.wire.waits_for_room() {
-            self.is_blocked = false; // it may have waited for this
-        }
-        Ok(received)
-    }
-
-    /// Sends what is queued, up to a turn's worth.
-    #[inline(always)]
-    pub(crate) fn send_queued(&mut self) {
-        if !self.output.is_simple() || self.endpoint.wire.has_output() {
-            return self.send_by_and_by();
-        }
-        match self.output.in_one_piece() {
-            Some(data) if !self.is_blocked => {
-                let len = data.len();
-                match self.endpoint.wire.send(data) {
-                    Ok(sent) if sent == len => {
-                        self.sent += sent as u64;
-                        self.output.finish_piece();
-                    }
-                    sent => {
-                        self.note_sent(len, sent);
-                    }
-                }
-            }
-            _ => {}
-        }
-    }
-
-    /// Asks the producer at the head for more, and sends, up to a turn's worth.
-    #[cold]
-    fn send_by_and_by(&mut self) {
-        let mut budget = self.limits().sent_per_turn.max(1);
-        let max = self.limits().out_buffer_size.max(1);
-        self.output.unstall();
-        while budget > 0
-            && !self.is_blocked
-            && (!self.output.is_empty() || self.endpoint.wire.has_output())
-        {
-            if let Err(error) = self.output.refill(max) {
-                // It was not done, whatever it was to be closed for.
-                self.endpoint.closing = Some(CloseReason::Io(error));
-                return self.close();
-            }
-            let sent = self.send_ready();
-            if sent == 0 {
-                break;
-            }
-            budget = budget.saturating_sub(sent);
-        }
-    }
-
-    /// Sends what is ready, once; returns how much that was. Calls neither
-    /// handlers nor producers.
-    pub(crate) fn send_ready(&mut self) -> usize {
-        let mut slices = [IoSlice::new(&[]); MAX_SLICES];
-        let (count, len) = self.output.gather(&mut slices);
-        if count == 0 && !self.endpoint.wire.has_output() {
-            return 0;
-        }
-        let sent = self.endpoint.wire.send_vectored(&slices[..count]);
-        self.note_sent(len, sent)
-    }
-
-    /// Takes account of an attempt to send the `len` bytes at the head of the
-    /// queue; returns how many were sent.
-    fn note_sent(&mut self, len: usize, sent: io::Result<usize>) -> usize {
-        match sent {
-            Ok(sent) => {
-                self.is_blocked = sent < len;
-                self.sent += sent as u64;
-                self.output.advance(sent);
-                sent
-            }
-            Err(error) => {
-                if error.kind() == io::ErrorKind::WouldBlock {
-                    self.is_blocked = true;
-                } else {
-                    self.output_error = Some(Box::new(copy(&error)));
-                    self.is_ordinary = false;
-                    self.output.discard();
-                }
-                0
-            }
-        }
-    }
-
-    #[inline]
-    fn takes_output(&self) -> bool {
-        self.end == End::Open && self.output_error.is_none()
-    }
-
-    /// Queues a copy of `data`, and finds out how much more can be pushed before
-    /// there is anything to be looked at.
-    fn push_with_care(&mut self, data: &[u8]) {
-        let mark = self.limits.high_water.min(self.limits.output);
-        if self.takes_output() && !self.output.push_first(data, mark) {
-            self.push_further(data, mark);
-        }
-    }
-
-    #[cold]
-    fn push_further(&mut self, data: &[u8], mark: usize) {
-        self.output.push(data);
-        self.relieve();
-        self.output.make_room(mark);
-    }
-
-    /// Sends at once when much is queued, and judges the peer when too much is.
-    fn relieve(&mut self) {
-        let (high_water, limit) = (self.limits.high_water, self.limits.output);
-        if self.output.len() <= high_water.min(limit) {
-            return;
-        }
-        self.needs_drain = true;
-        self.is_ordinary = false;
-        let is_connected = !self.endpoint.connecting();
-        if is_connected && (!self.is_blocked || self.output.len() > limit) {
-            self.send_ready();
-        }
-        if self.output.len() > limit {
-            self.close_with(CloseReason::SlowReader);
-        }
     }
 }
 

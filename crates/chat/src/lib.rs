@@ -163,6 +163,8 @@ mod handler;
 mod limits;
 mod output;
 mod producer;
+mod receiving;
+mod sending;
 mod terminator;
 mod transport;
 

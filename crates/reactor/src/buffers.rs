@@ -78,13 +78,14 @@ impl Buffers {
     }
 
     /// Takes back a buffer of [`take_spare`](Self::take_spare).
-    #[inline(always)]
+    #[inline]
     pub fn put_spare(&self, mut buffer: Box<BytesMut>) {
         buffer.clear();
-        // What was sent in pieces was cut off the front; this claims it back,
-        // without allocating, if nothing else shares the memory.
-        let is_whole = buffer.capacity() >= SPARE_CAPACITY || buffer.try_reclaim(SPARE_CAPACITY);
-        if !is_whole || buffer.capacity() > SPARE_MAX_CAPACITY {
+        // What was sent in pieces was cut off the front, and is not part of the
+        // capacity. To ask for more than that claims it back, if nothing else
+        // shares the memory; nothing is allocated.
+        let _ = buffer.try_reclaim(buffer.capacity() + 1);
+        if !(SPARE_CAPACITY..=SPARE_MAX_CAPACITY).contains(&buffer.capacity()) {
             return;
         }
         let len = self.0.spare_len.get() + buffer.capacity();

@@ -171,7 +171,8 @@ pub(crate) struct Answers<'c> {
 /// A [`Channel`] as the map stores it: one that can become its own type again.
 pub(crate) trait Object: Channel {
     /// [`Channel::settle`] and the questions after it, in one virtual call. A
-    /// channel that is to be closed leaves the reason in `refusal`.
+    /// channel that is to be closed leaves the reason in `refusal`: a `Result` of
+    /// both would not fit in registers.
     fn settle_and_ask(&mut self, me: Token, refusal: &mut Option<CloseReason>) -> Answers<'_>;
 
     fn as_channel(&self) -> &dyn Channel;

@@ -75,6 +75,7 @@
 mod buffers;
 mod channel;
 mod close_reason;
+mod convert;
 mod error;
 mod iter;
 mod map;

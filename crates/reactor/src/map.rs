@@ -15,15 +15,15 @@ use polling::{Events, PollMode, Poller};
 use slab::Slab;
 
 use crate::buffers::Buffers;
-use crate::channel::{Channel, Object, interest};
+use crate::channel::{Channel, interest};
 use crate::close_reason::CloseReason;
 use crate::error::InsertError;
 use crate::iter::ChannelMut;
 use crate::readiness::Readiness;
 use crate::remote::{Inbox, Remote};
-use crate::slot::{Conversion, Slot};
+use crate::slot::Slot;
 use crate::taken_out::TakenOut;
-use crate::timer::{Timer, Timers};
+use crate::timer::Timers;
 use crate::token::{Handle, Token};
 
 /// All channels of one loop: the documents' `socket_map`, and the loop itself.
@@ -66,8 +66,9 @@ pub struct ChannelMap {
     /// Channels to be settled, each once. In a cell for `iter_mut`, whose
     /// guards add to it while they borrow the slots.
     pub(crate) touched: RefCell<Vec<Token>>,
-    /// What a turn has taken out of one of those, to go through it. After the
-    /// turn, what it has dispatched: to be settled first by the next one.
+    /// Channels that the last turn has dispatched, to be settled before those.
+    pub(crate) dispatched: Vec<Token>,
+    /// What a turn has taken out of one of the three, to go through it.
     pub(crate) batch: Vec<Token>,
     pub(crate) closing: VecDeque<(Token, CloseReason)>,
     pub(crate) timers: Timers,
@@ -109,6 +110,7 @@ impl ChannelMap {
             events: Events::new(),
             ready: Vec::new(),
             touched: RefCell::default(),
+            dispatched: Vec::new(),
             batch: Vec::new(),
             closing: VecDeque::new(),
             timers: Timers::default(),
@@ -206,69 +208,6 @@ impl ChannelMap {
         let slot = self.vacate(handle.token)?;
         let channel = slot.channel?.into_any().downcast().ok()?;
         Some(*channel)
-    }
-
-    /// Makes a channel another channel, in the same slot: its token and its
-    /// timers stay, and if `f` moves the source along, so does the
-    /// registration.
-    ///
-    /// From inside one of the channel's own callbacks this is allowed, too:
-    /// `f` is called when the callback has returned. No event comes between.
-    ///
-    /// `None` if there is no such channel; `f` is dropped then.
-    ///
-    /// ```
-    /// use reactor::{Channel, ChannelMap, Registration, Result, Token};
-    ///
-    /// #[derive(Debug)]
-    /// struct Caterpillar { eaten: u32 }
-    /// #[derive(Debug)]
-    /// struct Butterfly { fuel: u32 }
-    /// # impl Channel for Caterpillar {
-    /// #     fn registration(&self) -> Option<&Registration> { None }
-    /// #     fn handle_read_event(&mut self, _: Token, _: &mut ChannelMap) -> Result { Ok(()) }
-    /// # }
-    /// # impl Channel for Butterfly {
-    /// #     fn registration(&self) -> Option<&Registration> { None }
-    /// #     fn handle_read_event(&mut self, _: Token, _: &mut ChannelMap) -> Result { Ok(()) }
-    /// # }
-    ///
-    /// let mut map = ChannelMap::new()?;
-    /// let young = map.insert(Caterpillar { eaten: 7 })?;
-    /// let grown = map.convert(young, |c| Butterfly { fuel: c.eaten }).unwrap();
-    /// assert_eq!(grown.token(), young.token());
-    /// assert_eq!(map.get(grown).unwrap().fuel, 7);
-    /// assert!(map.get(young).is_none()); // a handle of the wrong type
-    /// # Ok::<(), std::io::Error>(())
-    /// ```
-    pub fn convert<C: Channel, D: Channel>(
-        &mut self,
-        handle: Handle<C>,
-        f: impl FnOnce(C) -> D + 'static,
-    ) -> Option<Handle<D>> {
-        let token = handle.token;
-        let slot = self.slot_mut(token)?;
-        if !slot.is::<C>() {
-            return None;
-        }
-        let convert = move |channel: Box<dyn Object>| -> Box<dyn Object> {
-            let Ok(channel) = channel.into_any().downcast::<C>() else {
-                unreachable!("the slot's type was compared with the handle's");
-            };
-            Box::new(f(*channel))
-        };
-        slot.kind = TypeId::of::<D>;
-        let conversion: Conversion = match slot.conversion.take() {
-            Some(first) => Box::new(move |channel| convert(first(channel))),
-            None => Box::new(convert),
-        };
-        slot.conversion = Some(Box::new(conversion));
-        self.is_disturbed |= self.calling == Some(token);
-        self.touch(token);
-        if let Some(out) = TakenOut::new(self, token) {
-            out.put_back();
-        }
-        Some(token.handle())
     }
 
     /// Closes a channel: it is hidden at once, and the loop calls its
@@ -398,71 +337,6 @@ impl ChannelMap {
         }
     }
 
-    /// Has the loop call the channel's
-    /// [`handle_timer`](Channel::handle_timer), once, when
-    /// [`now`](Self::now) is not before `deadline` any more. Timers that are due
-    /// together are called by deadline, then in the order they were set; a
-    /// deadline in the past that is set in a callback counts as `now`, and one
-    /// that a timer or remote work sets is not called before the next turn.
-    ///
-    /// A timer ends with its channel. For a channel that is not open, the
-    /// timer is spent already.
-    ///
-    /// ```
-    /// use std::time::Duration;
-    /// use reactor::{Channel, ChannelMap, Registration, Result, Timer, Token};
-    ///
-    /// #[derive(Debug)]
-    /// struct Alarm;
-    ///
-    /// impl Channel for Alarm {
-    ///     fn registration(&self) -> Option<&Registration> {
-    ///         None // timers only
-    ///     }
-    ///     fn handle_read_event(&mut self, _: Token, _: &mut ChannelMap) -> Result {
-    ///         Ok(())
-    ///     }
-    ///     fn handle_timer(&mut self, _: Timer, me: Token, map: &mut ChannelMap) -> Result {
-    ///         map.close(me);
-    ///         Ok(())
-    ///     }
-    /// }
-    ///
-    /// let mut map = ChannelMap::new()?;
-    /// let alarm = map.insert(Alarm)?;
-    /// map.set_timer(alarm, map.now() + Duration::from_millis(10));
-    /// map.run()?; // until the alarm has closed itself
-    /// # Ok::<(), reactor::Error>(())
-    /// ```
-    pub fn set_timer(&mut self, channel: impl Into<Token>, deadline: Instant) -> Timer {
-        let token = channel.into();
-        // A turn calls the timers that were set before it began to. One that is
-        // set for the past meanwhile must not get ahead of those.
-        let deadline = match self.turning {
-            true => deadline.max(self.now),
-            false => deadline,
-        };
-        match open_slot(&mut self.slots, token) {
-            Some(slot) => self.timers.insert(deadline, token, &mut slot.timers),
-            None => Timer::spent(),
-        }
-    }
-
-    /// Removes a timer. Returns whether it was still set.
-    pub fn cancel(&mut self, timer: Timer) -> bool {
-        let Some(removed) = self.timers.remove(timer) else {
-            return false;
-        };
-        self.unlink(removed.token, removed.new_head);
-        true
-    }
-
-    /// How many timers are set.
-    #[must_use]
-    pub fn timers(&self) -> usize {
-        self.timers.len()
-    }
-
     /// The time, as of this turn's events: the clock that timers go by. It is
     /// read once a turn, so that everything in one turn sees one time. Between
     /// turns, and before the first, it stands still: a program that has been
@@ -539,13 +413,6 @@ impl ChannelMap {
         self.timers.remove_list(slot.timers.take());
         slot.disarm();
         Some(slot)
-    }
-
-    /// A timer was removed that may have been the first of its channel's list.
-    pub(crate) fn unlink(&mut self, token: Token, new_head: Option<Option<usize>>) {
-        if let Some(head) = new_head {
-            self.slots[token.slot()].timers = head;
-        }
     }
 }
 

@@ -11,12 +11,10 @@ use polling::{PollMode, Poller};
 
 use crate::channel::{Answers, Object};
 use crate::close_reason::CloseReason;
+use crate::convert::Conversion;
 use crate::readiness::Readiness;
 use crate::source::{Link, Registration};
 use crate::token::Token;
-
-/// Makes another channel of a channel; see `ChannelMap::convert`.
-pub(crate) type Conversion = Box<dyn FnOnce(Box<dyn Object>) -> Box<dyn Object>>;
 
 pub(crate) struct Slot {
     pub(crate) token: Token,
@@ -34,7 +32,7 @@ pub(crate) struct Slot {
     pub(crate) interest: Readiness,
     /// What is to be dispatched; not empty while the token is in the ready queue.
     pub(crate) ready: Readiness,
-    /// In the touched queue.
+    /// To be settled: in the touched queue, or among the dispatched.
     pub(crate) touched: bool,
     /// In the closing queue, and hidden.
     pub(crate) closing: bool,
@@ -117,7 +115,7 @@ impl Slot {
 
 /// Makes `poller` watch what a channel has registered now, and forget what it had
 /// before, `link`.
-#[cold]
+#[inline(never)]
 fn watch(
     link: &mut Option<Rc<Link>>,
     registration: Option<&Registration>,

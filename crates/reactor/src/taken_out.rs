@@ -3,7 +3,6 @@
 
 use crate::channel::Object;
 use crate::map::ChannelMap;
-use crate::readiness::Readiness;
 use crate::token::Token;
 
 /// A channel that `with` lends, and the map without it.
@@ -66,18 +65,6 @@ impl ChannelMap {
         match slot.conversion {
             None => slot.channel = Some(channel),
             Some(_) => self.put_back_converted(channel, token),
-        }
-    }
-
-    #[cold]
-    fn put_back_converted(&mut self, channel: Box<dyn Object>, token: Token) {
-        let Some(slot) = self.slots.get_mut(token.slot()) else {
-            return;
-        };
-        slot.channel = slot.conversion.take().map(|convert| convert(channel));
-        if self.is_draining() {
-            // The new type has not been told.
-            self.make_ready(token, Readiness::DRAIN);
         }
     }
 }

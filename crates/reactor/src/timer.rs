@@ -1,4 +1,5 @@
-//! Deadlines: an indexed binary heap.
+//! Timers: what the map does with them, and the indexed binary heap that they
+//! are in.
 //!
 //! Every entry knows its place in the heap, so that cancelling one removes it
 //! at once instead of leaving a corpse to be popped later; and the entries of
@@ -9,6 +10,7 @@ use std::time::Instant;
 
 use slab::Slab;
 
+use crate::map::{ChannelMap, open_slot};
 use crate::token::Token;
 
 /// The next sequence number of the whole process, so that a timer of one map is
@@ -36,6 +38,81 @@ impl Timer {
     /// A sequence that no existing timer has reached.
     pub(crate) fn watermark() -> u64 {
         NEXT_SEQUENCE.load(Ordering::Relaxed)
+    }
+}
+
+/// # Timers
+impl ChannelMap {
+    /// Has the loop call the channel's
+    /// [`handle_timer`](crate::Channel::handle_timer), once, when
+    /// [`now`](Self::now) is not before `deadline` any more. Timers that are due
+    /// together are called by deadline, then in the order they were set; a
+    /// deadline in the past that is set in a callback counts as `now`, and one
+    /// that a timer or remote work sets is not called before the next turn.
+    ///
+    /// A timer ends with its channel. For a channel that is not open, the
+    /// timer is spent already.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use reactor::{Channel, ChannelMap, Registration, Result, Timer, Token};
+    ///
+    /// #[derive(Debug)]
+    /// struct Alarm;
+    ///
+    /// impl Channel for Alarm {
+    ///     fn registration(&self) -> Option<&Registration> {
+    ///         None // timers only
+    ///     }
+    ///     fn handle_read_event(&mut self, _: Token, _: &mut ChannelMap) -> Result {
+    ///         Ok(())
+    ///     }
+    ///     fn handle_timer(&mut self, _: Timer, me: Token, map: &mut ChannelMap) -> Result {
+    ///         map.close(me);
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// let mut map = ChannelMap::new()?;
+    /// let alarm = map.insert(Alarm)?;
+    /// map.set_timer(alarm, map.now() + Duration::from_millis(10));
+    /// map.run()?; // until the alarm has closed itself
+    /// # Ok::<(), reactor::Error>(())
+    /// ```
+    pub fn set_timer(&mut self, channel: impl Into<Token>, deadline: Instant) -> Timer {
+        let token = channel.into();
+        // A turn calls the timers that were set before it began to. One that is
+        // set for the past meanwhile must not get ahead of those.
+        let deadline = match self.turning {
+            true => deadline.max(self.now),
+            false => deadline,
+        };
+        match open_slot(&mut self.slots, token) {
+            Some(slot) => self.timers.insert(deadline, token, &mut slot.timers),
+            None => Timer::spent(),
+        }
+    }
+
+    /// Removes a timer. Returns whether it was still set.
+    pub fn cancel(&mut self, timer: Timer) -> bool {
+        let Some(removed) = self.timers.remove(timer) else {
+            return false;
+        };
+        self.unlink(removed.token, removed.new_head);
+        true
+    }
+
+    /// How many timers are set.
+    #[must_use]
+    pub fn timers(&self) -> usize {
+        self.timers.len()
+    }
+
+    /// A timer was removed that may have been the first of its channel's list.
+    pub(crate) fn unlink(&mut self, token: Token, new_head: Option<Option<usize>>) {
+        if let Some(head) = new_head {
+            self.slots[token.slot()].timers = head;
+        }
     }
 }
 

@@ -3,7 +3,6 @@
 use std::mem;
 use std::ops::{Deref, DerefMut};
 use std::rc::Rc;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use polling::PollMode;
@@ -163,7 +162,8 @@ impl ChannelMap {
     /// still something to do after the last, the wait does not sleep.
     fn settle(&mut self) {
         self.run_closes();
-        self.settle_batch(); // what the last turn has dispatched
+        mem::swap(&mut self.dispatched, &mut self.batch);
+        self.settle_batch();
         for _ in 0..SETTLE_ROUNDS {
             if self.touched.get_mut().is_empty() {
                 break;
@@ -254,6 +254,7 @@ impl ChannelMap {
             dispatched += usize::from(self.dispatch_channel(token));
             self.run_closes();
         }
+        mem::swap(&mut self.batch, &mut self.dispatched);
         let not_from_here_on = Timer::watermark();
         while let Some(due) = self.timers.pop_due(self.now, not_from_here_on) {
             self.unlink(due.token, due.new_head);
@@ -295,7 +296,7 @@ impl ChannelMap {
         if ready.is_empty() {
             return false;
         }
-        slot.touched = true; // the next turn settles the batch first
+        slot.touched = true; // by the next turn, which begins with the dispatched
         let Some(mut channel) = slot.channel.take() else {
             return false;
         };
@@ -311,9 +312,9 @@ impl ChannelMap {
         was_called
     }
 
-    /// Calls a channel with each of several events, as long as it wants them;
-    /// the first is known to be wanted, or not. Returns whether one was.
-    #[cold]
+    /// Calls a channel with each of several events, as long as it wants them; the
+    /// first may be known to be wanted. Returns whether one was.
+    #[inline(never)]
     fn call_one_by_one(
         &mut self,
         mut ready: Readiness,
@@ -474,7 +475,7 @@ impl Drop for Turning<'_> {
         if let Some(panicked) = self.calling.take() {
             self.vacate(panicked);
         }
-        if thread::panicking() {
+        if !self.batch.is_empty() {
             self.put_back_batch();
         }
     }

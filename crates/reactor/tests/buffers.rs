@@ -126,6 +126,18 @@ fn a_buffer_that_has_grown_large_is_not_kept() {
     assert!(map.buffers().take_spare().capacity() < 1 << 20);
 }
 
+/// A buffer's capacity leaves out what was cut off its front.
+#[test]
+fn a_buffer_that_has_grown_large_is_not_kept_either_if_it_was_sent_in_pieces() {
+    let map = ChannelMap::new().unwrap();
+    let mut spare = map.buffers().take_spare();
+    spare.resize(1 << 20, b'x');
+    drop(spare.split_to((1 << 20) - 8_192));
+    assert_eq!(spare.capacity(), 8_192);
+    map.buffers().put_spare(spare);
+    assert!(map.buffers().take_spare().capacity() < 8_192, "a fresh one");
+}
+
 /// What was once a burst on many channels does not stay for ever.
 #[test]
 fn so_many_bytes_of_spare_buffers_are_kept_and_no_more() {
