@@ -37,7 +37,7 @@ pub(crate) struct HttpRequestHandler {
     /// What is collected, but for bodies.
     ibuffer: Vec<u8>,
     state: State,
-    /// The request is a `HEAD`, as far as can be told: no body is sent.
+    /// The request is a `HEAD`: no body is sent.
     is_head: bool,
     deadline: Deadline,
     /// Bytes sent when the deadline was set.
@@ -71,7 +71,7 @@ impl HttpRequestHandler {
         if head.is_empty() {
             return Ok(());
         }
-        self.is_head = head.starts_with(b"HEAD ");
+        self.is_head = is_head(head);
         match Head::parse(head) {
             Ok(head) => self.handle_head(head, chat, map),
             Err(status) => self.refuse(status, chat, map),
@@ -116,7 +116,7 @@ impl HttpRequestHandler {
         let is_get = head.method == Method::GET || head.method == Method::HEAD;
         match (head.target.path(), is_get) {
             _ if !is_known(&head.method) => {
-                self.fail(head, StatusCode::NOT_IMPLEMENTED, chat, map)?
+                self.fail(head, StatusCode::NOT_IMPLEMENTED, chat, map)?;
             }
             ("/plaintext", true) => self.send(head, "text/plain", b"Hello, World!", chat, map)?,
             ("/echo", _) if head.method == Method::POST => {
@@ -210,6 +210,9 @@ impl HttpRequestHandler {
             is_1_1: true,
         };
         response.push(&self.site.dates.at(map.now()), chat)?;
+        if let State::Head = self.state {
+            self.is_head = is_head(&self.ibuffer); // as far as it goes
+        }
         if !self.is_head {
             chat.push(text);
         }
@@ -224,6 +227,7 @@ impl HttpRequestHandler {
         }
         chat.set_terminator(HEAD_END);
         self.state = State::Idle;
+        self.is_head = false;
         if chat.needs_drain() {
             // A client that asks on without reading waits.
             chat.pause();
@@ -285,7 +289,7 @@ impl ChatHandler for HttpRequestHandler {
         Ok(())
     }
 
-    /// A head that came in one piece is read where it lies.
+    /// A head that came in one piece is not collected first.
     fn collect_and_find(&mut self, data: &[u8], chat: &mut Chat, map: &mut ChannelMap) -> Result {
         if let State::Idle = self.state {
             return self.found_head(data, chat, map);
@@ -325,6 +329,10 @@ impl ChatHandler for HttpRequestHandler {
         }
         Ok(())
     }
+}
+
+fn is_head(head: &[u8]) -> bool {
+    without_empty_lines(head).starts_with(b"HEAD ")
 }
 
 /// RFC 9112, section 2.2: empty lines before a request are ignored.

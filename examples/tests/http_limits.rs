@@ -53,6 +53,25 @@ fn a_client_that_asks_without_reading_is_held_back() {
 }
 
 #[test]
+fn the_answer_to_a_head_that_is_too_long_has_no_body_if_that_asks_for_none() {
+    let site = Site::new("too_long");
+    let server = site.serve();
+    for (before, method, is_head) in [
+        ("HEAD /no HTTP/1.1\r\nHost: a\r\n\r\n", "GET", false),
+        ("GET /no HTTP/1.1\r\nHost: a\r\n\r\n", "HEAD", true),
+    ] {
+        let mut client = Client::connect(server.addr);
+        client.send(before);
+        client.send(format!("{method} /{} HTTP/1.1\r\n", "a".repeat(20_000)));
+        let answers = client.rest();
+        let mut rest = &answers[..];
+        Answer::take(&mut rest, !is_head).expect("the first one");
+        let refusal = Answer::take(&mut rest, is_head).expect("the second one");
+        assert_eq!((refusal.status, rest), (414, &b""[..]), "{method}");
+    }
+}
+
+#[test]
 fn each_request_has_its_line_in_the_log() {
     let site = Site::new("log");
     let server = site.serve();

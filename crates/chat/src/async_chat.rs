@@ -167,7 +167,7 @@ impl<H: ChatHandler> AsyncChat<H> {
         self.handler.handle_connect(&mut self.chat, map)
     }
 
-    #[cold]
+    #[inline(never)]
     fn settle_with_care(&mut self, me: Token) -> Result<(), CloseReason> {
         self.enter(me);
         let chat = &mut self.chat;
@@ -206,7 +206,7 @@ impl<H: ChatHandler> AsyncChat<H> {
         result
     }
 
-    #[cold]
+    #[inline(never)]
     fn handle_readable_with_care(&mut self, map: &mut ChannelMap) -> Result {
         if !self.chat.is_announced {
             self.announce(map)?;
@@ -215,7 +215,10 @@ impl<H: ChatHandler> AsyncChat<H> {
             }
         }
         match self.chat.end {
-            End::Open => self.receive(map),
+            End::Open => {
+                self.chat.delivered = 0;
+                self.receive_on(0, map)
+            }
             End::Finishing | End::Lingering => {
                 self.chat.discard_input(map);
                 Ok(())
@@ -309,6 +312,7 @@ impl<H: ChatHandler> Channel for AsyncChat<H> {
     #[inline]
     fn settle(&mut self, me: Token) -> Result<(), CloseReason> {
         let chat = &mut self.chat;
+        debug_assert!(!chat.is_ordinary || chat.find_ordinary());
         if chat.is_ordinary && chat.endpoint.me == me {
             chat.send_queued();
             if chat.is_ordinary {
@@ -319,6 +323,7 @@ impl<H: ChatHandler> Channel for AsyncChat<H> {
     }
 
     fn handle_read_event(&mut self, me: Token, map: &mut ChannelMap) -> Result {
+        debug_assert!(!self.chat.is_ordinary || self.chat.find_ordinary());
         let result = match self.chat.is_ordinary {
             true => self.receive(map),
             false => self.handle_readable_with_care(map),

@@ -40,7 +40,7 @@ pub struct Chat {
     limits: Rc<Limits>,
     /// Bytes sent in all.
     pub(crate) sent: u64,
-    /// Messages delivered in this turn.
+    /// Messages delivered in the present event.
     pub(crate) delivered: u32,
     /// `None` before the end begins.
     pub(crate) ending: Option<Box<Ending>>,
@@ -49,8 +49,9 @@ pub struct Chat {
     /// `handle_connect` was called.
     pub(crate) is_announced: bool,
     /// The channel is as channels are nearly always: connected and open at both
-    /// ends, no pause, no failure, no input held back, no callback due. Then there is little to ask. Whatever makes one of these
-    /// untrue sets it to `false`; a settle finds out when all are true again.
+    /// ends, no pause, no failure, no input held back, no callback due. Then
+    /// there is little to ask. Whatever makes one of these untrue sets it to
+    /// `false`; a settle finds out when all are true again.
     pub(crate) is_ordinary: bool,
     /// `discard_buffers` was called: what is left of the read that is being
     /// delivered goes, too.

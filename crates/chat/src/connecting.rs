@@ -148,7 +148,8 @@ impl Endpoint {
     }
 }
 
-/// A chat channel sends once a turn, so that Nagle's algorithm could only delay.
+/// A chat channel gathers what it sends, so that Nagle's algorithm could only
+/// delay.
 pub(crate) fn tcp_socket(address: SocketAddr) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
     socket.set_tcp_nodelay(true)?;

@@ -21,6 +21,8 @@ pub(crate) struct Framer {
 enum State {
     /// What comes next has yet to be looked at.
     Clear,
+    /// It has been, by `next_whole`: there is no terminator in it.
+    Searched,
     /// The data so far ended with so many bytes of a string terminator, not 0
     /// and not all of it; they were not handed out.
     Matched(u16),
@@ -89,7 +91,7 @@ impl Framer {
     /// any length.
     pub(crate) fn skip(&mut self) {
         self.state = match self.state {
-            State::Clear => State::Skipping(0),
+            State::Clear | State::Searched => State::Skipping(0),
             State::Matched(len) | State::Over(len) | State::Skipping(len) => State::Skipping(len),
             State::EndOwed => State::EndOwed,
         };
@@ -122,13 +124,14 @@ impl Framer {
         match self.state {
             State::Matched(len) => Some(self.release(len.into(), 0, limit)),
             State::Over(_) => Some(Frame::OverLimit),
-            State::Clear | State::EndOwed | State::Skipping(_) => None,
+            State::Clear | State::Searched | State::EndOwed | State::Skipping(_) => None,
         }
     }
 
-    /// The common case of [`next`](Self::next): what is before the first
-    /// terminator in `data`, and what is behind it. `None` if that is not all
-    /// there is to it.
+    /// The common case: what is before the first terminator in `data`, and what is
+    /// behind it. `None` if that is not all there is to it; then
+    /// [`next`](Self::next) tells. `limit` is how many bytes a message with a
+    /// string terminator may have.
     #[inline(always)]
     pub(crate) fn next_whole<'d>(
         &mut self,
@@ -137,7 +140,10 @@ impl Framer {
     ) -> Option<(&'d [u8], &'d [u8])> {
         match &self.terminator.0 {
             Condition::Pattern(pattern) if self.state == State::Clear => {
-                let (message, rest) = pattern.split(data)?;
+                let Some((message, rest)) = pattern.split(data) else {
+                    self.state = State::Searched;
+                    return None;
+                };
                 if self.collected + message.len() > limit {
                     return None;
                 }
@@ -149,34 +155,30 @@ impl Framer {
     }
 
     /// Takes the next frame from the front of `data`; `None` when more data is
-    /// needed. `limit` is how many bytes a message with a string terminator
-    /// may have.
+    /// needed.
     pub(crate) fn next<'d>(&mut self, data: &mut &'d [u8], limit: usize) -> Option<Frame<'d>> {
-        match self.state {
-            State::Clear => {}
-            State::Matched(len) => return self.resume(len.into(), data, limit),
-            State::EndOwed => {
+        if let Some((message, rest)) = self.next_whole(data, limit) {
+            *data = rest;
+            return Some(Frame::End(message));
+        }
+        match (self.state, &self.terminator.0) {
+            (State::Searched, _) => {
                 self.state = State::Clear;
-                return Some(Frame::End(&[]));
+                self.take_all(data, limit)
             }
-            State::Over(_) => return Some(Frame::OverLimit),
-            State::Skipping(held) => {
+            (State::Clear, Condition::Pattern(_)) => Some(self.overrun(data, limit)),
+            (State::Clear, _) => self.take_counted(data, limit),
+            (State::Matched(len), _) => self.resume(len.into(), data, limit),
+            (State::EndOwed, _) => {
+                self.state = State::Clear;
+                Some(Frame::End(&[]))
+            }
+            (State::Over(_), _) => Some(Frame::OverLimit),
+            (State::Skipping(held), _) => {
                 self.hold(held.into());
-                return self.take_skipped(data);
+                self.take_skipped(data)
             }
         }
-        let Condition::Pattern(pattern) = &self.terminator.0 else {
-            return self.take_counted(data, limit);
-        };
-        let Some((message, rest)) = pattern.split(data) else {
-            return self.take_all(data, limit);
-        };
-        if self.collected + message.len() > limit {
-            return Some(self.overrun(data, limit));
-        }
-        *data = rest;
-        self.collected = 0;
-        Some(Frame::End(message))
     }
 
     /// Takes what is not handed out, up to the end of the message.

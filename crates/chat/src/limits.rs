@@ -48,8 +48,8 @@ pub struct Limits {
     pub low_water: usize,
     /// Full reads in one turn, so that the others get theirs. Default 4.
     pub reads_per_turn: usize,
-    /// Messages delivered in one turn; the rest is held for the next. Default
-    /// 4,096.
+    /// Messages delivered in one turn, of those that were held and then of those
+    /// that are read; the rest is held for the next. Default 4,096.
     pub messages_per_turn: usize,
     /// Bytes sent in one turn, about. Default 1 MiB.
     pub sent_per_turn: usize,

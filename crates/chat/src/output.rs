@@ -37,10 +37,11 @@ pub(crate) struct Output {
 enum Queued {
     #[default]
     Nothing,
-    /// One buffer, not empty. Whatever fits into it can be pushed, and nothing
-    /// else has to be looked at: neither the limits nor the channel's state.
+    /// One buffer, not empty and never cut. Whatever fits into it can be pushed,
+    /// and nothing else has to be looked at: neither the limits nor the channel's
+    /// state.
     Open(Box<BytesMut>),
-    /// One buffer, not empty.
+    /// The same, but who pushes has to look.
     Shut(Box<BytesMut>),
     /// Not empty.
     Many(Box<Queue>),
@@ -166,12 +167,7 @@ impl Output {
 
     /// Drops everything that is not sent yet, producers included.
     pub(crate) fn discard(&mut self) {
-        match mem::take(&mut self.queued) {
-            Queued::Open(buffer) | Queued::Shut(buffer) => {
-                give_back(buffer, self.buffers.as_ref());
-            }
-            Queued::Nothing | Queued::Many(_) => {}
-        }
+        self.finish_piece(); // or the queue, which it drops
     }
 
     /// There are no producers, and nothing else that is not in one piece.
@@ -247,6 +243,12 @@ impl Output {
         }
     }
 
+    /// All that is to be sent lies in one piece of at least `len` bytes.
+    #[inline]
+    pub(crate) fn is_piece_of(&self, len: usize) -> bool {
+        self.in_one_piece().is_some_and(|piece| piece.len() >= len)
+    }
+
     /// Fills `slices` with what is at the head; returns how many, and how many
     /// bytes they are.
     pub(crate) fn gather<'o>(&'o self, slices: &mut [IoSlice<'o>; MAX_SLICES]) -> (usize, usize) {
@@ -264,23 +266,23 @@ impl Output {
 
     /// The first `sent` bytes were sent.
     pub(crate) fn advance(&mut self, sent: usize) {
-        match &mut self.queued {
-            Queued::Open(buffer) | Queued::Shut(buffer) if sent < buffer.len() => {
-                buffer.advance(sent);
-            }
-            Queued::Many(queue) => {
-                queue.advance(sent, self.buffers.as_ref());
-                self.drop_empty_queue();
-            }
-            _ => self.discard(),
+        if sent >= self.len() && self.is_simple() {
+            return self.finish_piece();
         }
+        // A buffer that is cut is an item of a queue: the others are whole.
+        let mut queue = mem::take(&mut self.queued).into_queue();
+        queue.advance(sent, self.buffers.as_ref());
+        self.queued = Queued::Many(queue);
+        self.drop_empty_queue();
     }
 
     /// What lay in one piece was sent, all of it.
     #[inline(always)]
     pub(crate) fn finish_piece(&mut self) {
         if let Queued::Open(buffer) | Queued::Shut(buffer) = mem::take(&mut self.queued) {
-            give_back(buffer, self.buffers.as_ref());
+            if let Some(buffers) = &self.buffers {
+                buffers.put_spare_whole(buffer);
+            }
         }
     }
 
@@ -436,7 +438,6 @@ fn spare(buffers: Option<&Buffers>) -> Box<BytesMut> {
     buffers.map_or_else(Box::default, Buffers::take_spare)
 }
 
-#[inline(always)]
 fn give_back(buffer: Box<BytesMut>, buffers: Option<&Buffers>) {
     if let Some(buffers) = buffers {
         buffers.put_spare(buffer);

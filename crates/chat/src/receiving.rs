@@ -19,27 +19,33 @@ const SEND_SOON: usize = 16_384;
 
 impl<H: ChatHandler> AsyncChat<H> {
     /// Reads, within a turn's budget, and delivers.
+    // Nearly all of a channel's time is spent here and in `deliver`: one frame
+    // instead of three saves a tenth of its instructions.
     #[inline(always)]
     pub(crate) fn receive(&mut self, map: &mut ChannelMap) -> Result {
         self.chat.delivered = 0;
         match self.receive_once(map)? {
-            Received::All => Ok(()),
-            Received::Some => self.receive_more(map),
+            Received::Some if self.may_receive_again(1, map) => self.receive_on(1, map),
+            _ => Ok(()),
         }
     }
 
-    /// Goes on where a read filled the buffer.
-    #[cold]
-    fn receive_more(&mut self, map: &mut ChannelMap) -> Result {
-        let mut reads = 1;
-        while reads < self.chat.limits().reads_per_turn
-            && !self.chat.has_delivered_enough()
-            && map.may_continue(self.chat.token())
-            && self.receive_once(map)? == Received::Some
-        {
+    /// The same, where so many reads have been made.
+    #[inline(never)]
+    pub(crate) fn receive_on(&mut self, mut reads: usize, map: &mut ChannelMap) -> Result {
+        while self.receive_once(map)? == Received::Some {
             reads += 1;
+            if !self.may_receive_again(reads, map) {
+                break;
+            }
         }
         Ok(())
+    }
+
+    fn may_receive_again(&self, reads: usize, map: &ChannelMap) -> bool {
+        reads < self.chat.limits().reads_per_turn
+            && !self.chat.has_delivered_enough()
+            && map.may_continue(self.chat.token())
     }
 
     /// Reads once, and delivers.
@@ -54,8 +60,8 @@ impl<H: ChatHandler> AsyncChat<H> {
             Ok(0) => self.end_input(map)?,
             Ok(len) => {
                 self.deliver(&buffer[..len], None, map)?;
-                if self.chat.output.len() >= SEND_SOON && self.chat.is_ordinary {
-                    self.chat.send_queued();
+                if self.chat.output.is_piece_of(SEND_SOON) {
+                    self.send_soon(map);
                 }
                 if len == size {
                     return Ok(Received::Some);
@@ -67,8 +73,17 @@ impl<H: ChatHandler> AsyncChat<H> {
         Ok(Received::All)
     }
 
+    /// Sends much that answers a read. (What a closed channel has queued is
+    /// dropped, and what a converted one has is the next one's.)
+    #[inline(never)]
+    fn send_soon(&mut self, map: &ChannelMap) {
+        if self.chat.is_ordinary && map.may_continue(self.chat.token()) {
+            self.chat.send_queued();
+        }
+    }
+
     /// Delivers what was read before, or is due without data.
-    #[cold]
+    #[inline(never)]
     pub(crate) fn deliver_unread(&mut self, map: &mut ChannelMap) -> Result {
         self.chat.delivered = 0;
         while (!self.chat.endpoint.unread.is_empty() || self.chat.framer.is_due())

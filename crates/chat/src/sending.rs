@@ -35,7 +35,7 @@ impl Chat {
     }
 
     /// Asks the producer at the head for more, and sends, up to a turn's worth.
-    #[cold]
+    #[inline(never)]
     fn send_by_and_by(&mut self) {
         let mut budget = self.limits().sent_per_turn.max(1);
         let max = self.limits().out_buffer_size.max(1);
@@ -106,7 +106,7 @@ impl Chat {
         }
     }
 
-    #[cold]
+    #[inline(never)]
     fn push_further(&mut self, data: &[u8], mark: usize) {
         self.output.push(data);
         self.relieve();

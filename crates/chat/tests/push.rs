@@ -62,6 +62,23 @@ fn many_pushes_are_one_send() {
     assert_eq!(peer.take_sent(), "line\n".repeat(100).as_bytes());
 }
 
+/// However the read was cut, and however much it is.
+#[test]
+fn what_is_pushed_before_the_map_closes_the_channel_is_dropped() {
+    for (input, len) in [("\n", 16_384), ("\nx", 16_384), ("\n", 10)] {
+        let probe = Probe::default().on_message(move |_, chat, map| {
+            chat.push(vec![b'x'; len]);
+            map.close(chat.token());
+            Ok(())
+        });
+        let mut map = ChannelMap::new().unwrap();
+        let (me, peer) = simulated(&mut map, probe, Limits::default());
+        peer.say(input);
+        sim::settle(&mut map, me, &peer);
+        assert_eq!(peer.take_sent().len(), 0, "{len} bytes after {input:?}");
+    }
+}
+
 #[test]
 fn limits_that_are_changed_hold_for_the_next_push() {
     let mut map = ChannelMap::new().unwrap();

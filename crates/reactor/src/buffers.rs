@@ -78,18 +78,23 @@ impl Buffers {
     }
 
     /// Takes back a buffer of [`take_spare`](Self::take_spare).
-    #[inline]
     pub fn put_spare(&self, mut buffer: Box<BytesMut>) {
         buffer.clear();
         // What was sent in pieces was cut off the front, and is not part of the
         // capacity. To ask for more than that claims it back, if nothing else
         // shares the memory; nothing is allocated.
         let _ = buffer.try_reclaim(buffer.capacity() + 1);
-        if !(SPARE_CAPACITY..=SPARE_MAX_CAPACITY).contains(&buffer.capacity()) {
-            return;
-        }
+        self.put_spare_whole(buffer);
+    }
+
+    /// Takes back one of which nothing was cut off. (If something was, more
+    /// memory is kept than is accounted for.)
+    #[inline]
+    pub fn put_spare_whole(&self, mut buffer: Box<BytesMut>) {
+        buffer.clear();
         let len = self.0.spare_len.get() + buffer.capacity();
-        if len <= SPARE_MAX {
+        let is_fit = (SPARE_CAPACITY..=SPARE_MAX_CAPACITY).contains(&buffer.capacity());
+        if is_fit && len <= SPARE_MAX {
             self.0.spare_len.set(len);
             self.0.spare.borrow_mut().push(buffer);
         }
