@@ -280,8 +280,13 @@ impl<H: ChatHandler> Channel for AsyncChat<H> {
     #[inline]
     fn writable(&self, _me: Token) -> bool {
         let chat = &self.chat;
-        if !chat.is_ordinary && chat.endpoint.connecting() {
-            return true;
+        if !chat.is_ordinary {
+            if chat.endpoint.connecting() {
+                return true;
+            }
+            if chat.output_error.is_some() {
+                return false; // whatever the transport has to send
+            }
         }
         let has_output = chat.output.is_ready() || chat.endpoint.wire.has_output();
         has_output && (!chat.is_blocked || chat.endpoint.wire.waits_for_room())

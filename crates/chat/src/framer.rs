@@ -79,6 +79,12 @@ impl Framer {
         (held > 0).then_some((old, held))
     }
 
+    /// A message may have so many bytes from now on. What was handed out of the
+    /// present one does not count beyond that.
+    pub(crate) fn limit(&mut self, limit: usize) {
+        self.collected = self.collected.min(limit);
+    }
+
     /// Forgets the message that was begun; but if it has ended, that is told.
     pub(crate) fn discard(&mut self) {
         self.collected = 0;
@@ -167,7 +173,7 @@ impl Framer {
                 self.take_all(data, limit)
             }
             (State::Clear, Condition::Pattern(_)) => Some(self.overrun(data, limit)),
-            (State::Clear, _) => self.take_counted(data, limit),
+            (State::Clear, _) => self.take_counted(data),
             (State::Matched(len), _) => self.resume(len.into(), data, limit),
             (State::EndOwed, _) => {
                 self.state = State::Clear;
@@ -194,7 +200,7 @@ impl Framer {
     }
 
     /// Takes data that goes by its length, or has no end.
-    fn take_counted<'d>(&mut self, data: &mut &'d [u8], limit: usize) -> Option<Frame<'d>> {
+    fn take_counted<'d>(&mut self, data: &mut &'d [u8]) -> Option<Frame<'d>> {
         let Condition::Count(count) = &mut self.terminator.0 else {
             let part = take(data, data.len());
             return (!part.is_empty()).then_some(Frame::Part(part));
@@ -209,12 +215,6 @@ impl Framer {
         }
         self.terminator = Terminator::none();
         self.collected = 0;
-        if part.len() > limit {
-            // It may be as long as was asked for; but whoever gets a message
-            // whole need not look at its length.
-            self.state = State::EndOwed;
-            return Some(Frame::Part(part));
-        }
         Some(Frame::End(part))
     }
 

@@ -233,7 +233,7 @@ impl<M: MessageHandler> ChatHandler for M {
 
     #[inline]
     fn collect_and_find(&mut self, data: &[u8], chat: &mut Chat, map: &mut ChannelMap) -> Result {
-        if chat.message.is_empty() {
+        if chat.message.is_empty() && data.len() <= chat.limits().message {
             return self.handle_message(data, chat, map);
         }
         chat.collect(data);

@@ -108,6 +108,9 @@ impl Chat {
 
     #[inline(never)]
     fn push_further(&mut self, data: &[u8], mark: usize) {
+        if data.is_empty() {
+            return;
+        }
         self.output.push(data);
         self.relieve();
         self.output.make_room(mark);

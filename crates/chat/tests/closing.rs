@@ -23,6 +23,31 @@ fn probe_log(map: &ChannelMap, me: Handle<AsyncChat<Probe>>) -> Log {
     map.get(me).unwrap().handler.log.clone()
 }
 
+/// A proxy: what one end has passed on leaves before the news of its end ends the
+/// other, also if both come with the last read.
+#[test]
+fn what_was_pushed_to_another_channel_leaves_before_handle_close_closes_that() {
+    let mut map = ChannelMap::new().unwrap();
+    let (other, other_peer) = simulated(&mut map, Probe::default());
+    let probe = Probe::default()
+        .on_message(move |line, _, map| {
+            map.get_mut(other).unwrap().chat.push(line);
+            Ok(())
+        })
+        .on_close(move |_, map| {
+            map.close(other);
+        });
+    let (me, peer) = simulated(&mut map, probe);
+    let mut limits = Limits::default();
+    limits.in_buffer_size = 15; // all of it, so that the end is read as well
+    map.get_mut(me).unwrap().chat.set_limits(limits);
+    peer.say("the last words\n");
+    peer.say_eof();
+    sim::settle(&mut map, me, &peer);
+    assert_eq!(other_peer.take_sent(), b"the last words");
+    assert!(map.is_empty());
+}
+
 /// CVE-2024-49768 in Waitress, and the same in asynchat: `QUIT` was answered,
 /// and then the next command ran.
 #[test]

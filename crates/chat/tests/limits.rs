@@ -53,6 +53,82 @@ fn a_message_of_the_limit_passes_and_one_byte_more_is_told_once() {
     );
 }
 
+/// However the read was cut: what was handed out before is not counted again.
+#[test]
+fn a_limit_that_is_lowered_within_a_message_holds_for_what_comes_of_it() {
+    struct Lowering(Log);
+
+    impl ChatHandler for Lowering {
+        fn collect_incoming_data(
+            &mut self,
+            data: &[u8],
+            chat: &mut Chat,
+            _: &mut ChannelMap,
+        ) -> Result {
+            self.0.add(format!("collected {}", data.len()));
+            chat.set_limits(message_limit(10));
+            Ok(())
+        }
+
+        fn found_terminator(&mut self, _: &mut Chat, _: &mut ChannelMap) -> Result {
+            self.0.add("found");
+            Ok(())
+        }
+
+        fn handle_overlimit(&mut self, _: &mut Chat, _: &mut ChannelMap) -> Result {
+            self.0.add("overlimit");
+            Ok(())
+        }
+    }
+
+    let twenty = "a".repeat(20);
+    for (rest, end) in [("\r\n", "found"), ("x\r\n", "overlimit")] {
+        for cut in 0..rest.len() {
+            let log = Log::default();
+            let mut map = ChannelMap::new().unwrap();
+            let handler = Lowering(log.clone());
+            let (me, peer) = simulated(&mut map, "\r\n", handler, message_limit(30));
+            for segment in [&twenty, &rest[..cut], &rest[cut..]] {
+                peer.say(segment);
+                sim::settle(&mut map, me, &peer);
+            }
+            assert_eq!(log.all(), ["collected 20", end], "{rest:?} cut at {cut}");
+        }
+    }
+}
+
+/// It may be longer than one with a string terminator: whoever asked for so many
+/// bytes knows how many there are.
+#[test]
+fn a_counted_message_of_any_length_is_found_at_once_even_after_a_pause_in_it() {
+    struct Pausing(Log);
+
+    impl ChatHandler for Pausing {
+        fn collect_incoming_data(
+            &mut self,
+            data: &[u8],
+            chat: &mut Chat,
+            _: &mut ChannelMap,
+        ) -> Result {
+            self.0.add(format!("collected {}", data.len()));
+            chat.pause();
+            Ok(())
+        }
+
+        fn found_terminator(&mut self, _: &mut Chat, _: &mut ChannelMap) -> Result {
+            self.0.add("found");
+            Ok(())
+        }
+    }
+
+    let log = Log::default();
+    let mut map = ChannelMap::new().unwrap();
+    let (me, peer) = simulated(&mut map, 20, Pausing(log.clone()), message_limit(15));
+    peer.say("a".repeat(20));
+    sim::settle(&mut map, me, &peer);
+    assert_eq!(log.all(), ["collected 20", "found"]);
+}
+
 /// Twisted #6556: the terminator is not part of the message.
 #[test]
 fn a_terminator_that_is_cut_does_not_make_a_message_too_long() {

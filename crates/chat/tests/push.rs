@@ -79,6 +79,26 @@ fn what_is_pushed_before_the_map_closes_the_channel_is_dropped() {
     }
 }
 
+/// Even above the high-water mark, where a push of something would be.
+#[test]
+fn a_push_of_nothing_is_nothing() {
+    let mut limits = Limits::default();
+    limits.high_water = 100; // and low_water is above it
+    let log = Log::default();
+    let probe = Probe::new(&log).on_drained(|chat, _| {
+        chat.push("");
+        Ok(())
+    });
+    let mut map = ChannelMap::new().unwrap();
+    let (me, peer) = simulated(&mut map, probe, limits);
+    peer.set_room(0);
+    map.get_mut(me).unwrap().chat.push([b'x'; 200]);
+    for _ in 0..5 {
+        sim::step(&mut map, me, &peer);
+    }
+    assert_eq!(log.count("drained"), 1);
+}
+
 #[test]
 fn limits_that_are_changed_hold_for_the_next_push() {
     let mut map = ChannelMap::new().unwrap();

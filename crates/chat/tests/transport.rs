@@ -7,6 +7,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::net::{Shutdown, TcpStream};
+use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use chat::{
     Readiness, Registration, Result, SockRef, Socket, Source, Transport,
 };
 
-use common::{Log, Probe, assert_rest, read_len, read_to_end, sim, tcp_pair};
+use common::{Log, Probe, assert_rest, read_len, read_to_end, sim, tcp_pair, unix_pair};
 
 /// Sends nothing before it has heard a byte of the peer's, which is not the
 /// channel's; and says something itself, if it is to.
@@ -391,6 +392,44 @@ impl Transport for Greeting {
     fn has_output(&self) -> bool {
         self.0.borrow().is_empty()
     }
+}
+
+/// Has something to send for ever, which fails.
+#[derive(Debug)]
+struct Broken(Source<UnixStream>);
+
+impl Transport for Broken {
+    fn registration(&self) -> Option<&Registration> {
+        Some(self.0.registration())
+    }
+
+    fn recv(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        (&*self.0).read(buffer)
+    }
+
+    fn send_vectored(&mut self, _: &[IoSlice<'_>]) -> io::Result<usize> {
+        Err(ErrorKind::BrokenPipe.into())
+    }
+
+    fn shutdown(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn has_output(&self) -> bool {
+        true
+    }
+}
+
+/// While its input is open the channel stays, as any whose sending has failed.
+#[test]
+fn a_transport_that_cannot_send_what_it_has_does_not_keep_the_loop_awake() {
+    let (ours, _theirs) = unix_pair();
+    ours.set_nonblocking(true).unwrap();
+    let mut map = ChannelMap::new().unwrap();
+    let transport = Broken(Source::new(ours));
+    let me = map.insert(AsyncChat::over(transport, "\n", Probe::default()));
+    assert_rest(&mut map);
+    assert!(map.get(me.unwrap()).unwrap().chat.output_failed());
 }
 
 #[test]

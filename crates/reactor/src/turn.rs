@@ -162,7 +162,10 @@ impl ChannelMap {
     /// still something to do after the last, the wait does not sleep.
     fn settle(&mut self) {
         self.run_closes();
+        // All before the first close is told of: what one channel is told may
+        // end another, which still has something to send.
         mem::swap(&mut self.dispatched, &mut self.batch);
+        self.batch.append(self.touched.get_mut());
         self.settle_batch();
         for _ in 0..SETTLE_ROUNDS {
             if self.touched.get_mut().is_empty() {
@@ -305,6 +308,8 @@ impl ChannelMap {
             self.call_with(Readiness::READABLE, &mut *channel, token);
             true
         } else {
+            // What it said of itself may have changed by what it was told since.
+            let is_known = is_known && !ready.contains(Readiness::PENDING);
             self.call_one_by_one(ready, is_known, &mut *channel, token)
         };
         self.put_back(channel, token);
