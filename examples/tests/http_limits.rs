@@ -112,6 +112,9 @@ fn a_head_that_drips_is_cut_off_after_ten_seconds_and_a_download_is_not() {
     let mut stuck = Client::connect(server.addr);
     // A second request, behind one that was answered.
     stuck.send("GET /plaintext HTTP/1.1\r\nHost: a\r\n\r\nGET /");
+    // The ten seconds are over with the first answer; from then on there are sixty.
+    let mut patient = Client::connect(server.addr);
+    patient.send("GET /plaintext HTTP/1.1\r\nHost: a\r\n\r\n");
     let mut downloading = Client::connect(server.addr);
     downloading.send("GET /large HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
     let downloader = downloading.stream().local_addr().expect("it is connected");
@@ -137,6 +140,15 @@ fn a_head_that_drips_is_cut_off_after_ten_seconds_and_a_download_is_not() {
         assert_eq!(answer, Some(status));
     }
     assert_eq!(silent.rest(), b"", "it has not asked for anything");
+    patient.send("GET /plaintext HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    let answers = patient.rest();
+    let mut rest = &answers[..];
+    let date = |rest: &mut &[u8]| {
+        let answer = Answer::take(rest, false).filter(|answer| answer.status == 200);
+        Some(answer?.field("Date")?.to_owned())
+    };
+    let dates = [date(&mut rest), date(&mut rest)];
+    assert!(dates[1].is_some() && dates[0] != dates[1], "{dates:?}");
     assert!(begun.elapsed() < Duration::from_secs(15));
     // The one that is slow, but not with its head, is not bothered.
     let rest = downloading.rest();
