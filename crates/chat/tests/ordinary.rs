@@ -131,6 +131,17 @@ fn a_count_of_zero_ends_a_message_at_once_where_a_read_ends() {
     assert_eq!(log.take(), ["message no body", "message "]);
 }
 
+/// 16 KiB is what a buffer of 4 KiB becomes when so much is pushed.
+#[test]
+fn what_an_ordinary_channel_has_sent_leaves_its_buffer_to_the_others() {
+    let mut map = ChannelMap::new().unwrap();
+    let (me, peer) = ordinary(&mut map, Probe::default(), Limits::default());
+    map.get_mut(me).unwrap().chat.push([b'x'; 9_000]);
+    sim::settle(&mut map, me, &peer);
+    assert_eq!(peer.take_sent().len(), 9_000);
+    assert_eq!(map.buffers().take_spare().capacity(), 16_384);
+}
+
 /// Leaves the messages to a `MessageHandler`, and fails when that has got some.
 struct Failing {
     log: Log,

@@ -50,6 +50,25 @@ fn whom_the_closes_of_a_settle_touch_is_settled_before_the_wait() {
     }
 }
 
+/// It said so when it was settled first; then came somebody's close.
+#[test]
+fn a_channel_that_is_not_pending_any_more_before_the_wait_is_not_called() {
+    let log = Log::default();
+    let mut map = ChannelMap::new().unwrap();
+    let mut probe = Probe::new("a", &log);
+    probe.pending = true;
+    let probe = map.insert(probe).unwrap();
+    let mut other = Probe::new("other", &log).on(On::Close, move |_, _, map| {
+        change(map, probe, |probe| probe.pending = false);
+        Ok(())
+    });
+    other.on_settle = Some(Box::new(|| Err(CloseReason::Eof)));
+    map.insert(other).unwrap();
+    turn(&mut map);
+    turn(&mut map);
+    assert_eq!(log.take(), ["other.close Eof"]);
+}
+
 #[test]
 fn the_others_of_a_batch_go_with_the_map_that_a_callback_replaced() {
     let log = Log::default();

@@ -374,3 +374,126 @@ fn there_is_room_in_a_buffer_that_cannot_hold_more_than_was_said() {
     assert!(!output.push_within_room(b"7"), "it is full");
     assert_eq!(output.len(), 4_096);
 }
+
+/// One slice for each would be a system call for every sixteen lines.
+#[test]
+fn small_pushes_behind_large_shared_data_leave_in_one_slice_too() {
+    let mut output = Output::default();
+    output.push_bytes(vec![b's'; 2_000].into());
+    for _ in 0..1_000 {
+        output.push(b"a line\r\n");
+    }
+    let mut slices = [IoSlice::new(&[]); MAX_SLICES];
+    assert_eq!(output.gather(&mut slices), (2, 10_000));
+}
+
+/// What was gathered is not copied again and again, to an ever larger buffer.
+#[test]
+fn pushes_are_gathered_up_to_a_segment() {
+    for before in [0, 2_000] {
+        let mut output = Output::default();
+        output.push_bytes(vec![b's'; before].into());
+        for _ in 0..200 {
+            output.push(&[b'x'; 1_000]);
+        }
+        let mut slices = [IoSlice::new(&[]); MAX_SLICES];
+        let (count, len) = output.gather(&mut slices);
+        assert_eq!(len, before + 200_000);
+        let gathered = &slices[usize::from(before > 0)..count];
+        let lens: Vec<usize> = gathered.iter().map(|slice| slice.len()).collect();
+        assert_eq!(lens, [65_000, 65_000, 65_000, 5_000]);
+    }
+}
+
+/// Queues what makes a buffer of 4 KiB one of 16 KiB.
+fn push_much(output: &mut Output) {
+    output.push(&[b'x'; 9_000]);
+}
+
+/// Whether the next one who pushes gets that buffer.
+fn has_grown_one(buffers: &Buffers) -> bool {
+    buffers.take_spare().capacity() == 16_384
+}
+
+#[test]
+fn a_buffer_that_is_done_with_is_the_next_ones_however_it_ended() {
+    let ends: [fn(&mut Output); 4] = [
+        |output| output.advance(9_000),
+        |output| {
+            output.advance(8_999);
+            output.advance(1);
+        },
+        |output| {
+            output.push_bytes(vec![b's'; 2_000].into());
+            output.advance(11_000);
+        },
+        Output::discard,
+    ];
+    for (nth, end) in ends.into_iter().enumerate() {
+        let buffers = Buffers::default();
+        let mut output = Output::default();
+        output.use_buffers(&buffers);
+        push_much(&mut output);
+        end(&mut output);
+        assert!(output.is_empty());
+        assert!(has_grown_one(&buffers), "end {nth}");
+    }
+}
+
+#[test]
+fn a_buffer_is_used_again_for_ever() {
+    let buffers = Buffers::default();
+    let mut output = Output::default();
+    output.use_buffers(&buffers);
+    for _ in 0..2_000 {
+        push_much(&mut output);
+        output.advance(9_000);
+    }
+    assert!(has_grown_one(&buffers));
+}
+
+/// Nor is one of 4 KiB, which is all that most channels need, made anew.
+#[test]
+fn a_buffer_that_has_not_grown_is_used_again_too() {
+    let mut output = Output::default();
+    output.use_buffers(&Buffers::default());
+    let mut slices = [IoSlice::new(&[]); MAX_SLICES];
+    output.push(b"first");
+    output.gather(&mut slices);
+    let first = slices[0].as_ptr();
+    output.advance(5);
+    let _other = BytesMut::with_capacity(4_096); // would get its memory
+    let mut slices = [IoSlice::new(&[]); MAX_SLICES];
+    output.push(b"second");
+    output.gather(&mut slices);
+    assert_eq!(slices[0].as_ptr(), first);
+}
+
+#[test]
+fn a_producer_that_makes_nothing_leaves_its_buffer() {
+    let buffers = Buffers::default();
+    let mut output = Output::default();
+    output.use_buffers(&buffers);
+    push_much(&mut output);
+    output.advance(9_000);
+    output.push_producer(answer(|_| Ok(More::Done)));
+    output.refill(10).unwrap();
+    assert!(output.is_empty());
+    assert!(has_grown_one(&buffers));
+}
+
+/// A buffer for output has room for 4 KiB, whoever had it before.
+#[test]
+fn a_producer_that_gives_a_small_buffer_of_its_own_leaves_no_small_one() {
+    let buffers = Buffers::default();
+    let mut output = Output::default();
+    output.use_buffers(&buffers);
+    output.push_producer(answer(|out| {
+        *out = BytesMut::from(&b"small"[..]);
+        Ok(More::Done)
+    }));
+    output.refill(10).unwrap();
+    assert_eq!(gathered(&output), b"small");
+    output.advance(5);
+    assert!(buffers.take_spare().capacity() >= 4_096);
+}
