@@ -48,6 +48,22 @@ fn what_was_pushed_to_another_channel_leaves_before_handle_close_closes_that() {
     assert!(map.is_empty());
 }
 
+/// The same, between two turns.
+#[test]
+fn what_was_pushed_between_turns_leaves_before_a_close_is_told_of() {
+    let mut map = ChannelMap::new().unwrap();
+    let (other, other_peer) = simulated(&mut map, Probe::default());
+    let probe = Probe::default().on_close(move |_, map| {
+        map.close(other);
+    });
+    let (me, peer) = simulated(&mut map, probe);
+    map.get_mut(other).unwrap().chat.push("the last words");
+    map.close(me);
+    sim::settle(&mut map, me, &peer);
+    assert_eq!(other_peer.take_sent(), b"the last words");
+    assert!(map.is_empty());
+}
+
 /// CVE-2024-49768 in Waitress, and the same in asynchat: `QUIT` was answered,
 /// and then the next command ran.
 #[test]

@@ -5,7 +5,7 @@
 mod common;
 
 use std::cell::RefCell;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::net::Shutdown;
 use std::rc::Rc;
 
@@ -46,6 +46,20 @@ fn an_ordinary_channel_whose_peer_sends_no_more_costs_no_turns() {
         assert_rest(&mut map);
         assert_eq!(log.all(), ["connect", "message hello", "eof"]);
     }
+}
+
+/// There is room for it, for ever, and it never goes.
+#[test]
+fn an_ordinary_channel_whose_transport_cannot_send_any_more_waits_for_no_room() {
+    let mut map = ChannelMap::new().unwrap();
+    let (me, peer) = ordinary(&mut map, Probe::default(), Limits::default());
+    peer.use_buffer();
+    peer.set_room(0);
+    map.get_mut(me).unwrap().chat.push("kept by the transport");
+    sim::settle(&mut map, me, &peer);
+    peer.fail_sends(ErrorKind::BrokenPipe); // of which a poller tells as of room
+    sim::settle(&mut map, me, &peer); // or it never rests
+    assert!(map.get(me).unwrap().chat.output_failed());
 }
 
 /// With the one that it had, it would take itself for closed.

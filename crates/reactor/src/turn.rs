@@ -161,9 +161,9 @@ impl ChannelMap {
     /// settled before the wait as well. The rounds are bounded; if there is
     /// still something to do after the last, the wait does not sleep.
     fn settle(&mut self) {
-        self.run_closes();
-        // All before the first close is told of: what one channel is told may
-        // end another, which still has something to send.
+        // All before the first close is told of, one that was asked for between
+        // two turns as well: what one channel is told may end another, which
+        // still has something to send.
         mem::swap(&mut self.dispatched, &mut self.batch);
         self.batch.append(self.touched.get_mut());
         self.settle_batch();

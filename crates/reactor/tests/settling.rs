@@ -142,3 +142,19 @@ fn a_channel_does_not_go_on_that_was_closed_or_converted_whatever_came_then() {
         }
     }
 }
+
+/// Nobody calls it then; whoever has it asks for its sake.
+#[test]
+fn a_channel_that_is_lent_does_not_go_on_either() {
+    for deed in DEEDS {
+        let log = Log::default();
+        let mut map = ChannelMap::new().unwrap();
+        let probe = map.insert(Probe::new("a", &log)).unwrap();
+        let goes_on = map.with(probe, |_, map| {
+            let before = map.may_continue(probe.token());
+            deed(map, probe);
+            (before, map.may_continue(probe.token()))
+        });
+        assert_eq!(goes_on, Some((true, false)));
+    }
+}
