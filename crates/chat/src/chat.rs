@@ -422,7 +422,6 @@ impl Chat {
     pub fn set_limits(&mut self, limits: impl Into<Rc<Limits>>) {
         self.limits = limits.into();
         self.output.forget_room();
-        self.framer.limit(self.limits.message);
     }
 
     /// Why the channel closes.

@@ -79,12 +79,6 @@ impl Framer {
         (held > 0).then_some((old, held))
     }
 
-    /// A message may have so many bytes from now on. What was handed out of the
-    /// present one does not count beyond that.
-    pub(crate) fn limit(&mut self, limit: usize) {
-        self.collected = self.collected.min(limit);
-    }
-
     /// Forgets the message that was begun; but if it has ended, that is told.
     pub(crate) fn discard(&mut self) {
         self.collected = 0;
@@ -172,7 +166,15 @@ impl Framer {
                 self.state = State::Clear;
                 self.take_all(data, limit)
             }
-            (State::Clear, Condition::Pattern(_)) => Some(self.overrun(data, limit)),
+            (State::Clear, Condition::Pattern(pattern)) => match pattern.split(data) {
+                // The limit was lowered; but what there is now is the end.
+                Some(([], rest)) => {
+                    *data = rest;
+                    self.collected = 0;
+                    Some(Frame::End(&[]))
+                }
+                _ => Some(self.overrun(data, limit)),
+            },
             (State::Clear, _) => self.take_counted(data),
             (State::Matched(len), _) => self.resume(len.into(), data, limit),
             (State::EndOwed, _) => {
@@ -225,13 +227,13 @@ impl Framer {
         };
         let held = pattern.prefix_at_end(data);
         let len = data.len() - held;
-        if self.collected + len > limit {
-            return Some(self.overrun(data, limit));
-        }
         if len == 0 {
             self.hold(held);
             take(data, held);
             return None;
+        }
+        if self.collected + len > limit {
+            return Some(self.overrun(data, limit));
         }
         // What may be the terminator's beginning stays in `data` for now:
         // whoever gets this part may set another terminator.
