@@ -2,8 +2,9 @@
 //!
 //! The framer keeps no data. Of a terminator that may have begun at the end of
 //! a read it keeps only how much of it was seen: the bytes themselves are the
-//! terminator's own. So nothing is ever searched twice, and what comes out
-//! does not depend on how the stream was cut.
+//! terminator's own. So nothing is searched twice (but once the read in
+//! which a message turns out too long), and what comes out does not depend on how
+//! the stream was cut.
 
 use std::mem;
 
