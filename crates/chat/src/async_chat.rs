@@ -8,19 +8,25 @@ use std::net::ToSocketAddrs;
 use std::path::Path;
 use std::rc::Rc;
 
-use reactor::{Channel, ChannelMap, CloseReason, Error, Registration, Result, Timer, Token};
+use reactor::{
+    Channel, ChannelMap, CloseReason, Error, Registration, Result, Settled, Timer, Token,
+};
 use socket2::Socket;
 
 use crate::chat::Chat;
-use crate::ending::End;
-use crate::endpoint::{Endpoint, log_close};
+use crate::endpoint::Endpoint;
+use crate::flags::{
+    BLOCKED, EOF, EOF_TOLD, Flags, HELD, HIGH, NEW, NOT_LIVE, OVER_LIMIT, PAUSED, TRANSPORT,
+    UNSETTLED,
+};
 use crate::handler::ChatHandler;
+use crate::life::Stage;
 use crate::limits::Limits;
 use crate::terminator::Terminator;
 use crate::transport::Transport;
 
-/// A channel that cuts its input into messages and queues its output. The
-/// documents' `async_chat`.
+/// A channel that cuts its input into messages and queues its output:
+/// asynchat's `async_chat`.
 ///
 /// `chat` is the wire, `handler` is yours: a [`ChatHandler`] or a
 /// [`MessageHandler`](crate::MessageHandler). Both fields are public, so that
@@ -79,7 +85,7 @@ impl<H: ChatHandler> AsyncChat<H> {
         terminator: impl Into<Terminator>,
         handler: H,
     ) -> io::Result<Self> {
-        let endpoint = Endpoint::connected_socket(socket.into())?;
+        let endpoint = Endpoint::on(socket.into(), Stage::Live)?;
         Ok(Self::from_endpoint(endpoint, terminator, handler))
     }
 
@@ -156,198 +162,139 @@ impl<H: ChatHandler> AsyncChat<H> {
         self
     }
 
-    /// What comes before anything else: `handle_connect`.
-    #[cold]
-    fn announce(&mut self, map: &mut ChannelMap) -> Result {
-        if self.chat.is_announced || self.chat.end != End::Open {
-            return Ok(());
+    /// What is to be done without any event: bits of the flags, and `NOT_LIVE`
+    /// for the timer of an end.
+    pub(crate) fn due(&self) -> Flags {
+        let endpoint = &self.chat.endpoint;
+        let flags = endpoint.flags;
+        match endpoint.life.stage() {
+            Stage::Live | Stage::Datagrams => {}
+            _ if endpoint.is_untimed() => return NOT_LIVE,
+            _ => return 0,
         }
-        self.chat.is_announced = true;
-        self.chat.output.use_buffers(map.buffers());
-        self.handler.handle_connect(&mut self.chat, map)
+        let mut due = flags & (NEW | OVER_LIMIT);
+        if flags & (HELD | PAUSED) == HELD {
+            due |= HELD;
+        }
+        if flags & (EOF | EOF_TOLD | HELD | OVER_LIMIT) == EOF {
+            due |= EOF;
+        }
+        if endpoint.is_drained() {
+            due |= HIGH;
+        }
+        if flags & TRANSPORT != 0 && endpoint.has_hidden_input() && self.chat.may_receive() {
+            due |= TRANSPORT;
+        }
+        due
     }
 
-    #[inline(never)]
-    fn settle_with_care(&mut self, me: Token) -> Result<(), CloseReason> {
-        self.enter(me);
-        let chat = &mut self.chat;
-        if chat.end != End::Closed {
-            if chat.endpoint.connecting() {
-                return Ok(());
+    /// Does one thing that is due.
+    fn handle_due(&mut self, what: Flags, map: &mut ChannelMap) -> Result {
+        match what {
+            NOT_LIVE => self.chat.endpoint.time_ending(map),
+            NEW => return self.announce(map),
+            OVER_LIMIT => return self.tell_over_limit(map),
+            HELD => return self.deliver_held(map),
+            EOF => return self.tell_eof(map),
+            HIGH => {
+                self.chat.endpoint.flags &= !HIGH;
+                return self.handler.handle_drained(&mut self.chat, map);
             }
-            chat.send_queued();
+            _ => return self.receive(map),
         }
-        if chat.end != End::Open || chat.output_error.is_some() {
-            chat.settle_end()?;
-        }
-        chat.is_ordinary = chat.find_ordinary();
         Ok(())
     }
 
-    /// Is in a map for the first time, or for the first time again; called
-    /// where the first callback may be.
-    #[inline]
-    fn enter(&mut self, me: Token) {
-        if self.chat.endpoint.me != me {
-            self.chat.endpoint.me = me;
-            self.chat.untime_end();
+    /// What comes before anything else: `handle_connect`.
+    fn announce(&mut self, map: &mut ChannelMap) -> Result {
+        self.chat.endpoint.flags &= !NEW;
+        self.chat.endpoint.output.use_buffers(map.buffers());
+        self.handler.handle_connect(&mut self.chat, map)
+    }
+
+    fn receive_with_care(&mut self, map: &mut ChannelMap) -> Result {
+        if self.due() & NEW != 0 {
+            self.announce(map)?;
+            if !map.may_continue(self.chat.token()) {
+                return Ok(());
+            }
         }
+        if self.chat.may_receive() {
+            return self.receive(map);
+        }
+        if self.chat.endpoint.discards_input() {
+            self.chat.endpoint.discard_input(map);
+        }
+        Ok(())
+    }
+
+    fn settle_with_care(&mut self, me: Token) -> Result<Settled, CloseReason> {
+        self.chat.endpoint.enter(me);
+        let is_deaf = !self.readable(me);
+        self.chat.endpoint.settle(is_deaf)?;
+        let is_usual = self.chat.endpoint.flags & !UNSETTLED == 0
+            && !self.chat.endpoint.has_output()
+            && self.due() == 0;
+        match is_usual {
+            true => self.chat.endpoint.flags &= !UNSETTLED,
+            false => self.chat.endpoint.flags |= UNSETTLED,
+        }
+        Ok(Settled::Ask)
     }
 
     /// After a callback: closing, and no memory for the idle.
-    #[inline(always)]
     fn conclude(&mut self, result: Result, me: Token, map: &mut ChannelMap) -> Result {
-        if self.chat.end == End::Closed && map.is_open(me) {
-            map.close_with(me, self.chat.take_reason());
+        if let Some(reason) = self.chat.endpoint.take_reason() {
+            map.close_with(me, reason);
         }
         if self.chat.message.is_empty() && self.chat.message.capacity() > 0 {
             self.chat.message = Vec::new();
         }
         result
     }
-
-    #[inline(never)]
-    fn handle_readable_with_care(&mut self, map: &mut ChannelMap) -> Result {
-        if !self.chat.is_announced {
-            self.announce(map)?;
-            if !map.may_continue(self.chat.token()) {
-                return Ok(());
-            }
-        }
-        match self.chat.end {
-            End::Open => {
-                self.chat.delivered = 0;
-                self.receive_on(0, map)
-            }
-            End::Finishing | End::Lingering => {
-                self.chat.discard_input(map);
-                Ok(())
-            }
-            End::Closed => Ok(()),
-        }
-    }
-
-    fn handle_what_is_pending(&mut self, me: Token, map: &mut ChannelMap) -> Result {
-        self.announce(map)?;
-        if self.chat.is_over_limit {
-            self.tell_over_limit(map)?;
-        }
-        if self.chat.endpoint.is_eof {
-            self.tell_eof(map)?;
-        }
-        self.deliver_unread(map)?;
-        if self.is_drained() && map.may_continue(me) {
-            self.chat.needs_drain = false;
-            self.handler.handle_drained(&mut self.chat, map)?;
-        }
-        if self.chat.is_end_untimed() {
-            self.chat.time_end(map);
-        }
-        Ok(())
-    }
-
-    /// `handle_drained` is due.
-    fn is_drained(&self) -> bool {
-        let chat = &self.chat;
-        chat.needs_drain
-            && chat.end == End::Open
-            && !chat.output.has_producer()
-            && chat.output.len() <= chat.limits().low_water
-    }
 }
 
 impl<H: ChatHandler> Channel for AsyncChat<H> {
-    #[inline]
     fn registration(&self) -> Option<&Registration> {
-        self.chat.endpoint.registration()
+        self.chat.endpoint.wire.registration()
     }
 
-    #[inline]
     fn readable(&self, _me: Token) -> bool {
-        let chat = &self.chat;
-        if chat.is_ordinary {
-            return true;
-        }
-        if chat.endpoint.connecting() || chat.endpoint.is_eof {
-            return false;
-        }
-        match chat.end {
-            End::Open => !chat.is_paused,
-            _ => chat.discards_input(),
-        }
+        self.chat.endpoint.receives() && (!self.chat.is_paused() || self.chat.closing())
     }
 
-    #[inline]
     fn writable(&self, _me: Token) -> bool {
-        let chat = &self.chat;
-        if !chat.is_ordinary {
-            if chat.endpoint.connecting() {
-                return true;
-            }
-            if chat.output_error.is_some() {
-                return false; // whatever the transport has to send
-            }
-        }
-        let has_output = chat.output.is_ready() || chat.endpoint.wire.has_output();
-        has_output && (!chat.is_blocked || chat.endpoint.wire.waits_for_room())
+        self.chat.endpoint.waits_for_room()
     }
 
-    #[inline]
     fn pending(&self, _me: Token) -> bool {
-        let chat = &self.chat;
-        if chat.is_ordinary {
-            return chat.framer.is_due() || chat.endpoint.wire.has_input();
-        }
-        if chat.endpoint.connecting() {
-            return false;
-        }
-        match chat.end {
-            End::Open => {
-                let has_input = chat.endpoint.has_unread() || chat.framer.is_due();
-                !chat.is_announced
-                    || (has_input && chat.takes_input())
-                    || (chat.endpoint.is_eof && !chat.endpoint.is_eof_told)
-                    || chat.is_over_limit
-                    || self.is_drained()
-            }
-            _ => chat.is_end_untimed(),
-        }
+        self.due() != 0
     }
 
-    #[inline]
-    fn settle(&mut self, me: Token) -> Result<(), CloseReason> {
-        let chat = &mut self.chat;
-        debug_assert!(!chat.is_ordinary || chat.find_ordinary());
-        if chat.is_ordinary && chat.endpoint.me == me {
-            chat.send_queued();
-            if chat.is_ordinary {
-                return Ok(());
-            }
+    fn settle(&mut self, me: Token) -> Result<Settled, CloseReason> {
+        let endpoint = &mut self.chat.endpoint;
+        if endpoint.flags == 0 && endpoint.me == me && endpoint.send_piece() {
+            return Ok(Settled::AsBefore);
         }
         self.settle_with_care(me)
     }
 
     fn handle_read_event(&mut self, me: Token, map: &mut ChannelMap) -> Result {
-        debug_assert!(!self.chat.is_ordinary || self.chat.find_ordinary());
-        let result = match self.chat.is_ordinary {
-            true => self.receive(map),
-            false => self.handle_readable_with_care(map),
+        let result = match self.chat.endpoint.flags {
+            0 => self.receive(map),
+            _ => self.receive_with_care(map),
         };
         self.conclude(result, me, map)
     }
 
     fn handle_write_event(&mut self, me: Token, map: &mut ChannelMap) -> Result {
-        self.chat.is_blocked = false; // and settle sends
-        if !self.chat.endpoint.connecting() {
-            return Ok(());
+        self.chat.endpoint.flags &= !BLOCKED; // and settle sends
+        if self.chat.endpoint.connecting() {
+            self.chat.endpoint.finish_connect();
         }
-        let result = match self.chat.endpoint.finish_connect() {
-            Ok(()) if self.chat.endpoint.connecting() => Ok(()),
-            Ok(()) => self.announce(map),
-            Err(error) => {
-                self.chat.close_with(CloseReason::Io(error));
-                Ok(())
-            }
+        let result = match self.due() & NEW {
+            0 => Ok(()),
+            _ => self.announce(map),
         };
         self.conclude(result, me, map)
     }
@@ -361,44 +308,42 @@ impl<H: ChatHandler> Channel for AsyncChat<H> {
     }
 
     fn handle_pending(&mut self, me: Token, map: &mut ChannelMap) -> Result {
-        let result = self.handle_what_is_pending(me, map);
-        if result.is_ok() && self.chat.endpoint.wire.has_input() && map.may_continue(me) {
-            return self.handle_read_event(me, map);
+        let mut result = Ok(());
+        for what in [NOT_LIVE, NEW, OVER_LIMIT, HELD, EOF, HIGH, TRANSPORT] {
+            if self.due() & what != 0 {
+                result = self.handle_due(what, map);
+                if result.is_err() || !map.may_continue(me) {
+                    break;
+                }
+            }
         }
         self.conclude(result, me, map)
     }
 
     fn handle_timer(&mut self, timer: Timer, me: Token, map: &mut ChannelMap) -> Result {
-        self.enter(me);
-        let result = if self.chat.is_end_timer(timer) {
-            self.chat.end_in_time();
-            Ok(())
-        } else if self.chat.end == End::Closed {
-            Ok(()) // by another channel, a moment ago
-        } else {
-            self.handler.handle_timer(timer, &mut self.chat, map)
+        self.chat.endpoint.enter(me);
+        let result = match self.chat.endpoint.ends_at(timer) || self.chat.endpoint.is_closed() {
+            true => Ok(()), // by another channel, a moment ago
+            false => self.handler.handle_timer(timer, &mut self.chat, map),
         };
         self.conclude(result, me, map)
     }
 
     fn handle_drain(&mut self, me: Token, map: &mut ChannelMap) -> Result {
-        let result = match self.chat.end {
-            End::Open if self.chat.endpoint.connecting() => {
-                self.chat.close_with(CloseReason::Drained);
-                Ok(())
-            }
-            End::Open => self.handler.handle_drain(&mut self.chat, map),
-            _ => Ok(()),
+        let result = if self.chat.closing() {
+            Ok(())
+        } else if self.chat.endpoint.connecting() {
+            self.chat.close_with(CloseReason::Drained);
+            Ok(())
+        } else {
+            self.handler.handle_drain(&mut self.chat, map)
         };
         self.conclude(result, me, map)
     }
 
     fn handle_close(&mut self, reason: CloseReason, me: Token, map: &mut ChannelMap) {
-        self.enter(me);
-        // Whoever closed it: from here on, what is pushed goes nowhere.
-        self.chat.end = End::Closed;
-        self.chat.output.discard();
-        log_close(me, &reason);
+        self.chat.endpoint.enter(me);
+        self.chat.endpoint.has_closed(&reason);
         self.handler.handle_close(reason, &mut self.chat, map);
     }
 

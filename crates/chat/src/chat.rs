@@ -1,27 +1,22 @@
 //! The wire of a chat channel: [`Chat`].
 
 use std::fmt;
-use std::io::{self, Write};
-use std::mem;
 use std::rc::Rc;
 
-use bytes::Bytes;
 use reactor::{CloseReason, Token};
 
-use crate::ending::{End, Ending};
 use crate::endpoint::Endpoint;
+use crate::flags::{HELD, NEW, OVER_LIMIT, PAUSED, UNSETTLED};
 use crate::framer::Framer;
 use crate::limits::Limits;
-use crate::output::Output;
-use crate::producer::Producer;
 use crate::terminator::Terminator;
 
-/// What a chat handler sees of its channel: the documents' `async_chat`
-/// without its events.
+/// What a chat handler sees of its channel: an [`Endpoint`] that cuts its input
+/// into messages. asyncore's `async_chat` without its events.
 ///
 /// No method calls a handler, and none blocks: what is pushed goes out before
-/// the loop waits next, what is closed is told of by `handle_close` after the
-/// present callback.
+/// the loop waits next, and `handle_close` follows when the present callback
+/// has returned.
 ///
 /// | to | use |
 /// |---|---|
@@ -36,163 +31,45 @@ pub struct Chat {
     pub(crate) framer: Framer,
     /// What a `MessageHandler` has got of a message so far.
     pub(crate) message: Vec<u8>,
-    pub(crate) output: Output,
-    limits: Rc<Limits>,
-    /// Bytes sent in all.
-    pub(crate) sent: u64,
-    /// Messages delivered in the present event.
-    pub(crate) delivered: u32,
-    /// `None` before the end begins.
-    pub(crate) ending: Option<Box<Ending>>,
-    pub(crate) end: End,
-    pub(crate) is_paused: bool,
-    /// `handle_connect` was called.
-    pub(crate) is_announced: bool,
-    /// The channel is as channels are nearly always: connected and open at both
-    /// ends, no pause, no failure, no input held back, no callback due. Then
-    /// there is little to ask. Whatever makes one of these untrue sets it to
-    /// `false`; a settle finds out when all are true again.
-    pub(crate) is_ordinary: bool,
-    /// `discard_buffers` was called: what is left of the read that is being
-    /// delivered goes, too.
-    pub(crate) has_discarded: bool,
-    /// `skip_message` was called: a message that is too long is not the end.
-    pub(crate) has_skipped: bool,
-    /// The message is too long, which is yet to be told.
-    pub(crate) is_over_limit: bool,
-    /// More than the high-water mark was queued, or a producer; `handle_drained`
-    /// has not been called since.
-    pub(crate) needs_drain: bool,
-    /// The socket took less than it was offered; until it is writable again,
-    /// sending is in vain.
-    pub(crate) is_blocked: bool,
-    /// Sending has failed, which ends the channel after the input that is left.
-    pub(crate) output_error: Option<Box<io::Error>>,
+    /// How many bytes of the read that is being delivered are left.
+    pub(crate) undelivered: usize,
 }
 
 impl Chat {
     pub(crate) fn new(mut endpoint: Endpoint, terminator: Terminator) -> Self {
-        let end = if endpoint.closing.is_some() {
-            End::Closed // a connection can fail before it is in any map
-        } else if let Some(reason) = endpoint.take_finishing() {
-            endpoint.closing = Some(reason);
-            End::Finishing
-        } else {
-            End::Open
-        };
-        let mut output = Output::default();
-        output.push(&endpoint.take_queue());
-        let output_error = endpoint.take_output_error().map(Box::new);
-        Self {
+        endpoint.flags |= NEW | UNSETTLED;
+        let mut chat = Self {
             endpoint,
             framer: Framer::new(terminator),
             message: Vec::new(),
-            output,
-            limits: Limits::shared(),
-            sent: 0,
-            delivered: 0,
-            ending: None,
-            end,
-            is_paused: false,
-            is_announced: false,
-            is_ordinary: false,
-            has_discarded: false,
-            has_skipped: false,
-            is_over_limit: false,
-            needs_drain: false,
-            is_blocked: false,
-            output_error,
-        }
+            undelivered: 0,
+        };
+        chat.note_held();
+        chat
     }
 
-    /// Queues a copy of `data`.
-    ///
-    /// After `close_when_done` or `close` it is dropped. When more than
-    /// [`Limits::output`] is queued, even after one more attempt to send, the
-    /// channel is closed as a [`SlowReader`](CloseReason::SlowReader), and what
-    /// is queued is dropped: whatever is large goes by a producer.
-    #[inline]
-    pub fn push(&mut self, data: impl AsRef<[u8]>) {
-        let data = data.as_ref();
-        if !self.output.push_within_room(data) {
-            self.push_with_care(data);
-        }
-    }
-
-    /// Queues `data` without copying it (but for small pieces): for what goes
-    /// to many channels. Otherwise as [`push`](Self::push).
-    pub fn push_bytes(&mut self, data: impl Into<Bytes>) {
-        if self.takes_output() {
-            self.output.push_bytes(data.into());
-            self.relieve();
-        }
-    }
-
-    /// Like [`push`](Self::push), but never costs the peer its channel.
-    ///
-    /// # Errors
-    ///
-    /// Hands `data` back if it does not fit below [`Limits::output`], or the
-    /// channel is closing.
-    pub fn try_push<D: AsRef<[u8]>>(&mut self, data: D) -> Result<(), D> {
-        if !self.takes_output() {
-            return Err(data);
-        }
-        let len = data.as_ref().len();
-        if self.output.len() + len > self.limits().output && !self.endpoint.connecting() {
-            self.send_ready();
-        }
-        if !self.takes_output() || self.output.len() + len > self.limits().output {
-            return Err(data);
-        }
-        self.push(data);
-        Ok(())
-    }
-
-    /// Queues a producer, which is asked for data when all that was pushed
-    /// before is sent. When it is done,
-    /// [`handle_drained`](crate::ChatHandler::handle_drained) is due. With more
-    /// than [`Limits::producers`] the channel is closed as a
-    /// [`SlowReader`](CloseReason::SlowReader).
-    #[doc(alias = "producer_fifo")]
-    pub fn push_with_producer(&mut self, producer: impl Producer + 'static) {
-        if !self.takes_output() {
-            return;
-        }
-        self.output.push_producer(Box::new(producer));
-        self.needs_drain = true;
-        self.is_ordinary = false;
-        if self.output.producers() > self.limits().producers {
-            self.close_with(CloseReason::SlowReader);
-        }
-    }
-
-    /// Says what ends the next message. What was received already and not
+    /// Sets what ends the next message. Input that was received and not
     /// delivered yet is subject to it.
     ///
     /// After a number of bytes was received, the terminator is
     /// [none](Terminator::none) until it is set again; a string stays.
     pub fn set_terminator(&mut self, terminator: impl Into<Terminator>) {
-        let held = self.framer.set_terminator(terminator.into());
-        if let Some((old, len)) = held {
-            let held = old.as_bytes().map_or(&[][..], |bytes| &bytes[..len]);
-            let unread = mem::take(&mut self.endpoint.unread);
-            self.endpoint.unread = [held, &unread].concat().into();
-            self.is_ordinary = false;
-        }
+        self.put_back_held();
+        self.framer.set_terminator(terminator.into());
+        self.note_held();
     }
 
-    /// The terminator: the documents' `get_terminator`. For a number, how many
-    /// bytes are still to come.
+    /// The terminator: asynchat's `get_terminator`. For a number, how many bytes
+    /// are still to come.
     #[must_use]
     #[doc(alias = "get_terminator")]
     pub fn terminator(&self) -> &Terminator {
         self.framer.terminator()
     }
 
-    /// Puts `data` before what was received and not delivered: as if the peer
-    /// had sent it. For what a message has in common with the next one, as the
-    /// line end before the dot that ends an SMTP message.
+    /// Puts `data` before the input that was received and not delivered, as if
+    /// the peer had sent it: for bytes that one message shares with the next, as
+    /// the line end before the dot that ends an SMTP message.
     ///
     /// ```
     /// # use chat::*;
@@ -219,17 +96,27 @@ impl Chat {
     /// # Ok::<(), chat::Error>(())
     /// ```
     pub fn unread(&mut self, data: impl AsRef<[u8]>) {
-        if self.end == End::Open {
-            let same = self.terminator().clone();
-            self.set_terminator(same); // what was held back comes after it, too
-            self.endpoint.unread = [data.as_ref(), &self.endpoint.unread].concat().into();
-            self.is_ordinary = false;
+        if !self.closing() {
+            self.put_back_held();
+            self.endpoint.put_back(data.as_ref());
+            self.note_held();
         }
     }
 
-    /// Drops what is left of the message that is being received, however long it
+    /// How many bytes were received and not delivered yet: the rest of the
+    /// present read, input that is held, and what may be the beginning of a
+    /// terminator. What has been collected of a message is not part of it.
+    ///
+    /// A protocol that changes its meaning for all that follows, as by SMTP's
+    /// `STARTTLS` (RFC 3207, section 4.2), refuses the change unless it is 0.
+    #[must_use]
+    pub fn undelivered(&self) -> usize {
+        self.undelivered + self.endpoint.unread.len() + self.framer.held()
+    }
+
+    /// Drops the rest of the message that is being received, however long it
     /// is, and what a [`MessageHandler`](crate::MessageHandler) would have got of
-    /// it: only its end is told, by
+    /// it. Only its end is told, by
     /// [`found_terminator`](crate::ChatHandler::found_terminator), or as an empty
     /// message. In [`handle_overlimit`](crate::ChatHandler::handle_overlimit) it
     /// keeps the channel open.
@@ -260,27 +147,27 @@ impl Chat {
     pub fn skip_message(&mut self) {
         self.framer.skip();
         self.message.clear();
-        self.has_skipped = true;
+        self.endpoint.flags &= !OVER_LIMIT;
     }
 
     /// Receives nothing more until [`resume`](Self::resume): the peer is held
     /// back by its own full socket. At most one read's worth stays with the
     /// channel meanwhile. The end of the input is not noticed either; but if
-    /// sending fails, the channel is closed.
+    /// sending fails, the channel is closed. A conversion to another channel
+    /// type ends it.
     pub fn pause(&mut self) {
-        self.is_paused = true;
-        self.is_ordinary = false;
+        self.endpoint.flags |= PAUSED;
     }
 
     /// Ends a [`pause`](Self::pause).
     pub fn resume(&mut self) {
-        self.is_paused = false;
+        self.endpoint.flags &= !PAUSED;
     }
 
     /// Whether the channel is [paused](Self::pause).
     #[must_use]
     pub fn is_paused(&self) -> bool {
-        self.is_paused
+        self.endpoint.flags & PAUSED != 0
     }
 
     /// Closes the channel when all that is queued, producers included, is
@@ -290,20 +177,13 @@ impl Chat {
     /// The peer gets all of it, if it reads: input is read and discarded
     /// meanwhile, and for [`Limits::linger`] afterwards, until the peer closes.
     pub fn close_when_done(&mut self) {
-        self.close_when_done_with(CloseReason::Done);
+        self.endpoint.close_when_done();
     }
 
     /// Like [`close_when_done`](Self::close_when_done), for a reason of the
     /// caller's. The first reason stands, if the channel is closing already.
     pub fn close_when_done_with(&mut self, reason: CloseReason) {
-        if self.end == End::Open {
-            self.end = End::Finishing;
-            self.is_ordinary = false;
-            self.output.forget_room();
-            self.endpoint.close_with(reason);
-            self.endpoint.unread.clear();
-            self.framer.discard();
-        }
+        self.endpoint.close_when_done_with(reason);
     }
 
     /// Closes the channel now: what is queued is dropped. To close another
@@ -311,48 +191,26 @@ impl Chat {
     /// hides it at once; closed by its chat, it is found until it is next
     /// settled.
     pub fn close(&mut self) {
-        self.close_with(CloseReason::Requested);
+        self.endpoint.close();
     }
 
     /// Like [`close`](Self::close), for a reason of the caller's. The first
-    /// reason stands, if the channel is closing already.
+    /// reason stands, with the exception that
+    /// [`Endpoint::close_with`] names.
     pub fn close_with(&mut self, reason: CloseReason) {
         self.endpoint.close_with(reason);
-        self.end = End::Closed;
-        self.is_ordinary = false;
-        self.output.discard();
     }
 
     /// Drops all that is queued, producers included, and all that was received
     /// and not delivered.
     pub fn discard_buffers(&mut self) {
-        self.output.discard();
+        self.endpoint.output.clear();
         self.endpoint.unread.clear();
         self.framer.discard();
         self.message.clear();
-        self.has_discarded = true;
-        self.is_ordinary = false;
-    }
-
-    /// How many bytes are queued; what producers will make is not known.
-    #[must_use]
-    pub fn queued(&self) -> usize {
-        self.output.len()
-    }
-
-    /// How many bytes were sent so far: whether the peer takes anything.
-    #[must_use]
-    pub fn sent(&self) -> u64 {
-        self.sent
-    }
-
-    /// Whether much is on its way to the peer: more than
-    /// [`Limits::high_water`] was queued, or a producer, and
-    /// [`handle_drained`](crate::ChatHandler::handle_drained) is yet to come.
-    /// Time to [`pause`](Self::pause), for a handler that answers.
-    #[must_use]
-    pub fn needs_drain(&self) -> bool {
-        self.needs_drain
+        self.undelivered = 0;
+        self.note_held();
+        self.endpoint.flags |= UNSETTLED;
     }
 
     /// What a [`MessageHandler`](crate::MessageHandler) would have got of a
@@ -367,14 +225,7 @@ impl Chat {
     /// Whether the channel is closing, now or when done.
     #[must_use]
     pub fn closing(&self) -> bool {
-        self.end != End::Open
-    }
-
-    /// Whether sending has failed: what is pushed goes nowhere, and the channel
-    /// is closed when the input that is left has been delivered.
-    #[must_use]
-    pub fn output_failed(&self) -> bool {
-        self.output_error.is_some()
+        self.endpoint.closing()
     }
 
     /// The channel's token; [`Token::NONE`] before the loop has come to it.
@@ -389,8 +240,9 @@ impl Chat {
         &self.endpoint
     }
 
-    /// Takes the socket for a channel of another type, with what was read from
-    /// it and not delivered, and what is queued, up to the first producer.
+    /// Takes the endpoint for a channel of another type, with all that it has:
+    /// its output, its limits, the end it has come to, and the input that was
+    /// not delivered.
     ///
     /// ```no_run
     /// # use chat::*;
@@ -405,66 +257,34 @@ impl Chat {
     /// ```
     #[must_use]
     pub fn into_endpoint(mut self) -> Endpoint {
-        self.set_terminator(Terminator::none()); // what was held back is input again
-        self.endpoint.put_queue(self.output.take_bytes());
+        self.put_back_held();
+        self.endpoint.flags &= !(NEW | PAUSED | HELD | OVER_LIMIT);
         self.endpoint
     }
 
     /// The limits of this channel.
     #[must_use]
-    #[inline]
     pub fn limits(&self) -> &Limits {
-        &self.limits
+        self.endpoint.limits()
     }
 
     /// Changes the limits. To share one set among many channels, give an
     /// `Rc<Limits>`.
     pub fn set_limits(&mut self, limits: impl Into<Rc<Limits>>) {
-        self.limits = limits.into();
-        self.output.forget_room();
+        self.endpoint.set_limits(limits);
     }
 
-    /// Why the channel closes.
-    pub(crate) fn take_reason(&mut self) -> CloseReason {
-        let reason = self.endpoint.closing.take();
-        reason.unwrap_or(CloseReason::Requested)
+    /// What the framer holds back is input again.
+    fn put_back_held(&mut self) {
+        self.endpoint.put_back(self.framer.take_held());
     }
 
-    /// See `is_ordinary`. (To be announced is a callback that is due.)
-    pub(crate) fn find_ordinary(&self) -> bool {
-        self.takes_input()
-            && self.is_announced
-            && self.endpoint.connected()
-            && self.endpoint.unread.is_empty()
-            && !self.is_over_limit
-            && !self.needs_drain
-            && self.output_error.is_none()
-    }
-}
-
-/// Pushes what is written; never fails. `flush` does nothing.
-///
-/// ```no_run
-/// # use std::io::Write;
-/// # fn greet(chat: &mut chat::Chat) -> std::io::Result<()> {
-/// write!(chat, "220 {} ready\r\n", "mail.example.org")?;
-/// # Ok(())
-/// # }
-/// ```
-impl Write for Chat {
-    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
-        self.push(data);
-        Ok(data.len())
-    }
-
-    /// As `write`, which takes all there is.
-    fn write_all(&mut self, data: &[u8]) -> io::Result<()> {
-        self.push(data);
-        Ok(())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+    /// Finds out whether something waits to be delivered.
+    pub(crate) fn note_held(&mut self) {
+        match !self.endpoint.unread.is_empty() || self.framer.is_due() {
+            true => self.endpoint.flags |= HELD,
+            false => self.endpoint.flags &= !HELD,
+        }
     }
 }
 
@@ -474,7 +294,6 @@ impl fmt::Debug for Chat {
             .field("endpoint", &self.endpoint)
             .field("terminator", self.terminator())
             .field("queued", &self.queued())
-            .field("end", &self.end)
             .finish()
     }
 }

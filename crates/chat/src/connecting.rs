@@ -8,8 +8,9 @@ use std::path::Path;
 use reactor::CloseReason;
 use socket2::{Domain, SockAddr, Socket, Type};
 
-use crate::endpoint::{Endpoint, State, is_connection_oriented};
-use crate::transport::retry;
+use crate::endpoint::{Endpoint, is_connection_oriented};
+use crate::life::Stage;
+use crate::wire::{Wire, retry};
 
 impl Endpoint {
     /// Begins to connect `socket`, made and bound by the caller, to `address`:
@@ -64,7 +65,12 @@ impl Endpoint {
     pub(crate) fn connect(addresses: impl ToSocketAddrs) -> io::Result<Self> {
         let mut addresses: Vec<SocketAddr> = addresses.to_socket_addrs()?.collect();
         addresses.reverse(); // the first is taken first, from the end
-        Self::begin_next(addresses, no_address())
+        let (socket, begun) = begin_next(&mut addresses, no_address())?;
+        let mut endpoint = Self::connecting_by(socket, begun)?;
+        if let Some(others) = endpoint.life.others() {
+            *others = addresses;
+        }
+        Ok(endpoint)
     }
 
     #[cfg(unix)]
@@ -74,13 +80,9 @@ impl Endpoint {
     }
 
     /// A connection under way has come to something. If it failed, the next
-    /// address is tried, and the endpoint is still connecting.
-    ///
-    /// # Errors
-    ///
-    /// Why the last one failed.
-    pub(crate) fn finish_connect(&mut self) -> io::Result<()> {
-        let result = self.wire.socket().map_or(Ok(()), |socket| {
+    /// address is tried; if that was the last one, the channel is closed.
+    pub(crate) fn finish_connect(&mut self) {
+        let outcome = self.wire.socket().map_or(Ok(()), |socket| {
             match socket.take_error()? {
                 Some(error) => Err(error),
                 // Connected and reset at once: the error is gone, and so is the
@@ -88,67 +90,67 @@ impl Endpoint {
                 None => socket.peer_addr().map(|_| ()),
             }
         });
-        let others = self.rare.as_mut().map(|rare| &mut rare.others);
-        let others = others.map(std::mem::take).unwrap_or_default();
-        match result {
-            Ok(()) => {
-                self.state = State::Connected;
-                Ok(())
-            }
-            Err(error) => self.try_next(others, error),
+        let failure = match (outcome, self.life.others()) {
+            (Ok(()), _) => return self.has_connected(),
+            (Err(error), Some(others)) => begin_next(others, error),
+            (Err(error), None) => Err(error),
+        };
+        match failure {
+            Ok((socket, Ok(()))) => self.wire = Wire::new(socket, false),
+            Ok((_, Err(error))) | Err(error) => self.close_with(CloseReason::Io(error)),
         }
-    }
-
-    /// Goes on with the next address; `error` is why the one before failed.
-    fn try_next(&mut self, others: Vec<SocketAddr>, error: io::Error) -> io::Result<()> {
-        let next = Self::begin_next(others, error)?;
-        if let Some(CloseReason::Io(error)) = next.closing {
-            return Err(error);
-        }
-        self.wire = next.wire;
-        if let Some(rare) = next.rare {
-            self.rare().others = rare.others;
-        }
-        Ok(())
-    }
-
-    /// Begins to connect to the last of `addresses`, or to the one before if
-    /// that fails at once, and so on; `error` is for there being none.
-    fn begin_next(mut addresses: Vec<SocketAddr>, mut error: io::Error) -> io::Result<Self> {
-        while let Some(address) = addresses.pop() {
-            let begun =
-                tcp_socket(address).and_then(|socket| Self::begin_connect(socket, &address.into()));
-            match begun {
-                Ok(mut endpoint) if endpoint.closing.is_none() || addresses.is_empty() => {
-                    if !addresses.is_empty() {
-                        endpoint.rare().others = addresses;
-                    }
-                    return Ok(endpoint);
-                }
-                Ok(_) => {}
-                Err(next) => error = next,
-            }
-        }
-        Err(error)
     }
 
     /// Begins to connect. A failure is the channel's, not the caller's: it is
     /// reported as one that the network takes its time for.
     fn begin_connect(socket: Socket, address: &SockAddr) -> io::Result<Self> {
-        let mut endpoint = Self::with_state(socket, State::Connecting)?;
-        if let Some(socket) = endpoint.wire.socket() {
-            match retry(|| socket.connect(address)) {
-                Err(error) if !is_in_progress(&error) => {
-                    endpoint.closing = Some(CloseReason::Io(error));
-                }
-                _ => {}
-            }
+        socket.set_nonblocking(true)?;
+        let begun = begin(&socket, address);
+        Self::connecting_by(socket, begun)
+    }
+
+    fn connecting_by(socket: Socket, begun: io::Result<()>) -> io::Result<Self> {
+        let mut endpoint = Self::on(socket, Stage::Connecting(Box::default()))?;
+        if let Err(error) = begun {
+            endpoint.close_with(CloseReason::Io(error));
         }
         Ok(endpoint)
     }
 }
 
-/// A chat channel gathers what it sends, so that Nagle's algorithm could only
+/// Begins to connect to the last of `addresses`, or to the one before if that
+/// fails at once, and so on; `error` is for there being none. Returns the socket,
+/// and how its connect began.
+fn begin_next(
+    addresses: &mut Vec<SocketAddr>,
+    mut error: io::Error,
+) -> io::Result<(Socket, io::Result<()>)> {
+    while let Some(address) = addresses.pop() {
+        let socket = tcp_socket(address).and_then(|socket| {
+            socket.set_nonblocking(true)?;
+            Ok(socket)
+        });
+        match socket {
+            Ok(socket) => {
+                let begun = begin(&socket, &address.into());
+                if begun.is_ok() || addresses.is_empty() {
+                    return Ok((socket, begun));
+                }
+            }
+            Err(next) => error = next,
+        }
+    }
+    Err(error)
+}
+
+fn begin(socket: &Socket, address: &SockAddr) -> io::Result<()> {
+    match retry(|| socket.connect(address)) {
+        Err(error) if !is_in_progress(&error) => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// A chat channel gathers its output, so that Nagle's algorithm could only
 /// delay.
 pub(crate) fn tcp_socket(address: SocketAddr) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;

@@ -10,7 +10,7 @@ use socket2::{SockRef, Socket};
 
 use crate::address::Address;
 use crate::endpoint::Endpoint;
-use crate::transport::{Wire, retry};
+use crate::wire::{Wire, retry};
 
 /// A datagram socket, as the standard library's type for its family: those
 /// receive addresses into safe buffers.

@@ -6,13 +6,17 @@ use std::io;
 use std::net::ToSocketAddrs;
 #[cfg(unix)]
 use std::path::Path;
+use std::rc::Rc;
 use std::time::Duration;
 
-use reactor::{Channel, ChannelMap, CloseReason, Error, Registration, Result, Timer, Token};
+use reactor::{
+    Channel, ChannelMap, CloseReason, Error, Registration, Result, Settled, Timer, Token,
+};
 use socket2::Socket;
 
 use crate::dispatcher_handler::DispatcherHandler;
-use crate::endpoint::{Endpoint, State, log_close};
+use crate::endpoint::Endpoint;
+use crate::flags::{BLOCKED, EOF, EOF_TOLD, HIGH};
 use crate::limits::Limits;
 use crate::transport::Transport;
 
@@ -70,9 +74,6 @@ pub struct Dispatcher<H> {
     pub handler: H,
     /// `accept` failed; until this timer is due it is not called.
     accept_pause: Option<Timer>,
-    /// While the channel is to be closed when all is sent: when that is given
-    /// up, and how much is left to send.
-    patience: Option<(Timer, usize)>,
     /// That is not the first time in a row, and was logged.
     is_accept_failing: bool,
 }
@@ -159,7 +160,6 @@ impl<H: DispatcherHandler> Dispatcher<H> {
             endpoint,
             handler,
             accept_pause: None,
-            patience: None,
             is_accept_failing: false,
         }
     }
@@ -170,9 +170,16 @@ impl<H: DispatcherHandler> Dispatcher<H> {
             endpoint: self.endpoint,
             handler: f(self.handler),
             accept_pause: self.accept_pause,
-            patience: self.patience,
             is_accept_failing: self.is_accept_failing,
         }
+    }
+
+    /// This dispatcher, with other limits than the default ones. To share one
+    /// set among many channels, give an `Rc<Limits>`.
+    #[must_use]
+    pub fn limited(mut self, limits: impl Into<Rc<Limits>>) -> Self {
+        self.endpoint.set_limits(limits);
+        self
     }
 
     fn accept(&mut self, me: Token, map: &mut ChannelMap) {
@@ -201,45 +208,38 @@ impl<H: DispatcherHandler> Dispatcher<H> {
         }
     }
 
-    fn finish_connect(&mut self, map: &mut ChannelMap) -> Result {
-        if let Err(error) = self.endpoint.finish_connect() {
-            self.endpoint.close_with(CloseReason::Io(error));
-        }
-        if !self.endpoint.connected() {
-            return Ok(());
-        }
-        self.handler.handle_connect(&mut self.endpoint, map)
+    /// Whether `handle_eof` is due.
+    fn is_eof_due(&self) -> bool {
+        self.endpoint.flags & (EOF | EOF_TOLD) == EOF && !self.endpoint.closing()
+    }
+
+    /// Whether input is to be handed out that no event will tell of.
+    fn has_unread(&self) -> bool {
+        let endpoint = &self.endpoint;
+        (!endpoint.unread.is_empty() || endpoint.has_hidden_input())
+            && !endpoint.closing()
+            && self.handler.readable(endpoint)
+    }
+
+    /// Whether `handle_drained` is due.
+    fn is_drained(&self) -> bool {
+        self.endpoint.is_drained() && !self.endpoint.closing()
     }
 
     /// Calls `handle_eof` if it is due.
-    fn tell_eof(&mut self, me: Token, map: &mut ChannelMap) -> Result {
-        if !self.is_eof_due() || !map.may_continue(me) {
+    fn tell_eof(&mut self, map: &mut ChannelMap) -> Result {
+        if !self.is_eof_due() || !map.may_continue(self.endpoint.me) {
             return Ok(());
         }
-        self.endpoint.is_eof_told = true;
+        self.endpoint.flags |= EOF_TOLD;
         self.handler.handle_eof(&mut self.endpoint, map)
     }
 
-    fn is_eof_due(&self) -> bool {
-        self.endpoint.is_eof && !self.endpoint.is_eof_told && !self.endpoint.closing()
-    }
-
-    /// Is in a map for the first time, or for the first time again (then a timer
-    /// went with the map that it was set in); called where the first callback
-    /// may be.
+    /// Called where the first callback may be.
     fn enter(&mut self, me: Token) {
-        if self.endpoint.me != me {
-            self.endpoint.me = me;
+        if self.endpoint.enter(me) {
             self.accept_pause = None;
-            self.patience = None;
         }
-    }
-
-    /// What is left to send has some time for it, and again as much as long as
-    /// it becomes less.
-    fn be_patient(&mut self, me: Token, map: &mut ChannelMap) {
-        let timer = map.set_timer(me, map.now() + Limits::DEFAULT.stall);
-        self.patience = Some((timer, self.endpoint.queued()));
     }
 
     /// Runs a callback, unless another channel has closed this one; then sees to
@@ -250,19 +250,16 @@ impl<H: DispatcherHandler> Dispatcher<H> {
         map: &mut ChannelMap,
         callback: impl FnOnce(&mut Self, &mut ChannelMap) -> Result,
     ) -> Result {
+        self.endpoint.output.use_buffers(map.buffers());
         self.endpoint.told = None;
-        let result = match self.endpoint.closing {
-            Some(_) => Ok(()),
-            None => callback(self, map),
+        let result = match self.endpoint.is_closed() {
+            true => Ok(()),
+            false => callback(self, map),
         };
-        if matches!(self.endpoint.closing, Some(CloseReason::Eof)) {
-            // The peer closed before it had all.
-            if let Some(error) = self.endpoint.take_output_error() {
-                self.endpoint.closing = Some(CloseReason::Io(error));
-            }
-        }
-        let failed = matches!(self.endpoint.closing, Some(CloseReason::Io(_)));
-        if let Some(reason) = self.endpoint.closing.take() {
+        let told = self.endpoint.told;
+        let reason = self.endpoint.take_reason();
+        let failed = matches!(reason, Some(CloseReason::Io(_)));
+        if let Some(reason) = reason {
             map.close_with(me, reason);
         }
         let Err(error) = result else {
@@ -272,7 +269,7 @@ impl<H: DispatcherHandler> Dispatcher<H> {
         // nothing to do, or a datagram was lost, or the reason for closing says
         // it all.
         let kind = error.downcast_ref().map(io::Error::kind);
-        match kind.is_some() && (failed || kind == self.endpoint.told) {
+        match kind.is_some() && (failed || kind == told) {
             true => log::debug!("channel {me}: {error}"),
             false => return Err(error),
         }
@@ -282,67 +279,59 @@ impl<H: DispatcherHandler> Dispatcher<H> {
 
 impl<H: DispatcherHandler> Channel for Dispatcher<H> {
     fn registration(&self) -> Option<&Registration> {
-        self.endpoint.registration()
+        self.endpoint.wire.registration()
     }
 
     fn readable(&self, _me: Token) -> bool {
-        let is_open = match self.endpoint.state {
-            State::Connecting => false,
-            State::Accepting => self.accept_pause.is_none(),
-            State::Connected | State::Open => !self.endpoint.is_eof,
-        };
-        is_open && !self.endpoint.is_finishing() && self.handler.readable(&self.endpoint)
+        self.endpoint.receives()
+            && self.accept_pause.is_none()
+            && (self.endpoint.closing() || self.handler.readable(&self.endpoint))
     }
 
     fn writable(&self, _me: Token) -> bool {
-        match self.endpoint.state {
-            State::Connecting => true,
-            State::Accepting => false,
-            State::Connected | State::Open => {
-                self.endpoint.waits_for_room() || self.handler.writable(&self.endpoint)
-            }
-        }
+        let may_write = self.endpoint.is_open_for_writing();
+        self.endpoint.waits_for_room() || (may_write && self.handler.writable(&self.endpoint))
     }
 
-    fn pending(&self, me: Token) -> bool {
-        self.is_eof_due()
-            || (self.endpoint.has_unread() && self.readable(me))
-            || (self.endpoint.is_finishing() && self.patience.is_none())
+    fn pending(&self, _me: Token) -> bool {
+        self.endpoint.is_untimed() || self.has_unread() || self.is_eof_due() || self.is_drained()
     }
 
-    fn settle(&mut self, me: Token) -> Result<(), CloseReason> {
+    fn settle(&mut self, me: Token) -> Result<Settled, CloseReason> {
         self.enter(me);
-        self.endpoint.send_queued();
-        if !self.readable(me) {
-            if let Some(error) = self.endpoint.take_output_error() {
-                self.endpoint.close_with(CloseReason::Io(error));
-            }
-        }
-        match self.endpoint.closing.take() {
-            Some(reason) => Err(reason),
-            None => Ok(()),
-        }
+        let is_deaf = !self.readable(me);
+        self.endpoint.settle(is_deaf)?;
+        Ok(Settled::Ask)
     }
 
     fn handle_read_event(&mut self, me: Token, map: &mut ChannelMap) -> Result {
         self.call(me, map, |this, map| {
+            if this.endpoint.closing() {
+                this.endpoint.discard_input(map);
+                return Ok(());
+            }
             if this.endpoint.accepting() {
                 this.accept(me, map);
                 return Ok(());
             }
             this.handler.handle_read(&mut this.endpoint, map)?;
-            this.tell_eof(me, map)
+            this.tell_eof(map)
         })
     }
 
     fn handle_write_event(&mut self, me: Token, map: &mut ChannelMap) -> Result {
-        self.endpoint.is_blocked = false;
-        self.endpoint.send_queued();
+        self.endpoint.flags &= !BLOCKED;
         self.call(me, map, |this, map| {
             if this.endpoint.connecting() {
-                return this.finish_connect(map);
+                this.endpoint.finish_connect();
+                return match this.endpoint.connected() && !this.endpoint.closing() {
+                    true => this.handler.handle_connect(&mut this.endpoint, map),
+                    false => Ok(()),
+                };
             }
-            match !this.endpoint.has_output() && this.handler.writable(&this.endpoint) {
+            this.endpoint.send_queued();
+            let may_write = this.endpoint.is_open_for_writing() && !this.endpoint.has_output();
+            match may_write && this.handler.writable(&this.endpoint) {
                 true => this.handler.handle_write(&mut this.endpoint, map),
                 false => Ok(()),
             }
@@ -351,58 +340,59 @@ impl<H: DispatcherHandler> Channel for Dispatcher<H> {
 
     fn handle_expt_event(&mut self, me: Token, map: &mut ChannelMap) -> Result {
         self.call(me, map, |this, map| {
-            let result = this.handler.handle_expt(&mut this.endpoint, map);
+            let result = match this.endpoint.closing() {
+                true => Ok(()),
+                false => this.handler.handle_expt(&mut this.endpoint, map),
+            };
             this.endpoint.wire.discard_out_of_band();
             result
         })
     }
 
     fn handle_pending(&mut self, me: Token, map: &mut ChannelMap) -> Result {
-        if self.endpoint.is_finishing() && self.patience.is_none() {
-            self.be_patient(me, map);
-            return Ok(());
+        if self.endpoint.is_untimed() {
+            self.endpoint.time_ending(map);
         }
-        if self.endpoint.has_unread() && self.readable(me) {
+        if self.has_unread() {
             return self.handle_read_event(me, map);
         }
-        self.call(me, map, |this, map| this.tell_eof(me, map))
+        self.call(me, map, |this, map| {
+            this.tell_eof(map)?;
+            if this.is_drained() && map.may_continue(me) {
+                this.endpoint.flags &= !HIGH;
+                return this.handler.handle_drained(&mut this.endpoint, map);
+            }
+            Ok(())
+        })
     }
 
     fn handle_timer(&mut self, timer: Timer, me: Token, map: &mut ChannelMap) -> Result {
         self.enter(me);
-        if self.accept_pause == Some(timer) {
-            self.accept_pause = None;
+        if self.accept_pause.take_if(|pause| *pause == timer).is_some() {
             return Ok(());
         }
-        if let Some((_, left)) = self.patience.take_if(|(patience, _)| *patience == timer) {
-            if self.endpoint.queued() < left {
-                self.be_patient(me, map);
-            } else {
-                map.close_with(me, CloseReason::TimedOut);
-            }
-            return Ok(());
-        }
-        self.call(me, map, |this, map| {
-            this.handler.handle_timer(timer, &mut this.endpoint, map)
+        self.call(me, map, |this, map| match this.endpoint.ends_at(timer) {
+            true => Ok(()),
+            false => this.handler.handle_timer(timer, &mut this.endpoint, map),
         })
     }
 
     fn handle_drain(&mut self, me: Token, map: &mut ChannelMap) -> Result {
-        self.call(me, map, |this, map| {
-            this.handler.handle_drain(&mut this.endpoint, map)
+        self.call(me, map, |this, map| match this.endpoint.closing() {
+            true => Ok(()),
+            false => this.handler.handle_drain(&mut this.endpoint, map),
         })
     }
 
     fn handle_close(&mut self, reason: CloseReason, me: Token, map: &mut ChannelMap) {
         self.enter(me);
-        log_close(me, &reason);
-        self.endpoint.close(); // from here on, what is pushed goes nowhere
+        self.endpoint.has_closed(&reason);
         self.handler.handle_close(reason, &mut self.endpoint, map);
     }
 
     fn handle_error(&mut self, error: Error, me: Token, map: &mut ChannelMap) {
         self.handler.handle_error(error, &mut self.endpoint, map);
-        if let Some(reason) = self.endpoint.closing.take() {
+        if let Some(reason) = self.endpoint.take_reason() {
             map.close_with(me, reason);
         }
     }

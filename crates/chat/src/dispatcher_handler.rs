@@ -100,7 +100,16 @@ pub trait DispatcherHandler: 'static {
         Ok(())
     }
 
-    /// A timer of this channel is due.
+    /// The queue, which was above
+    /// [`Limits::high_water`](crate::Limits::high_water) or had a producer, is
+    /// down to [`Limits::low_water`](crate::Limits::low_water) and has none:
+    /// time for more.
+    fn handle_drained(&mut self, endpoint: &mut Endpoint, map: &mut ChannelMap) -> Result {
+        Ok(())
+    }
+
+    /// A timer of this channel is due. It comes to a channel that is
+    /// [closing](Endpoint::closing) when done, too.
     fn handle_timer(
         &mut self,
         timer: Timer,

@@ -2,71 +2,43 @@
 
 use std::fmt;
 use std::io::{self, IoSlice};
-use std::net::{Shutdown, SocketAddr, ToSocketAddrs};
-use std::path::Path;
+use std::net::Shutdown;
+use std::rc::Rc;
 
-use bytes::{Bytes, BytesMut};
-use reactor::{CloseReason, Registration, Token};
-use socket2::{Domain, SockAddr, SockRef, Socket, Type};
+use bytes::Bytes;
+use reactor::{CloseReason, Token};
+use socket2::{SockRef, Socket, Type};
 
 use crate::address::Address;
-use crate::connecting::{no_address, tcp_socket};
-use crate::datagram::Datagram;
-use crate::transport::{Transport, Wire};
+use crate::flags::{BLOCKED, EOF, EOF_TOLD, Flags, NOT_LIVE, SHUT_DUE, TRANSPORT, UNSETTLED};
+use crate::life::{Life, Stage};
+use crate::limits::Limits;
+use crate::listening::is_listener;
+use crate::output::Output;
+use crate::transport::Transport;
+use crate::wire::Wire;
 
-/// How many connections may wait to be accepted (`listen(2)`'s backlog).
-const BACKLOG: i32 = 1_024;
-
-/// The socket of a channel, and where its connection stands: the documents'
+/// The socket of a channel: its life, its output and its limits. asyncore's
 /// `dispatcher` without its events.
 ///
-/// A handler gets it with every callback. Whatever goes wrong is seen by the
-/// channel as well: after the callback, an endpoint that was closed, or whose
-/// socket failed, goes to `handle_close` with the reason.
+/// A handler gets it with every callback. The channel sees every failure as
+/// well: after the callback, an endpoint that was closed, or whose socket
+/// failed, goes to `handle_close` with the reason.
 pub struct Endpoint {
     pub(crate) wire: Wire,
     pub(crate) me: Token,
-    pub(crate) state: State,
-    /// Input that was received and not handed out yet.
-    pub(crate) unread: Bytes,
-    /// The peer will send nothing more.
-    pub(crate) is_eof: bool,
-    /// `handle_eof` was called.
-    pub(crate) is_eof_told: bool,
-    pub(crate) rare: Option<Box<Rare>>,
-    /// The socket took less than it was offered; until it is writable again,
-    /// sending is in vain.
-    pub(crate) is_blocked: bool,
+    pub(crate) life: Life,
+    pub(crate) flags: Flags,
     /// What the last call failed with: a callback may pass it on.
     pub(crate) told: Option<io::ErrorKind>,
     /// `accept` has returned a connection since this was last reset.
     pub(crate) has_accepted: bool,
-    /// To be closed, for this reason.
-    pub(crate) closing: Option<CloseReason>,
-}
-
-/// What few endpoints have: a word in every channel.
-#[derive(Default)]
-pub(crate) struct Rare {
-    /// Addresses to connect to if the present one fails, the next one last.
-    pub(crate) others: Vec<SocketAddr>,
-    /// What was pushed and is to be sent.
-    pub(crate) queue: BytesMut,
-    /// Sending that failed: ends the channel after the input that is left.
-    pub(crate) output_error: Option<io::Error>,
-    /// To be closed when the queue is sent, for this reason.
-    pub(crate) finishing: Option<CloseReason>,
-    /// To be shut for writing when the queue is sent.
-    pub(crate) is_to_be_shut: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum State {
-    /// No stream of bytes: datagrams, which have no end.
-    Open,
-    Connecting,
-    Connected,
-    Accepting,
+    pub(crate) output: Output,
+    /// Bytes that the wire has taken.
+    pub(crate) taken: u64,
+    pub(crate) limits: Rc<Limits>,
+    /// Input that was received and not handed out yet.
+    pub(crate) unread: Bytes,
 }
 
 impl Endpoint {
@@ -75,81 +47,49 @@ impl Endpoint {
     /// A stream that is not connected may be connecting, or may have been reset
     /// while it waited to be accepted. Both will be writable, and tell then.
     pub(crate) fn new(socket: Socket) -> io::Result<Self> {
-        let state = if is_listener(&socket)? {
-            State::Accepting
+        let stage = if is_listener(&socket)? {
+            Stage::Listening
         } else if !is_connection_oriented(socket.r#type()?) {
-            State::Open
+            Stage::Datagrams
         } else if socket.peer_addr().is_ok() {
-            State::Connected
+            Stage::Live
         } else {
-            State::Connecting
+            Stage::Connecting(Box::default())
         };
-        Self::with_state(socket, state)
+        Self::on(socket, stage)
     }
 
-    /// A socket that is known to be connected.
-    pub(crate) fn connected_socket(socket: Socket) -> io::Result<Self> {
-        Self::with_state(socket, State::Connected)
+    /// A socket of which this much is known.
+    pub(crate) fn on(socket: Socket, stage: Stage) -> io::Result<Self> {
+        socket.set_nonblocking(true)?;
+        let is_datagram = matches!(stage, Stage::Datagrams) && socket.r#type()? == Type::DGRAM;
+        Ok(Self::with_wire(Wire::new(socket, is_datagram), stage))
     }
 
     pub(crate) fn over(transport: Box<dyn Transport>) -> Self {
-        Self::with_wire(Wire::Other(transport), State::Connected)
+        Self::with_wire(Wire::Other(transport), Stage::Live)
     }
 
-    /// Like the standard library's listener: on the first address that works.
-    pub(crate) fn listen(addresses: impl ToSocketAddrs) -> io::Result<Self> {
-        let mut last = no_address();
-        for address in addresses.to_socket_addrs()? {
-            match Self::listen_on(address) {
-                Ok(endpoint) => return Ok(endpoint),
-                Err(error) => last = error,
-            }
+    fn with_wire(wire: Wire, stage: Stage) -> Self {
+        let mut flags = UNSETTLED;
+        if !matches!(stage, Stage::Live) {
+            flags |= NOT_LIVE;
         }
-        Err(last)
-    }
-
-    fn listen_on(address: SocketAddr) -> io::Result<Self> {
-        let socket = tcp_socket(address)?; // what is accepted inherits its options
-        // asyncore's set_reuse_addr: a restarted server gets its port back.
-        // On Windows the option means something else.
-        #[cfg(unix)]
-        socket.set_reuse_address(true)?;
-        socket.bind(&address.into())?;
-        socket.listen(BACKLOG)?;
-        Self::with_state(socket, State::Accepting)
-    }
-
-    #[cfg(unix)]
-    pub(crate) fn listen_unix(path: &Path) -> io::Result<Self> {
-        let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-        socket.bind(&SockAddr::unix(path)?)?;
-        socket.listen(BACKLOG)?;
-        Self::with_state(socket, State::Accepting)
-    }
-
-    pub(crate) fn with_state(socket: Socket, state: State) -> io::Result<Self> {
-        socket.set_nonblocking(true)?;
-        let is_datagram = state == State::Open && socket.r#type()? == Type::DGRAM;
-        let wire = match is_datagram {
-            true => Datagram::new(socket).map_or_else(Wire::plain, Wire::Datagram),
-            false => Wire::plain(socket),
-        };
-        Ok(Self::with_wire(wire, state))
-    }
-
-    fn with_wire(wire: Wire, state: State) -> Self {
+        if wire.transport().is_some() {
+            flags |= TRANSPORT;
+        }
+        let limits = Limits::shared();
         Self {
             wire,
             me: Token::NONE,
-            state,
-            unread: Bytes::new(),
-            is_eof: false,
-            is_eof_told: false,
-            rare: None,
-            is_blocked: false,
+            life: Life::new(stage),
+            flags,
             told: None,
             has_accepted: false,
-            closing: None,
+            output: Output::new(&limits),
+            taken: 0,
+            limits,
+            unread: Bytes::new(),
         }
     }
 
@@ -168,12 +108,9 @@ impl Endpoint {
             buffer[..held.len()].copy_from_slice(&held);
             return Ok(held.len());
         }
-        let received = self.wire.recv(buffer);
-        if received.is_ok() && !self.wire.waits_for_room() {
-            self.is_blocked = false; // it may have waited for this
-        }
-        if matches!(received, Ok(0)) && !buffer.is_empty() && self.state == State::Connected {
-            self.is_eof = true;
+        let received = self.receive(buffer);
+        if matches!(received, Ok(0)) && !buffer.is_empty() && self.connected() {
+            self.flags |= EOF;
         }
         self.note(received)
     }
@@ -194,40 +131,11 @@ impl Endpoint {
     ///
     /// As [`send`](Self::send).
     pub fn send_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        if self.queued() > 0 {
+        if !self.output.is_empty() {
             return self.note(Err(io::ErrorKind::WouldBlock.into())); // what was pushed goes first
         }
         let sent = self.wire.send_vectored(slices);
         self.note(sent)
-    }
-
-    /// Accepts one connection; `None` if none is waiting. The socket is
-    /// non-blocking. Connections that were reset while they waited are passed
-    /// over.
-    ///
-    /// # Errors
-    ///
-    /// What `accept(2)` says, `EMFILE` for example. The listener stays, and
-    /// pauses for a quarter of a second after an error.
-    pub fn accept(&mut self) -> io::Result<Option<(Socket, Address)>> {
-        let Some(socket) = self.wire.socket() else {
-            return Ok(None);
-        };
-        loop {
-            match accept_nonblocking(&socket) {
-                Ok((peer, address)) => {
-                    self.has_accepted = true;
-                    return Ok(Some((peer, address.into())));
-                }
-                Err(error) => match error.kind() {
-                    io::ErrorKind::WouldBlock => return Ok(None),
-                    io::ErrorKind::Interrupted
-                    | io::ErrorKind::ConnectionAborted
-                    | io::ErrorKind::ConnectionReset => {}
-                    _ => return Err(error),
-                },
-            }
-        }
     }
 
     /// Ends one half of the connection, as `shutdown(2)`. What was sent before
@@ -238,55 +146,14 @@ impl Endpoint {
     ///
     /// What `shutdown(2)` says: `ENOTCONN` if the peer has reset the connection.
     pub fn shutdown(&mut self, how: Shutdown) -> io::Result<()> {
-        if self.queued() > 0 && how != Shutdown::Read {
-            self.rare().is_to_be_shut = true;
+        if self.has_output() && how != Shutdown::Read {
+            self.flags |= SHUT_DUE;
             return match how {
-                Shutdown::Both => self.shutdown(Shutdown::Read),
+                Shutdown::Both => self.wire.shutdown(Shutdown::Read),
                 _ => Ok(()),
             };
         }
-        match (&mut self.wire, how) {
-            (Wire::Plain(socket), how) => socket.shutdown(how),
-            (Wire::Datagram(socket), how) => socket.socket().shutdown(how),
-            (wire, Shutdown::Write | Shutdown::Both) => wire.shutdown(),
-            (_, Shutdown::Read) => Ok(()),
-        }
-    }
-
-    /// Closes the channel. [`handle_close`](crate::DispatcherHandler::handle_close)
-    /// follows when the present callback has returned. To close another channel,
-    /// use [`ChannelMap::close`](reactor::ChannelMap::close), which hides it at
-    /// once; closed by its endpoint, it is found until it is next settled.
-    pub fn close(&mut self) {
-        self.close_with(CloseReason::Requested);
-    }
-
-    /// Like [`close`](Self::close), for a reason of the caller's. The first
-    /// reason stands.
-    pub fn close_with(&mut self, reason: CloseReason) {
-        self.closing.get_or_insert(reason);
-    }
-
-    /// Closes the channel when what was [pushed](Self::push) is sent, at once if
-    /// there is nothing. No input is delivered meanwhile. A peer that takes
-    /// nothing for 120 s, the default of [`Limits::stall`](crate::Limits::stall),
-    /// is not waited for any longer.
-    ///
-    /// It does not linger as [`Chat::close_when_done`](crate::Chat::close_when_done)
-    /// does: a peer that goes on sending may be reset, and lose the end.
-    pub fn close_when_done(&mut self) {
-        self.close_when_done_with(CloseReason::Done);
-    }
-
-    /// Like [`close_when_done`](Self::close_when_done), for a reason of the
-    /// caller's. The first reason stands.
-    pub fn close_when_done_with(&mut self, reason: CloseReason) {
-        match self.has_output() {
-            true => {
-                self.rare().finishing.get_or_insert(reason);
-            }
-            false => self.close_with(reason),
-        }
+        self.wire.shutdown(how)
     }
 
     /// The channel's token; [`Token::NONE`] before the loop has come to it.
@@ -295,32 +162,29 @@ impl Endpoint {
         self.me
     }
 
-    /// Whether a stream is connected: the documents' `connected`.
+    /// Whether a stream is connected: asyncore's `connected`. It is until the
+    /// channel is closed, also while the rest of its output is sent.
     #[must_use]
     pub fn connected(&self) -> bool {
-        self.state == State::Connected
+        matches!(
+            self.life.stage(),
+            Stage::Live | Stage::Finishing(_) | Stage::Lingering(_)
+        )
     }
 
-    /// Whether the socket listens: the documents' `accepting`.
+    /// Whether the socket listens: asyncore's `accepting`.
     #[must_use]
     pub fn accepting(&self) -> bool {
-        self.state == State::Accepting
+        matches!(self.life.stage(), Stage::Listening)
     }
 
-    /// Whether a connection is under way: the documents' `connecting`.
+    /// Whether a connection is under way: asyncore's `connecting`.
     #[must_use]
-    #[inline]
     pub fn connecting(&self) -> bool {
-        self.state == State::Connecting
+        matches!(self.life.stage(), Stage::Connecting(_))
     }
 
-    /// Whether the channel is about to be closed: the documents' `closing`.
-    #[must_use]
-    pub fn closing(&self) -> bool {
-        self.closing.is_some() || self.is_finishing()
-    }
-
-    /// The documents' `addr`: the peer's address if there is a peer, otherwise
+    /// asyncore's `addr`: the peer's address if there is a peer, otherwise
     /// the socket's own. Asks the operating system.
     #[must_use]
     pub fn addr(&self) -> Option<Address> {
@@ -348,31 +212,89 @@ impl Endpoint {
         self.wire.socket()
     }
 
-    #[inline]
-    pub(crate) fn registration(&self) -> Option<&Registration> {
-        self.wire.registration()
+    /// The limits of this channel.
+    #[must_use]
+    pub fn limits(&self) -> &Limits {
+        &self.limits
     }
 
-    /// Whether there is input that no event will tell of.
-    #[inline]
-    pub(crate) fn has_unread(&self) -> bool {
-        !self.unread.is_empty() || self.wire.has_input()
+    /// Changes the limits. To share one set among many channels, give an
+    /// `Rc<Limits>`.
+    pub fn set_limits(&mut self, limits: impl Into<Rc<Limits>>) {
+        self.limits = limits.into();
+        self.output.use_limits(&self.limits);
     }
 
-    pub(crate) fn rare(&mut self) -> &mut Rare {
-        self.rare.get_or_insert_default()
+    /// Adopts the token of the map that the channel is in now. The timers that
+    /// it had set went with the map it was in before: returns whether they did.
+    pub(crate) fn enter(&mut self, me: Token) -> bool {
+        let is_new = self.me != me;
+        if is_new {
+            self.me = me;
+            self.untime();
+        }
+        is_new
     }
 
-    /// An error that ends the connection ends the channel.
+    /// Whether the channel receives: to hand input out, or to discard it.
+    pub(crate) fn receives(&self) -> bool {
+        match self.life.stage() {
+            Stage::Live => self.flags & EOF == 0,
+            Stage::Listening | Stage::Datagrams => true,
+            Stage::Connecting(_) | Stage::Closed(_) => false,
+            Stage::Finishing(_) | Stage::Lingering(_) => self.discards_input(),
+        }
+    }
+
+    /// Whether the handler may send by itself.
+    pub(crate) fn is_open_for_writing(&self) -> bool {
+        matches!(self.life.stage(), Stage::Live | Stage::Datagrams)
+    }
+
+    /// Whether a transport has input that no event will tell of.
+    pub(crate) fn has_hidden_input(&self) -> bool {
+        self.wire.transport().is_some_and(|t| t.has_input())
+    }
+
+    /// Puts `data` before the input that was received and not handed out.
+    pub(crate) fn put_back(&mut self, data: &[u8]) {
+        if !data.is_empty() {
+            self.unread = [data, &self.unread].concat().into();
+        }
+    }
+
+    /// Receives from the wire.
+    pub(crate) fn receive(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let received = self.wire.recv(buffer);
+        if self.flags & TRANSPORT != 0 {
+            self.flags &= !BLOCKED; // it may have waited for this, if only for a record
+        }
+        received
+    }
+
+    /// Receiving has failed for good. A plain socket is dead then. A transport
+    /// may have something left to send: an alert, and what was queued before.
+    pub(crate) fn end_input(&mut self, error: io::Error) {
+        self.flags |= EOF | EOF_TOLD;
+        let reason = CloseReason::Io(error);
+        match self.flags & TRANSPORT != 0 && self.has_output() {
+            true => self.close_when_done_with(reason),
+            false => self.close_with(reason),
+        }
+    }
+
+    /// Takes note of the outcome of a handler's call: an error that ends the
+    /// connection ends the channel.
     pub(crate) fn note<T>(&mut self, result: io::Result<T>) -> io::Result<T> {
         self.told = result.as_ref().err().map(io::Error::kind);
-        if let Err(error) = &result {
-            let is_fatal = error.kind() != io::ErrorKind::WouldBlock;
-            if is_fatal && self.state == State::Connected {
-                self.close_with(CloseReason::Io(copy(error)));
+        match result {
+            Err(error) if error.kind() != io::ErrorKind::WouldBlock && self.connected() => {
+                let told = copy(&error);
+                self.end_input(error);
+                Err(told)
             }
+            result => result,
         }
-        result
     }
 }
 
@@ -380,7 +302,7 @@ impl fmt::Debug for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let address = self.addr().map(|address| address.to_string());
         f.debug_struct("Endpoint")
-            .field("state", &self.state)
+            .field("life", self.life.stage())
             .field(
                 "addr",
                 &format_args!("{}", address.as_deref().unwrap_or("-")),
@@ -389,21 +311,12 @@ impl fmt::Debug for Endpoint {
     }
 }
 
-/// A peer that had to be cut off is worth a warning.
-pub(crate) fn log_close(me: Token, reason: &CloseReason) {
-    match reason {
-        CloseReason::OverLimit | CloseReason::SlowReader | CloseReason::TimedOut => {
-            log::warn!("channel {me}: closed: {reason}");
-        }
-        _ => log::debug!("channel {me}: closed: {reason}"),
-    }
-}
-
-/// `io::Error` is not `Clone`; what the operating system said survives.
-pub(crate) fn copy(error: &io::Error) -> io::Error {
-    match error.raw_os_error() {
-        Some(code) => io::Error::from_raw_os_error(code),
-        None => error.kind().into(),
+/// `io::Error` is not `Clone`. The copy says the same, but has no cause.
+fn copy(error: &io::Error) -> io::Error {
+    match (error.raw_os_error(), error.get_ref()) {
+        (Some(code), _) => io::Error::from_raw_os_error(code),
+        (None, Some(cause)) => io::Error::new(error.kind(), cause.to_string()),
+        (None, None) => error.kind().into(),
     }
 }
 
@@ -414,30 +327,4 @@ pub(crate) fn is_connection_oriented(kind: Type) -> bool {
         return true;
     }
     kind == Type::STREAM
-}
-
-#[cfg(any(target_os = "linux", target_os = "android"))]
-fn is_listener(socket: &Socket) -> io::Result<bool> {
-    socket.is_listener()
-}
-
-/// Where `SO_ACCEPTCONN` cannot be read, a listener must be made by `listen`.
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
-fn is_listener(_: &Socket) -> io::Result<bool> {
-    Ok(false)
-}
-
-/// One system call instead of three.
-#[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
-fn accept_nonblocking(socket: &Socket) -> io::Result<(Socket, SockAddr)> {
-    // accept4(2) takes socket(2)'s flags; socket2 has them on its types only.
-    let flags = i32::from(Type::STREAM.nonblocking().cloexec()) & !i32::from(Type::STREAM);
-    socket.accept4(flags)
-}
-
-#[cfg(not(any(target_os = "linux", target_os = "android", target_os = "freebsd")))]
-fn accept_nonblocking(socket: &Socket) -> io::Result<(Socket, SockAddr)> {
-    let (peer, address) = socket.accept()?;
-    peer.set_nonblocking(true)?;
-    Ok((peer, address))
 }

@@ -1,51 +1,50 @@
 //! Cuts a stream of bytes into messages. It knows no sockets.
 //!
-//! The framer keeps no data. Of a terminator that may have begun at the end of
-//! a read it keeps only how much of it was seen: the bytes themselves are the
-//! terminator's own. So nothing is searched twice (but once the read in
-//! which a message turns out too long), and what comes out does not depend on how
-//! the stream was cut.
+//! The framer keeps no data. What may be the beginning of a terminator at the
+//! end of a read is not handed out; only its length is kept, for the bytes are
+//! the terminator's own. They are written in front of the next read, and the
+//! search goes on behind them: so nothing is searched twice, and what comes out
+//! does not depend on how the stream was cut.
 
 use std::mem;
 
-use crate::terminator::{Condition, Resumed, Terminator};
+use crate::terminator::{Condition, Terminator};
 
 #[derive(Debug)]
 pub(crate) struct Framer {
     terminator: Terminator,
-    /// Bytes handed out since the last message ended.
+    /// Bytes of the present message that were handed out.
     collected: usize,
     state: State,
+    /// How many bytes of the terminator the data so far ended with: not all of
+    /// it, and not handed out.
+    held: u16,
+    /// How many bytes of it the rest of the data is known to begin with.
+    known: u16,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    /// What comes next has yet to be looked at.
-    Clear,
-    /// It has been, by `next_whole`: there is no terminator in it.
-    Searched,
-    /// The data so far ended with so many bytes of a string terminator, not 0
-    /// and not all of it; they were not handed out.
-    Matched(u16),
-    /// A message has ended, which is yet to be told.
-    EndOwed,
-    /// The message is longer than it may be. So many bytes are held back.
-    Over(u16),
-    /// The message is not handed out, but its end is. So many bytes are held
-    /// back.
-    Skipping(u16),
+    /// In a message.
+    Open,
+    /// A message has ended, which is yet to be told. What ended it, so many
+    /// bytes, is at the front of the data.
+    Ended(u16),
+    /// The message is longer than it may be.
+    Over,
+    /// The message is not handed out, but its end is.
+    Skipping,
 }
 
 /// What comes next in the stream.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Frame<'d> {
-    /// Some of a message.
+    /// A whole message, of which nothing was handed out before.
+    Message(&'d [u8]),
+    /// Some of a message, not empty.
     Part(&'d [u8]),
-    /// The same: so many bytes of the beginning of the terminator, which an
-    /// earlier read ended with and which was none after all.
-    HeldPart(usize),
-    /// The rest of a message, which may be empty, and its end.
-    End(&'d [u8]),
+    /// The end of a message.
+    End,
     /// The message is longer than it may be; all that it may have was handed
     /// out. No frame follows.
     OverLimit,
@@ -56,7 +55,9 @@ impl Framer {
         Self {
             terminator,
             collected: 0,
-            state: State::Clear,
+            state: State::Open,
+            held: 0,
+            known: 0,
         }
     }
 
@@ -64,247 +65,205 @@ impl Framer {
         &self.terminator
     }
 
-    /// Changes the terminator. Returns what was held back by the old one: the
-    /// first bytes of it, so many, which are to be framed again.
-    pub(crate) fn set_terminator(&mut self, terminator: Terminator) -> Option<(Terminator, usize)> {
-        let old = mem::replace(&mut self.terminator, terminator);
-        let (held, state) = match (self.state, old.as_bytes()) {
-            (State::Matched(len), _) => (len.into(), State::Clear),
-            (State::Over(len), _) => (len.into(), State::Over(0)),
-            (State::Skipping(len), _) => (len.into(), State::Skipping(0)),
-            // It ended a message that was not told of: it ends none any more.
-            (State::EndOwed, Some(bytes)) => (bytes.len(), State::Clear),
-            _ => return None,
-        };
-        self.state = state;
-        (held > 0).then_some((old, held))
+    /// Changes the terminator. What ended a message that was not told ends none
+    /// any more.
+    pub(crate) fn set_terminator(&mut self, terminator: Terminator) {
+        self.terminator = terminator;
+        self.known = 0;
+        if let State::Ended(1..) = self.state {
+            self.state = State::Open;
+        }
+    }
+
+    /// Takes what was held back: it is data again, to come before any other.
+    pub(crate) fn take_held(&mut self) -> &[u8] {
+        self.known = 0;
+        let held = usize::from(mem::take(&mut self.held));
+        let bytes = self.terminator.as_bytes().unwrap_or_default();
+        &bytes[..held]
+    }
+
+    /// How many bytes are held back.
+    pub(crate) fn held(&self) -> usize {
+        self.held.into()
+    }
+
+    /// Writes what was held back to the front of `buffer`, where the next read
+    /// belongs behind it; returns how much that is.
+    pub(crate) fn write_held(&self, buffer: &mut [u8]) -> usize {
+        let held = usize::from(self.held);
+        if let Some(bytes) = self.terminator.as_bytes() {
+            buffer[..held].copy_from_slice(&bytes[..held]);
+        }
+        held
     }
 
     /// Forgets the message that was begun; but if it has ended, that is told.
+    /// The data that was not framed yet goes with it.
     pub(crate) fn discard(&mut self) {
         self.collected = 0;
-        if self.state != State::EndOwed {
-            self.state = State::Clear;
-        }
-    }
-
-    /// What is left of the message is not handed out, only its end; it may be of
-    /// any length.
-    pub(crate) fn skip(&mut self) {
+        self.held = 0;
+        self.known = 0;
         self.state = match self.state {
-            State::Clear | State::Searched => State::Skipping(0),
-            State::Matched(len) | State::Over(len) | State::Skipping(len) => State::Skipping(len),
-            State::EndOwed => State::EndOwed,
+            State::Ended(_) => State::Ended(0),
+            _ => State::Open,
         };
     }
 
-    /// The end of the message is still to be told: until
-    /// [`pay_end`](Self::pay_end), or another terminator is set, it comes again.
-    pub(crate) fn owe_end(&mut self) {
-        self.state = State::EndOwed;
-    }
-
-    /// The end is told now. Returns whether it was still owed.
-    pub(crate) fn pay_end(&mut self) -> bool {
-        let is_owed = self.state == State::EndOwed;
-        if is_owed {
-            self.state = State::Clear;
+    /// The rest of the message is not handed out, only its end; it may be of any
+    /// length.
+    pub(crate) fn skip(&mut self) {
+        if !self.has_ended() {
+            self.state = State::Skipping;
         }
-        is_owed
     }
 
-    /// Whether a message ends here without further data: a count of 0.
-    #[inline]
+    /// The [`Message`](Frame::Message) that was just returned is handed out as a
+    /// part: `len` bytes behind it are what ended it, and its end comes next.
+    pub(crate) fn reopen(&mut self, len: usize) {
+        self.state = State::Ended(len as u16); // a terminator has up to 4,096
+    }
+
+    /// A message has ended, which is yet to be told.
+    pub(crate) fn has_ended(&self) -> bool {
+        matches!(self.state, State::Ended(_))
+    }
+
+    /// Whether a message ends here without further data.
     pub(crate) fn is_due(&self) -> bool {
-        self.state == State::EndOwed || matches!(self.terminator.0, Condition::Count(0))
-    }
-
-    /// The stream is over: what was held back is data. To be called until there
-    /// is none.
-    pub(crate) fn finish(&mut self, limit: usize) -> Option<Frame<'static>> {
-        match self.state {
-            State::Matched(len) => Some(self.release(len.into(), 0, limit)),
-            State::Over(_) => Some(Frame::OverLimit),
-            State::Clear | State::Searched | State::EndOwed | State::Skipping(_) => None,
-        }
-    }
-
-    /// The common case: what is before the first terminator in `data`, and what is
-    /// behind it. `None` if that is not all there is to it; then
-    /// [`next`](Self::next) tells. `limit` is how many bytes a message with a
-    /// string terminator may have.
-    #[inline(always)]
-    pub(crate) fn next_whole<'d>(
-        &mut self,
-        data: &'d [u8],
-        limit: usize,
-    ) -> Option<(&'d [u8], &'d [u8])> {
-        match &self.terminator.0 {
-            Condition::Pattern(pattern) if self.state == State::Clear => {
-                let Some((message, rest)) = pattern.split(data) else {
-                    self.state = State::Searched;
-                    return None;
-                };
-                if self.collected + message.len() > limit {
-                    return None;
-                }
-                self.collected = 0;
-                Some((message, rest))
-            }
-            _ => None,
-        }
+        self.has_ended() || matches!(self.terminator.0, Condition::Count(0))
     }
 
     /// Takes the next frame from the front of `data`; `None` when more data is
-    /// needed.
-    pub(crate) fn next<'d>(&mut self, data: &mut &'d [u8], limit: usize) -> Option<Frame<'d>> {
-        if let Some((message, rest)) = self.next_whole(data, limit) {
-            *data = rest;
-            return Some(Frame::End(message));
-        }
+    /// needed. `limit` is how many bytes a message with a string terminator may
+    /// have. If the data `is_last`, nothing is held back.
+    ///
+    /// `data` begins with what [`write_held`](Self::write_held) wrote.
+    pub(crate) fn next<'d>(
+        &mut self,
+        data: &mut &'d [u8],
+        limit: usize,
+        is_last: bool,
+    ) -> Option<Frame<'d>> {
         match (self.state, &self.terminator.0) {
-            (State::Searched, _) => {
-                self.state = State::Clear;
-                self.take_all(data, limit)
+            (State::Ended(len), _) => {
+                take(data, usize::from(len).min(data.len()));
+                Some(self.end())
             }
-            (State::Clear, Condition::Pattern(pattern)) => match pattern.split(data) {
-                // The limit was lowered; but what there is now is the end.
-                Some(([], rest)) => {
-                    *data = rest;
-                    self.collected = 0;
-                    Some(Frame::End(&[]))
+            (State::Over, _) => Some(Frame::OverLimit),
+            (_, Condition::Pattern(pattern)) => {
+                let known = mem::take(&mut self.held) | mem::take(&mut self.known);
+                match pattern.find(data, known.into()) {
+                    Ok(at) => {
+                        let len = pattern.bytes().len();
+                        Some(self.take_found(data, at, len, limit))
+                    }
+                    Err(begun) => {
+                        let held = if is_last { 0 } else { begun };
+                        self.take_searched(data, held, limit)
+                    }
                 }
-                _ => Some(self.overrun(data, limit)),
-            },
-            (State::Clear, _) => self.take_counted(data),
-            (State::Matched(len), _) => self.resume(len.into(), data, limit),
-            (State::EndOwed, _) => {
-                self.state = State::Clear;
-                Some(Frame::End(&[]))
             }
-            (State::Over(_), _) => Some(Frame::OverLimit),
-            (State::Skipping(held), _) => {
-                self.hold(held.into());
-                self.take_skipped(data)
+            (_, Condition::Count(count)) => {
+                let count = *count;
+                self.take_counted(data, count)
             }
+            (_, Condition::None) => self.take_part(data, data.len()),
         }
     }
 
-    /// Takes what is not handed out, up to the end of the message.
-    fn take_skipped<'d>(&mut self, data: &mut &'d [u8]) -> Option<Frame<'d>> {
-        while let Some(frame) = self.next(data, usize::MAX) {
-            self.collected = 0;
-            if let Frame::End(_) = frame {
-                return Some(Frame::End(&[]));
-            }
+    /// The terminator, of `len` bytes, was found at `at`.
+    fn take_found<'d>(
+        &mut self,
+        data: &mut &'d [u8],
+        at: usize,
+        len: usize,
+        limit: usize,
+    ) -> Frame<'d> {
+        if self.state == State::Skipping {
+            take(data, at + len);
+            return self.end();
         }
-        self.skip();
-        None
+        if at > 0 && self.collected + at > limit {
+            return self.overrun(data, limit);
+        }
+        let message = take(data, at);
+        if self.collected == 0 {
+            take(data, len);
+            return Frame::Message(message);
+        }
+        if message.is_empty() {
+            take(data, len);
+            return self.end();
+        }
+        self.state = State::Ended(len as u16);
+        Frame::Part(message)
     }
 
-    /// Takes data that goes by its length, or has no end.
-    fn take_counted<'d>(&mut self, data: &mut &'d [u8]) -> Option<Frame<'d>> {
-        let Condition::Count(count) = &mut self.terminator.0 else {
-            let part = take(data, data.len());
-            return (!part.is_empty()).then_some(Frame::Part(part));
-        };
-        if *count > 0 && data.is_empty() {
-            return None;
-        }
-        let part = take(data, data.len().min(*count));
-        *count -= part.len();
-        if *count > 0 {
-            return Some(Frame::Part(part));
-        }
-        self.terminator = Terminator::none();
-        self.collected = 0;
-        Some(Frame::End(part))
-    }
-
-    /// Takes data that has no whole terminator in it.
-    fn take_all<'d>(&mut self, data: &mut &'d [u8], limit: usize) -> Option<Frame<'d>> {
-        let Condition::Pattern(pattern) = &self.terminator.0 else {
-            return None;
-        };
-        let held = pattern.prefix_at_end(data);
+    /// There is no whole terminator in `data`, whose last bytes may be the
+    /// beginning of one.
+    fn take_searched<'d>(
+        &mut self,
+        data: &mut &'d [u8],
+        held: usize,
+        limit: usize,
+    ) -> Option<Frame<'d>> {
         let len = data.len() - held;
-        if len == 0 {
-            self.hold(held);
-            take(data, held);
+        if len == 0 || self.state == State::Skipping {
+            self.held = held as u16;
+            take(data, data.len());
             return None;
         }
         if self.collected + len > limit {
             return Some(self.overrun(data, limit));
         }
-        // What may be the terminator's beginning stays in `data` for now:
-        // whoever gets this part may set another terminator.
+        // The beginning stays in `data` for now: the handler that gets this part
+        // may set another terminator.
+        self.known = held as u16;
+        self.take_part(data, len)
+    }
+
+    /// Takes data of a message that goes by its length.
+    fn take_counted<'d>(&mut self, data: &mut &'d [u8], count: usize) -> Option<Frame<'d>> {
+        if count > data.len() {
+            self.terminator = Terminator::from(count - data.len());
+            return self.take_part(data, data.len());
+        }
+        self.terminator = Terminator::none();
+        let rest = take(data, count);
+        if self.state == State::Skipping || (rest.is_empty() && self.collected > 0) {
+            return Some(self.end());
+        }
+        if self.collected == 0 {
+            return Some(Frame::Message(rest));
+        }
+        self.state = State::Ended(0);
+        Some(Frame::Part(rest))
+    }
+
+    /// Takes data, which is handed out unless it is skipped.
+    fn take_part<'d>(&mut self, data: &mut &'d [u8], len: usize) -> Option<Frame<'d>> {
+        let part = take(data, len);
+        if part.is_empty() || self.state == State::Skipping {
+            return None;
+        }
         self.collected += len;
-        Some(Frame::Part(take(data, len)))
-    }
-
-    /// Looks for the rest of a terminator of which `matched` bytes were held back.
-    fn resume<'d>(
-        &mut self,
-        matched: usize,
-        data: &mut &'d [u8],
-        limit: usize,
-    ) -> Option<Frame<'d>> {
-        let Condition::Pattern(pattern) = &self.terminator.0 else {
-            return None;
-        };
-        if data.is_empty() {
-            return None;
-        }
-        let released = match pattern.resume(matched, data) {
-            Resumed::Found {
-                released: 0,
-                consumed,
-            } => {
-                take(data, consumed);
-                self.discard();
-                return Some(Frame::End(&[]));
-            }
-            Resumed::Holds { released: 0 } => {
-                self.hold(matched + data.len());
-                take(data, data.len());
-                return None;
-            }
-            Resumed::Found { released, .. } | Resumed::Holds { released } => released,
-            Resumed::Released => matched,
-        };
-        Some(self.release(released, matched - released, limit))
-    }
-
-    /// So many bytes at the end of the data so far may be the terminator's.
-    fn hold(&mut self, matched: usize) {
-        self.state = match matched {
-            0 => State::Clear,
-            len => State::Matched(len as u16), // less than a terminator's 4,096
-        };
-    }
-
-    /// The first `len` of the bytes that were held back are data, and `rest`
-    /// may still be the terminator's.
-    fn release(&mut self, len: usize, rest: usize, limit: usize) -> Frame<'static> {
-        let room = limit.saturating_sub(self.collected);
-        self.hold(rest);
-        if len > room {
-            self.state = State::Over(rest as u16);
-        }
-        self.collected += len.min(room);
-        match len.min(room) {
-            0 => Frame::OverLimit,
-            len => Frame::HeldPart(len),
-        }
+        Some(Frame::Part(part))
     }
 
     /// There is more data than `limit` allows: hands out what fits, then says so.
     fn overrun<'d>(&mut self, data: &mut &'d [u8], limit: usize) -> Frame<'d> {
-        self.state = State::Over(0);
+        self.state = State::Over;
         match limit.saturating_sub(self.collected) {
             0 => Frame::OverLimit,
             room => Frame::Part(take(data, room)),
         }
+    }
+
+    fn end(&mut self) -> Frame<'static> {
+        self.state = State::Open;
+        self.collected = 0;
+        Frame::End
     }
 }
 

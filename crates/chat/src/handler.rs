@@ -64,22 +64,20 @@ pub trait ChatHandler: 'static {
     /// The terminator was found: the message that was collected is complete.
     fn found_terminator(&mut self, chat: &mut Chat, map: &mut ChannelMap) -> Result;
 
-    /// The last data of a message, and its end: called by the channel in place
-    /// of the two above, which is what the default does. To be overridden by a
-    /// handler that can use a message where it lies: if nothing of it was
-    /// collected before, `data` is all of it. It may be empty.
-    fn collect_and_find(&mut self, data: &[u8], chat: &mut Chat, map: &mut ChannelMap) -> Result {
-        if !data.is_empty() {
-            // `collect_incoming_data` may fail, convert the channel, or set
-            // another terminator: then what follows is not for this call.
-            chat.framer.owe_end();
-            self.collect_incoming_data(data, chat, map)?;
-            let is_mine = !chat.closing() && map.may_continue(chat.token());
-            if !is_mine || !chat.framer.pay_end() {
-                return Ok(());
-            }
-        }
-        self.found_terminator(chat, map)
+    /// A whole message, of which nothing was collected, lies in the read buffer.
+    /// It may be empty. Called before the two above, for a handler that can use
+    /// a message where it lies: that returns `Some`, with the outcome of the
+    /// message, and the channel goes on behind it.
+    ///
+    /// `None`, the default, has the message come by `collect_incoming_data` and
+    /// `found_terminator`, as one that arrived in several reads does.
+    fn found_message(
+        &mut self,
+        message: &[u8],
+        chat: &mut Chat,
+        map: &mut ChannelMap,
+    ) -> Option<Result> {
+        None
     }
 
     /// The channel is connected: called once, by the loop and before any
@@ -231,17 +229,14 @@ impl<M: MessageHandler> ChatHandler for M {
         result
     }
 
-    #[inline]
-    fn collect_and_find(&mut self, data: &[u8], chat: &mut Chat, map: &mut ChannelMap) -> Result {
-        if chat.message.is_empty() && data.len() <= chat.limits().message {
-            return self.handle_message(data, chat, map);
-        }
-        chat.collect(data);
-        if chat.is_over_limit {
-            chat.framer.owe_end(); // for one that goes on
-            return Ok(());
-        }
-        self.found_terminator(chat, map)
+    fn found_message(
+        &mut self,
+        message: &[u8],
+        chat: &mut Chat,
+        map: &mut ChannelMap,
+    ) -> Option<Result> {
+        let is_whole = chat.message.is_empty() && message.len() <= chat.limits().message;
+        is_whole.then(|| self.handle_message(message, chat, map))
     }
 
     fn handle_connect(&mut self, chat: &mut Chat, map: &mut ChannelMap) -> Result {

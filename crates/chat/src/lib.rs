@@ -158,15 +158,19 @@ mod ending;
 mod endpoint;
 #[cfg(unix)]
 mod file_dispatcher;
+mod flags;
 mod framer;
 mod handler;
+mod life;
 mod limits;
+mod listening;
 mod output;
 mod producer;
 mod receiving;
 mod sending;
 mod terminator;
 mod transport;
+mod wire;
 
 pub use address::Address;
 pub use async_chat::AsyncChat;
@@ -188,7 +192,8 @@ pub use transport::Transport;
 pub use bytes;
 pub use reactor::{
     Buffers, Channel, ChannelMap, ChannelMut, CloseReason, Error, Handle, InsertError, NestedTurn,
-    ReadBuffer, Readiness, Registration, Remote, RemoteError, Result, Source, Timer, Token,
+    ReadBuffer, Readiness, Registration, Remote, RemoteError, Result, Settled, Source, Timer,
+    Token,
 };
 pub use socket2;
 pub use socket2::{SockRef, Socket};

@@ -1,22 +1,24 @@
 //! What is to be sent: a queue of bytes and producers. It knows no sockets.
 //!
 //! Small pushes are gathered into one buffer, large shared ones are kept as
-//! they are, and producers are asked only when they are at the head.
+//! they are, and producers are asked only when they are at the head. What was
+//! sent in part stays whole, and how much of it was sent is kept beside it.
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::mem;
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::Bytes;
 use reactor::Buffers;
 
+use crate::limits::Limits;
 use crate::producer::{More, Producer};
 
 /// Shared data up to this many bytes is copied: that costs less than to count
 /// references and to send it by a slice of its own.
 const COPY_LEN: usize = 1_024;
 
-/// A gathering buffer of this many bytes is put in the queue, and another begun.
+/// A gathering buffer of this many bytes is full, and another begun.
 const SEGMENT_LEN: usize = 65_536;
 
 /// How often a producer that says `Again` without data is asked in one refill.
@@ -25,9 +27,14 @@ const EMPTY_ANSWERS: usize = 16;
 /// How many slices one vectored write gets.
 pub(crate) const MAX_SLICES: usize = 16;
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Output {
     queued: Queued,
+    /// How many bytes of the first item were sent.
+    sent: usize,
+    /// How many bytes one buffer may gather before a push has to look at the
+    /// limits.
+    room: usize,
     /// Where emptied buffers go; none before the channel is in a map.
     buffers: Option<Buffers>,
 }
@@ -37,22 +44,19 @@ pub(crate) struct Output {
 enum Queued {
     #[default]
     Nothing,
-    /// One buffer, not empty and never cut. Whatever fits into it can be pushed,
-    /// and nothing else has to be looked at: neither the limits nor the channel's
-    /// state.
-    Open(Box<BytesMut>),
-    /// The same, but who pushes has to look.
-    Shut(Box<BytesMut>),
+    /// Not empty.
+    One(Box<Vec<u8>>),
     /// Not empty.
     Many(Box<Queue>),
+    /// Sending has failed.
+    Failed(io::Error),
 }
 
 #[derive(Debug, Default)]
 struct Queue {
     items: VecDeque<Item>,
-    /// Bytes in the queue; what producers will make is not known.
+    /// Bytes of all items; what producers will make is not known.
     len: usize,
-    /// Producers in the queue.
     producers: usize,
     /// The producer at the head said `Later`.
     is_stalled: bool,
@@ -61,22 +65,37 @@ struct Queue {
 #[derive(Debug)]
 enum Item {
     Shared(Bytes),
-    Own(Box<BytesMut>),
+    Own(Box<Vec<u8>>),
     Producer(Box<dyn Producer>),
 }
 
 impl Output {
+    /// An empty queue under these limits.
+    pub(crate) fn new(limits: &Limits) -> Self {
+        Self {
+            queued: Queued::Nothing,
+            sent: 0,
+            room: room(limits),
+            buffers: None,
+        }
+    }
+
+    pub(crate) fn use_limits(&mut self, limits: &Limits) {
+        self.room = room(limits);
+    }
+
     pub(crate) fn use_buffers(&mut self, buffers: &Buffers) {
         if self.buffers.is_none() {
             self.buffers = Some(buffers.clone());
         }
     }
 
-    /// Queues a copy of `data`, if there is known to be room for it.
-    #[inline]
+    /// Queues a copy of `data`, if there is a buffer with room for it.
     pub(crate) fn push_within_room(&mut self, data: &[u8]) -> bool {
         match &mut self.queued {
-            Queued::Open(buffer) if data.len() <= buffer.capacity() - buffer.len() => {
+            Queued::One(buffer)
+                if buffer.len() + data.len() <= buffer.capacity().min(self.room) =>
+            {
                 buffer.extend_from_slice(data);
                 true
             }
@@ -84,63 +103,38 @@ impl Output {
         }
     }
 
-    /// Queues a copy of `data` where nothing is queued, and [makes
-    /// room](Self::make_room); unless there is more to it than that.
-    #[inline]
-    pub(crate) fn push_first(&mut self, data: &[u8], len: usize) -> bool {
-        match (&self.queued, &self.buffers) {
-            (Queued::Nothing, Some(buffers)) if !data.is_empty() && data.len() <= len => {
-                let mut buffer = buffers.take_spare();
-                append(&mut buffer, data);
-                self.queued = match buffer.capacity() <= len {
-                    true => Queued::Open(buffer),
-                    false => Queued::Shut(buffer),
-                };
-                true
-            }
-            _ => false,
-        }
-    }
-
-    /// Queues a copy of `data`. There is no room afterwards.
+    /// Queues a copy of `data`.
     pub(crate) fn push(&mut self, data: &[u8]) {
         if data.is_empty() {
             return;
         }
-        let buffers = self.buffers.as_ref();
-        self.queued = match mem::take(&mut self.queued) {
-            Queued::Nothing => Queued::Shut(filled(data, buffers)),
-            Queued::Open(mut buffer) | Queued::Shut(mut buffer)
-                if buffer.len() + data.len() <= SEGMENT_LEN =>
-            {
+        let (last, len) = match &mut self.queued {
+            Queued::One(buffer) => (Some(buffer), None),
+            Queued::Many(queue) => match queue.items.back_mut() {
+                Some(Item::Own(buffer)) => (Some(buffer), Some(&mut queue.len)),
+                _ => (None, None),
+            },
+            _ => (None, None),
+        };
+        match last {
+            Some(buffer) if buffer.len() + data.len() <= SEGMENT_LEN => {
+                append(buffer, data);
+                if let Some(len) = len {
+                    *len += data.len();
+                }
+            }
+            _ => {
+                let mut buffer = self.take_buffer();
                 append(&mut buffer, data);
-                Queued::Shut(buffer)
+                match self.queued {
+                    Queued::Nothing => self.queued = Queued::One(buffer),
+                    _ => self.push_item(Item::Own(buffer)),
+                }
             }
-            queued => {
-                let mut queue = queued.into_queue();
-                queue.push_copy(data, buffers);
-                Queued::Many(queue)
-            }
-        };
+        }
     }
 
-    /// There is room from now on, if all that fits into the buffer is not more
-    /// than `len` bytes.
-    pub(crate) fn make_room(&mut self, len: usize) {
-        self.queued = match mem::take(&mut self.queued) {
-            Queued::Shut(buffer) if buffer.capacity() <= len => Queued::Open(buffer),
-            queued => queued,
-        };
-    }
-
-    /// Something has changed by which there may be no room.
-    pub(crate) fn forget_room(&mut self) {
-        self.queued = match mem::take(&mut self.queued) {
-            Queued::Open(buffer) => Queued::Shut(buffer),
-            queued => queued,
-        };
-    }
-
+    /// Queues `data` as it is, unless it is short.
     pub(crate) fn push_bytes(&mut self, data: Bytes) {
         match data.len() <= COPY_LEN {
             true => self.push(&data),
@@ -152,44 +146,40 @@ impl Output {
         self.push_item(Item::Producer(producer));
     }
 
-    /// Takes what is queued, up to the first producer.
-    pub(crate) fn take_bytes(&mut self) -> BytesMut {
-        let mut bytes = BytesMut::new();
-        for item in mem::take(&mut self.queued).into_queue().items {
-            match item {
-                Item::Shared(data) => bytes.extend_from_slice(&data),
-                Item::Own(data) => bytes.unsplit(*data),
-                Item::Producer(_) => return bytes,
+    /// Drops everything, producers included.
+    pub(crate) fn clear(&mut self) {
+        if let Queued::Failed(_) = self.queued {
+            return;
+        }
+        self.sent = 0;
+        if let Queued::One(buffer) = mem::take(&mut self.queued) {
+            self.give_back(buffer);
+        }
+    }
+
+    /// Drops everything: sending has failed.
+    pub(crate) fn fail(&mut self, error: io::Error) {
+        self.clear();
+        self.queued = Queued::Failed(error);
+    }
+
+    /// Why sending has failed, if it has.
+    pub(crate) fn take_error(&mut self) -> Option<io::Error> {
+        match mem::take(&mut self.queued) {
+            Queued::Failed(error) => Some(error),
+            queued => {
+                self.queued = queued;
+                None
             }
         }
-        bytes
-    }
-
-    /// Drops everything that is not sent yet, producers included.
-    pub(crate) fn discard(&mut self) {
-        self.finish_piece(); // or the queue, which it drops
-    }
-
-    /// There are no producers, and nothing else that is not in one piece.
-    #[inline]
-    pub(crate) fn is_simple(&self) -> bool {
-        !matches!(self.queued, Queued::Many(_))
     }
 
     /// Nothing is left to send, and no producer either.
-    #[inline]
     pub(crate) fn is_empty(&self) -> bool {
-        matches!(self.queued, Queued::Nothing)
-    }
-
-    /// A producer is queued.
-    #[inline]
-    pub(crate) fn has_producer(&self) -> bool {
-        self.producers() > 0
+        matches!(self.queued, Queued::Nothing | Queued::Failed(_))
     }
 
     /// How many producers are queued.
-    #[inline]
     pub(crate) fn producers(&self) -> usize {
         match &self.queued {
             Queued::Many(queue) => queue.producers,
@@ -198,22 +188,22 @@ impl Output {
     }
 
     /// How many bytes are queued.
-    #[inline]
     pub(crate) fn len(&self) -> usize {
         match &self.queued {
-            Queued::Nothing => 0,
-            Queued::Open(buffer) | Queued::Shut(buffer) => buffer.len(),
-            Queued::Many(queue) => queue.len,
+            Queued::Nothing | Queued::Failed(_) => 0,
+            Queued::One(buffer) => buffer.len() - self.sent,
+            Queued::Many(queue) => queue.len - self.sent,
         }
     }
 
     /// There is something to send now: bytes, or a producer that may have some.
-    #[inline]
     pub(crate) fn is_ready(&self) -> bool {
         match &self.queued {
-            Queued::Nothing => false,
-            Queued::Open(_) | Queued::Shut(_) => true,
-            Queued::Many(queue) => !queue.is_stalled || !queue.is_producers_turn(),
+            Queued::Nothing | Queued::Failed(_) => false,
+            Queued::One(_) => true,
+            Queued::Many(queue) => {
+                !queue.is_stalled || !matches!(queue.items.front(), Some(Item::Producer(_)))
+            }
         }
     }
 
@@ -227,67 +217,107 @@ impl Output {
     /// Has the producer at the head, if there is one, put up to about `max`
     /// bytes before itself.
     pub(crate) fn refill(&mut self, max: usize) -> io::Result<()> {
-        if let Queued::Many(queue) = &mut self.queued {
-            queue.refill(max, self.buffers.as_ref())?;
+        for _ in 0..EMPTY_ANSWERS {
+            let buffers = self.buffers.as_ref();
+            let Queued::Many(queue) = &mut self.queued else {
+                return Ok(());
+            };
+            let Some(Item::Producer(producer)) = queue.items.front_mut() else {
+                return Ok(());
+            };
+            if queue.is_stalled {
+                return Ok(());
+            }
+            let mut made = buffers.map_or_else(Box::default, Buffers::take_spare);
+            let more = producer.more(&mut made, max)?;
+            if more == More::Done {
+                queue.items.pop_front();
+                queue.producers -= 1;
+            }
+            queue.is_stalled = more == More::Later;
+            if !made.is_empty() {
+                queue.len += made.len();
+                queue.items.push_front(Item::Own(made));
+                return Ok(());
+            }
+            self.give_back(made);
             self.drop_empty_queue();
         }
         Ok(())
     }
 
     /// All that is to be sent, if it lies in one piece.
-    #[inline]
     pub(crate) fn in_one_piece(&self) -> Option<&[u8]> {
         match &self.queued {
-            Queued::Open(buffer) | Queued::Shut(buffer) => Some(buffer),
-            Queued::Nothing | Queued::Many(_) => None,
+            Queued::One(buffer) => Some(&buffer[self.sent..]),
+            _ => None,
         }
-    }
-
-    /// All that is to be sent lies in one piece of at least `len` bytes.
-    #[inline]
-    pub(crate) fn is_piece_of(&self, len: usize) -> bool {
-        self.in_one_piece().is_some_and(|piece| piece.len() >= len)
     }
 
     /// Fills `slices` with what is at the head; returns how many, and how many
     /// bytes they are.
     pub(crate) fn gather<'o>(&'o self, slices: &mut [IoSlice<'o>; MAX_SLICES]) -> (usize, usize) {
-        match &self.queued {
-            Queued::Many(queue) => queue.gather(slices),
-            _ => match self.in_one_piece() {
-                Some(data) => {
-                    slices[0] = IoSlice::new(data);
-                    (1, data.len())
-                }
-                None => (0, 0),
-            },
+        if let Some(data) = self.in_one_piece() {
+            slices[0] = IoSlice::new(data);
+            return (1, data.len());
         }
+        let Queued::Many(queue) = &self.queued else {
+            return (0, 0);
+        };
+        let (mut count, mut len, mut sent) = (0, 0, self.sent);
+        // A producer comes before what is behind it.
+        for (slice, data) in slices
+            .iter_mut()
+            .zip(queue.items.iter().map_while(Item::data))
+        {
+            *slice = IoSlice::new(&data[mem::take(&mut sent)..]);
+            count += 1;
+            len += slice.len();
+        }
+        (count, len)
     }
 
     /// The first `sent` bytes were sent.
     pub(crate) fn advance(&mut self, sent: usize) {
-        if sent >= self.len() && self.is_simple() {
-            return self.finish_piece();
+        self.sent += sent;
+        match &mut self.queued {
+            Queued::One(buffer) => {
+                if self.sent == buffer.len() {
+                    self.clear();
+                }
+            }
+            Queued::Many(_) => self.drop_what_was_sent(),
+            Queued::Nothing | Queued::Failed(_) => self.sent = 0,
         }
-        // A buffer that is cut is an item of a queue: the others are whole.
-        let mut queue = mem::take(&mut self.queued).into_queue();
-        queue.advance(sent, self.buffers.as_ref());
-        self.queued = Queued::Many(queue);
+    }
+
+    fn drop_what_was_sent(&mut self) {
+        while let Queued::Many(queue) = &mut self.queued {
+            let Some(len) = queue.items.front().and_then(Item::data).map(<[u8]>::len) else {
+                break;
+            };
+            if self.sent < len {
+                break;
+            }
+            self.sent -= len;
+            queue.len -= len;
+            if let Some(Item::Own(buffer)) = queue.items.pop_front() {
+                self.give_back(buffer);
+            }
+        }
         self.drop_empty_queue();
     }
 
-    /// What lay in one piece was sent, all of it.
-    #[inline(always)]
-    pub(crate) fn finish_piece(&mut self) {
-        if let Queued::Open(buffer) | Queued::Shut(buffer) = mem::take(&mut self.queued) {
-            if let Some(buffers) = &self.buffers {
-                buffers.put_spare_whole(buffer);
-            }
-        }
-    }
-
     fn push_item(&mut self, item: Item) {
-        let mut queue = mem::take(&mut self.queued).into_queue();
+        let mut queue = match mem::take(&mut self.queued) {
+            Queued::Many(queue) => queue,
+            Queued::One(buffer) => {
+                let mut queue = Box::<Queue>::default();
+                queue.push(Item::Own(buffer));
+                queue
+            }
+            Queued::Nothing | Queued::Failed(_) => Box::default(),
+        };
         queue.push(item);
         self.queued = Queued::Many(queue);
     }
@@ -298,18 +328,15 @@ impl Output {
             self.queued = Queued::Nothing;
         }
     }
-}
 
-impl Queued {
-    fn into_queue(self) -> Box<Queue> {
-        match self {
-            Self::Nothing => Box::default(),
-            Self::Open(buffer) | Self::Shut(buffer) => {
-                let mut queue = Box::<Queue>::default();
-                queue.push(Item::Own(buffer));
-                queue
-            }
-            Self::Many(queue) => queue,
+    fn take_buffer(&self) -> Box<Vec<u8>> {
+        let buffers = self.buffers.as_ref();
+        buffers.map_or_else(Box::default, Buffers::take_spare)
+    }
+
+    fn give_back(&self, buffer: Box<Vec<u8>>) {
+        if let Some(buffers) = &self.buffers {
+            buffers.put_spare(buffer);
         }
     }
 }
@@ -321,81 +348,6 @@ impl Queue {
             None => self.producers += 1,
         }
         self.items.push_back(item);
-    }
-
-    fn push_copy(&mut self, data: &[u8], buffers: Option<&Buffers>) {
-        match self.items.back_mut() {
-            Some(Item::Own(buffer)) if buffer.len() + data.len() <= SEGMENT_LEN => {
-                append(buffer, data);
-                self.len += data.len();
-            }
-            _ => self.push(Item::Own(filled(data, buffers))),
-        }
-    }
-
-    /// See [`Output::gather`].
-    fn gather<'o>(&'o self, slices: &mut [IoSlice<'o>; MAX_SLICES]) -> (usize, usize) {
-        let (mut count, mut len) = (0, 0);
-        // A producer comes before what is behind it.
-        for (slice, data) in slices
-            .iter_mut()
-            .zip(self.items.iter().map_while(Item::data))
-        {
-            *slice = IoSlice::new(data);
-            count += 1;
-            len += data.len();
-        }
-        (count, len)
-    }
-
-    /// See [`Output::refill`].
-    fn refill(&mut self, max: usize, buffers: Option<&Buffers>) -> io::Result<()> {
-        for _ in 0..EMPTY_ANSWERS {
-            let Some(Item::Producer(producer)) = self.items.front_mut() else {
-                return Ok(());
-            };
-            if self.is_stalled {
-                return Ok(());
-            }
-            let mut made = spare(buffers);
-            let more = producer.more(&mut made, max)?;
-            if more == More::Done {
-                self.items.pop_front();
-                self.producers -= 1;
-            }
-            self.is_stalled = more == More::Later;
-            if made.is_empty() {
-                give_back(made, buffers);
-            } else {
-                self.len += made.len();
-                self.items.push_front(Item::Own(made));
-                return Ok(());
-            }
-        }
-        Ok(())
-    }
-
-    /// See [`Output::advance`].
-    fn advance(&mut self, sent: usize, buffers: Option<&Buffers>) {
-        let mut left = sent;
-        while left > 0 {
-            let (cut, is_done) = match self.items.front_mut() {
-                Some(Item::Shared(data)) => cut(data, left),
-                Some(Item::Own(data)) => cut(&mut **data, left),
-                Some(Item::Producer(_)) | None => break,
-            };
-            left -= cut;
-            self.len -= cut;
-            if is_done {
-                if let Some(Item::Own(buffer)) = self.items.pop_front() {
-                    give_back(buffer, buffers);
-                }
-            }
-        }
-    }
-
-    fn is_producers_turn(&self) -> bool {
-        matches!(self.items.front(), Some(Item::Producer(_)))
     }
 }
 
@@ -410,45 +362,18 @@ impl Item {
     }
 }
 
-/// A copy, in a buffer with room for more.
-fn filled(data: &[u8], buffers: Option<&Buffers>) -> Box<BytesMut> {
-    let mut buffer = spare(buffers);
-    append(&mut buffer, data);
-    buffer
+fn room(limits: &Limits) -> usize {
+    SEGMENT_LEN.min(limits.high_water).min(limits.output)
 }
 
 /// A buffer that grows has a power of two: so it has room for what follows, and
 /// the next one to use it need not grow it again.
-#[inline]
-fn append(buffer: &mut BytesMut, data: &[u8]) {
-    if data.len() > buffer.capacity() - buffer.len() {
-        grow(buffer, data.len());
+fn append(buffer: &mut Vec<u8>, data: &[u8]) {
+    let len = buffer.len() + data.len();
+    if len > buffer.capacity() {
+        buffer.reserve_exact(len.next_power_of_two() - buffer.len());
     }
     buffer.extend_from_slice(data);
-}
-
-#[cold]
-fn grow(buffer: &mut BytesMut, len: usize) {
-    let len = buffer.len() + len;
-    buffer.reserve(len.next_power_of_two() - buffer.len());
-}
-
-#[inline]
-fn spare(buffers: Option<&Buffers>) -> Box<BytesMut> {
-    buffers.map_or_else(Box::default, Buffers::take_spare)
-}
-
-fn give_back(buffer: Box<BytesMut>, buffers: Option<&Buffers>) {
-    if let Some(buffers) = buffers {
-        buffers.put_spare(buffer);
-    }
-}
-
-/// Cuts up to `len` bytes off the front; how many, and whether it is empty now.
-fn cut(data: &mut impl Buf, len: usize) -> (usize, bool) {
-    let len = len.min(data.remaining());
-    data.advance(len);
-    (len, !data.has_remaining())
 }
 
 #[cfg(test)]

@@ -3,8 +3,6 @@
 use std::fmt;
 use std::io;
 
-use bytes::BytesMut;
-
 pub use chunked::ChunkedProducer;
 pub use hooked::HookedProducer;
 pub use iter::IterProducer;
@@ -48,7 +46,7 @@ pub enum More {
 ///
 /// ```
 /// use std::io;
-/// use bytes::{BufMut, BytesMut};
+/// use bytes::BufMut;
 /// use chat::{More, Producer};
 ///
 /// /// The numbers from one to three, a line each.
@@ -56,14 +54,14 @@ pub enum More {
 /// struct Countdown(u32);
 ///
 /// impl Producer for Countdown {
-///     fn more(&mut self, out: &mut BytesMut, _max: usize) -> io::Result<More> {
+///     fn more(&mut self, out: &mut Vec<u8>, _max: usize) -> io::Result<More> {
 ///         out.put_slice(format!("{}\r\n", self.0).as_bytes());
 ///         self.0 -= 1;
 ///         Ok(if self.0 == 0 { More::Done } else { More::Again })
 ///     }
 /// }
 ///
-/// let mut out = BytesMut::new();
+/// let mut out = Vec::new();
 /// let mut producer = Countdown(2);
 /// assert_eq!(producer.more(&mut out, 65_536)?, More::Again);
 /// assert_eq!(producer.more(&mut out, 65_536)?, More::Done);
@@ -79,11 +77,11 @@ pub trait Producer {
     /// An error closes the channel with
     /// [`CloseReason::Io`](reactor::CloseReason::Io): what was promised to the
     /// peer cannot be sent.
-    fn more(&mut self, out: &mut BytesMut, max: usize) -> io::Result<More>;
+    fn more(&mut self, out: &mut Vec<u8>, max: usize) -> io::Result<More>;
 }
 
 impl<P: Producer + ?Sized> Producer for Box<P> {
-    fn more(&mut self, out: &mut BytesMut, max: usize) -> io::Result<More> {
+    fn more(&mut self, out: &mut Vec<u8>, max: usize) -> io::Result<More> {
         (**self).more(out, max)
     }
 }

@@ -8,7 +8,7 @@ use reactor::{ChannelMap, CloseReason, Result};
 
 use crate::async_chat::AsyncChat;
 use crate::chat::Chat;
-use crate::ending::End;
+use crate::flags::{EOF, EOF_TOLD, HELD, OVER_LIMIT, PAUSED};
 use crate::framer::Frame;
 use crate::handler::ChatHandler;
 
@@ -17,281 +17,203 @@ use crate::handler::ChatHandler;
 /// others may add to it.
 const SEND_SOON: usize = 16_384;
 
+/// What becomes of the rest of a read, after each callback.
+enum Verdict {
+    /// It is delivered.
+    GoOn,
+    /// It is kept: the handler has paused, failed or converted the channel, or
+    /// has got as many messages in this turn as it may.
+    Hold,
+    /// It is dropped: the channel is closing, or its buffers were discarded.
+    Stop,
+}
+
 impl<H: ChatHandler> AsyncChat<H> {
     /// Reads, within a turn's budget, and delivers.
-    // Nearly all of a channel's time is spent here and in `deliver`: one frame
-    // instead of three saves a tenth of its instructions.
-    #[inline(always)]
     pub(crate) fn receive(&mut self, map: &mut ChannelMap) -> Result {
-        self.chat.delivered = 0;
-        match self.receive_once(map)? {
-            Received::Some if self.may_receive_again(1, map) => self.receive_on(1, map),
-            _ => Ok(()),
-        }
-    }
-
-    /// The same, where so many reads have been made.
-    #[inline(never)]
-    pub(crate) fn receive_on(&mut self, mut reads: usize, map: &mut ChannelMap) -> Result {
-        while self.receive_once(map)? == Received::Some {
-            reads += 1;
-            if !self.may_receive_again(reads, map) {
-                break;
-            }
-        }
-        Ok(())
-    }
-
-    fn may_receive_again(&self, reads: usize, map: &ChannelMap) -> bool {
-        reads < self.chat.limits().reads_per_turn
-            && !self.chat.has_delivered_enough()
-            && map.may_continue(self.chat.token())
-    }
-
-    /// Reads once, and delivers.
-    #[inline(always)]
-    fn receive_once(&mut self, map: &mut ChannelMap) -> Result<Received> {
-        if !self.chat.is_ordinary && !self.chat.may_receive() {
-            return Ok(Received::All);
-        }
+        let limits = &self.chat.endpoint.limits;
+        let (size, mut reads) = (limits.in_buffer_size, limits.reads_per_turn);
+        let mut messages = limits.messages_per_turn.max(1);
         let mut buffer = map.buffers().read_buffer();
-        let size = self.chat.limits().in_buffer_size.clamp(1, buffer.len());
-        match self.chat.recv(&mut buffer[..size]) {
-            Ok(0) => self.end_input(map)?,
-            Ok(len) => {
-                self.deliver(&buffer[..len], None, map)?;
-                if self.chat.output.is_piece_of(SEND_SOON) {
-                    self.send_soon(map);
-                }
-                if len == size {
-                    return Ok(Received::Some);
-                }
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(error) => self.chat.close_with(CloseReason::Io(error)),
-        }
-        Ok(Received::All)
-    }
-
-    /// Sends much that answers a read. (What a closed channel has queued is
-    /// dropped, and what a converted one has is the next one's.)
-    #[inline(never)]
-    fn send_soon(&mut self, map: &ChannelMap) {
-        if self.chat.is_ordinary && map.may_continue(self.chat.token()) {
-            self.chat.send_queued();
-        }
-    }
-
-    /// Delivers what was read before, or is due without data.
-    #[inline(never)]
-    pub(crate) fn deliver_unread(&mut self, map: &mut ChannelMap) -> Result {
-        self.chat.delivered = 0;
-        while (!self.chat.endpoint.unread.is_empty() || self.chat.framer.is_due())
-            && self.chat.may_deliver(map)
-        {
-            let unread = mem::take(&mut self.chat.endpoint.unread);
-            self.deliver(&unread, Some(&unread), map)?;
-            if self.chat.has_delivered_enough() {
-                break;
-            }
-        }
-        Ok(())
-    }
-
-    /// Cuts `data` into messages and calls the handler with them. What it is
-    /// not to be called with any more (it closed, paused, failed or converted
-    /// the channel, or has got as many in this turn as it may) is held.
-    #[inline(always)]
-    fn deliver(&mut self, mut data: &[u8], whole: Option<&Bytes>, map: &mut ChannelMap) -> Result {
-        let Self { chat, handler } = self;
-        chat.has_discarded = false;
+        let buffer = &mut *buffer;
         loop {
-            let limit = chat.limits().message;
-            let result = if let Some((part, rest)) = chat.framer.next_whole(data, limit) {
-                data = rest;
-                chat.note_delivered();
-                handler.collect_and_find(part, chat, map)
-            } else {
-                let mut left = data;
-                let frame = chat.framer.next(&mut left, limit);
-                data = left;
-                match frame {
-                    Some(Frame::Part(part)) => handler.collect_incoming_data(part, chat, map),
-                    Some(Frame::HeldPart(len)) => collect_held(handler, len, chat, map),
-                    Some(Frame::End(part)) => {
-                        chat.note_delivered();
-                        handler.collect_and_find(part, chat, map)
-                    }
-                    Some(Frame::OverLimit) => {
-                        chat.is_over_limit = true;
-                        chat.is_ordinary = false;
-                        Ok(())
-                    }
-                    None => break,
+            let held = self.chat.framer.write_held(buffer);
+            let room = size.clamp(1, buffer.len() - held);
+            let len = match self.chat.endpoint.receive(&mut buffer[held..held + room]) {
+                Ok(0) => return self.end_input(&buffer[..held], &mut messages, map),
+                Ok(len) => len,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) => {
+                    self.chat.endpoint.end_input(error);
+                    return Ok(());
                 }
             };
-            if result.is_err() || !chat.is_ordinary {
-                if chat.has_discarded {
-                    data = &[];
-                }
-                if result.is_err() {
-                    chat.hold(data, whole);
-                    return result;
-                }
-                if chat.is_over_limit {
-                    chat.hold(data, whole);
-                    return self.tell_over_limit(map);
-                }
-                // A terminator that was changed may have put held bytes back.
-                if !chat.may_deliver(map) || !chat.endpoint.unread.is_empty() {
-                    chat.hold(data, whole);
-                    break;
-                }
+            self.deliver(&buffer[..held + len], None, &mut messages, map)?;
+            let chat = &mut self.chat;
+            let goes_on = map.may_continue(chat.endpoint.me);
+            if goes_on && chat.endpoint.flags == 0 && chat.endpoint.output.len() >= SEND_SOON {
+                chat.endpoint.send_piece();
             }
-            if data.is_empty() && !chat.framer.is_due() {
-                break;
-            }
-            if chat.has_delivered_enough() || !map.may_continue(chat.endpoint.me) {
-                chat.hold(data, whole);
-                break;
+            reads = reads.saturating_sub(1);
+            if len < room || reads == 0 || messages == 0 || !goes_on || !chat.may_receive() {
+                return Ok(());
             }
         }
-        Ok(())
     }
 
-    #[cold]
+    /// Delivers what was held.
+    pub(crate) fn deliver_held(&mut self, map: &mut ChannelMap) -> Result {
+        let mut messages = self.chat.limits().messages_per_turn.max(1);
+        let held = mem::take(&mut self.chat.endpoint.unread);
+        self.deliver(&held, Some(&held), &mut messages, map)
+    }
+
+    /// Cuts `data` into messages and calls the handler with them, at most
+    /// `messages` times; the rest is held. `whole` is the same as `data`, if that
+    /// is shared.
+    fn deliver(
+        &mut self,
+        data: &[u8],
+        whole: Option<&Bytes>,
+        messages: &mut usize,
+        map: &mut ChannelMap,
+    ) -> Result {
+        let Self { chat, handler } = self;
+        let mut rest = data;
+        let result = loop {
+            let before = rest;
+            let is_last = chat.endpoint.flags & EOF != 0;
+            let limit = chat.endpoint.limits.message;
+            let Some(frame) = chat.framer.next(&mut rest, limit, is_last) else {
+                chat.undelivered = 0;
+                break Ok(());
+            };
+            chat.undelivered = rest.len();
+            let result = match frame {
+                Frame::Message(message) => match handler.found_message(message, chat, map) {
+                    Some(result) => {
+                        *messages -= 1;
+                        result
+                    }
+                    None => {
+                        rest = &before[message.len()..];
+                        chat.framer.reopen(rest.len() - chat.undelivered);
+                        if message.is_empty() {
+                            continue;
+                        }
+                        chat.undelivered = rest.len();
+                        handler.collect_incoming_data(message, chat, map)
+                    }
+                },
+                Frame::Part(part) => handler.collect_incoming_data(part, chat, map),
+                Frame::End => {
+                    *messages -= 1;
+                    handler.found_terminator(chat, map)
+                }
+                Frame::OverLimit => {
+                    chat.endpoint.flags |= OVER_LIMIT;
+                    Ok(())
+                }
+            };
+            match chat.verdict(result.is_ok(), rest.len(), *messages, map) {
+                Verdict::GoOn if rest.is_empty() && !chat.framer.is_due() => break result,
+                Verdict::GoOn => {}
+                Verdict::Hold => break result,
+                Verdict::Stop => {
+                    chat.undelivered = 0;
+                    break result;
+                }
+            }
+        };
+        if chat.endpoint.flags == 0 && chat.undelivered == 0 && !chat.framer.is_due() {
+            return result;
+        }
+        let rest = &data[data.len() - chat.undelivered..];
+        chat.hold(match whole {
+            Some(whole) => whole.slice_ref(rest),
+            None => Bytes::copy_from_slice(rest),
+        });
+        result?;
+        self.tell_over_limit(map)
+    }
+
+    /// The message is longer than it may be: tells that, if it is to be told.
     pub(crate) fn tell_over_limit(&mut self, map: &mut ChannelMap) -> Result {
-        self.chat.is_over_limit = false;
-        if self.chat.end != End::Open {
+        if self.due() & OVER_LIMIT == 0 || !map.may_continue(self.chat.token()) {
             return Ok(());
         }
-        self.chat.has_skipped = false;
         let told = self.handler.handle_overlimit(&mut self.chat, map);
-        if !self.chat.has_skipped {
+        if self.chat.endpoint.flags & OVER_LIMIT != 0 {
+            // The handler does not skip it.
+            self.chat.endpoint.flags &= !OVER_LIMIT;
             self.chat.close_when_done_with(CloseReason::OverLimit);
         }
         told
     }
 
-    /// The peer has sent its last byte.
-    #[cold]
-    pub(crate) fn end_input(&mut self, map: &mut ChannelMap) -> Result {
-        self.chat.endpoint.is_eof = true;
-        self.chat.is_ordinary = false;
-        let limit = self.chat.limits().message;
-        while let Some(frame) = self.chat.framer.finish(limit) {
-            match frame {
-                Frame::HeldPart(len) => {
-                    collect_held(&mut self.handler, len, &mut self.chat, map)?;
-                }
-                _ => self.chat.is_over_limit = true,
-            }
-            if self.chat.is_over_limit {
-                return self.tell_over_limit(map);
-            }
-        }
+    /// The peer has sent its last byte: what was held back is data.
+    fn end_input(&mut self, held: &[u8], messages: &mut usize, map: &mut ChannelMap) -> Result {
+        self.chat.endpoint.flags |= EOF;
+        self.deliver(held, None, messages, map)?;
         self.tell_eof(map)
     }
 
+    /// Calls `handle_eof`, if it is due.
     pub(crate) fn tell_eof(&mut self, map: &mut ChannelMap) -> Result {
-        let may_tell = self.chat.end == End::Open && map.may_continue(self.chat.token());
-        if !may_tell || self.chat.endpoint.is_eof_told {
+        if self.due() & EOF == 0 || !map.may_continue(self.chat.token()) {
             return Ok(());
         }
-        self.chat.endpoint.is_eof_told = true;
+        self.chat.endpoint.flags |= EOF_TOLD;
         self.handler.handle_eof(&mut self.chat, map)
     }
 }
 
 impl Chat {
-    /// Puts back input that cannot be delivered now; `whole` is what it is
-    /// part of, if that is shared.
-    pub(crate) fn hold(&mut self, data: &[u8], whole: Option<&Bytes>) {
-        if data.is_empty() || self.end != End::Open {
-            return;
+    /// After a callback: `left` bytes are left of the read, and so many messages
+    /// may follow in this turn.
+    fn verdict(&self, is_ok: bool, left: usize, messages: usize, map: &ChannelMap) -> Verdict {
+        let goes_on = is_ok && messages > 0 && map.may_continue(self.endpoint.me);
+        if goes_on && self.endpoint.flags == 0 {
+            return Verdict::GoOn;
         }
-        self.is_ordinary = false;
-        let rest = match whole {
-            Some(whole) => whole.slice_ref(data),
-            None => Bytes::copy_from_slice(data),
-        };
+        if self.closing() || self.undelivered < left {
+            return Verdict::Stop;
+        }
+        let flags = self.endpoint.flags;
+        // An end follows its data at once, even after a pause.
+        let is_paused = flags & PAUSED != 0 && !self.framer.has_ended();
+        // What was put back comes first.
+        let is_behind = !self.endpoint.unread.is_empty();
+        match goes_on && !is_paused && !is_behind && flags & OVER_LIMIT == 0 {
+            true => Verdict::GoOn,
+            false => Verdict::Hold,
+        }
+    }
+
+    /// Keeps the rest of a read that cannot be delivered now.
+    fn hold(&mut self, rest: Bytes) {
+        self.undelivered = 0;
         let unread = &mut self.endpoint.unread;
-        *unread = match unread.is_empty() {
-            true => rest,
-            false => [&unread[..], &rest].concat().into(),
-        };
+        match unread.is_empty() {
+            true => *unread = rest,
+            false => *unread = [&unread[..], &rest].concat().into(),
+        }
+        self.note_held();
     }
 
-    /// Whether input is wanted now.
-    #[inline]
-    pub(crate) fn takes_input(&self) -> bool {
-        self.end == End::Open && !self.is_paused && !self.endpoint.is_eof
-    }
-
-    /// One message more. (That wraps only where a turn's limit is beyond it.)
-    #[inline]
-    pub(crate) fn note_delivered(&mut self) {
-        self.delivered = self.delivered.wrapping_add(1);
-    }
-
-    /// Whether what is left waits for the next turn.
-    #[inline]
-    pub(crate) fn has_delivered_enough(&self) -> bool {
-        self.delivered as usize >= self.limits().messages_per_turn
-    }
-
-    /// Whether more can be received: what is held comes first.
+    /// Whether input may be received: what is held comes first.
     pub(crate) fn may_receive(&self) -> bool {
-        self.takes_input() && self.endpoint.unread.is_empty()
-    }
-
-    /// Whether input that is there may be delivered, by a channel in the middle
-    /// of its callbacks.
-    #[inline]
-    pub(crate) fn may_deliver(&self, map: &ChannelMap) -> bool {
-        self.end == End::Open && !self.is_paused && map.may_continue(self.endpoint.me)
+        let stops = PAUSED | HELD | OVER_LIMIT;
+        self.endpoint.flags & stops == 0 && self.endpoint.receives() && !self.closing()
     }
 
     /// Adds to the message of a `MessageHandler`.
     pub(crate) fn collect(&mut self, data: &[u8]) {
         let room = self.limits().message.saturating_sub(self.message.len());
         if data.len() > room {
-            self.is_over_limit = true;
-            self.is_ordinary = false;
+            self.endpoint.flags |= OVER_LIMIT;
         }
         self.message
             .extend_from_slice(&data[..data.len().min(room)]);
-    }
-
-    /// Receives from the wire.
-    #[inline(always)]
-    pub(crate) fn recv(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let received = self.endpoint.wire.recv(buffer)?;
-        if !self.endpoint.wire.waits_for_room() {
-            self.is_blocked = false; // it may have waited for this
-        }
-        Ok(received)
-    }
-}
-
-/// How much of what there was a read has taken.
-#[derive(PartialEq)]
-enum Received {
-    All,
-    /// As much as it could: there may be more.
-    Some,
-}
-
-/// Delivers the beginning of a terminator that was none.
-fn collect_held<H: ChatHandler>(
-    handler: &mut H,
-    len: usize,
-    chat: &mut Chat,
-    map: &mut ChannelMap,
-) -> Result {
-    let terminator = chat.terminator().clone();
-    match terminator.as_bytes() {
-        Some(bytes) => handler.collect_incoming_data(&bytes[..len], chat, map),
-        None => Ok(()),
     }
 }

@@ -1,53 +1,198 @@
-//! How a chat channel sends: what was queued, within a turn's budget, and at
-//! once what is too much to keep.
+//! How output is queued and sent: gathered while callbacks run, sent by one
+//! call when the channel settles, and at once when it is too much to keep.
 
-use std::io::{self, IoSlice};
+use std::io::{self, IoSlice, Write};
+use std::net::Shutdown;
 
+use bytes::Bytes;
 use reactor::CloseReason;
 
 use crate::chat::Chat;
-use crate::ending::End;
-use crate::endpoint::copy;
+use crate::endpoint::Endpoint;
+use crate::flags::{BLOCKED, EOF, FAILED, HIGH, NOT_LIVE, SHUT_DUE, TRANSPORT};
+use crate::life::Stage;
 use crate::output::MAX_SLICES;
+use crate::producer::Producer;
 
-impl Chat {
-    /// Sends what is queued, up to a turn's worth.
-    #[inline(always)]
-    pub(crate) fn send_queued(&mut self) {
-        if !self.output.is_simple() || self.endpoint.wire.has_output() {
-            return self.send_by_and_by();
-        }
-        match self.output.in_one_piece() {
-            Some(data) if !self.is_blocked => {
-                let len = data.len();
-                match self.endpoint.wire.send(data) {
-                    Ok(sent) if sent == len => {
-                        self.sent += sent as u64;
-                        self.output.finish_piece();
-                    }
-                    sent => {
-                        self.note_sent(len, sent);
-                    }
-                }
-            }
-            _ => {}
+/// # Output that is queued
+impl Endpoint {
+    /// Queues a copy of `data`, to be sent before the loop waits next; what does
+    /// not fit then, whenever there is room. While something is queued,
+    /// [`send`](Self::send) says `WouldBlock`.
+    ///
+    /// After `close_when_done` or `close` it is dropped. When more than
+    /// [`Limits::output`](crate::Limits::output) is queued, even after one more
+    /// attempt to send, the channel is closed as a
+    /// [`SlowReader`](CloseReason::SlowReader), and what is queued is dropped:
+    /// whatever is large goes by a producer. If sending fails, the queue is
+    /// dropped, and the channel is closed when the input that is left has been
+    /// handed out.
+    ///
+    /// A datagram is not queued: `data` is one, sent now or lost. On a listener
+    /// nothing happens.
+    #[doc(alias = "initiate_send")]
+    #[inline]
+    pub fn push(&mut self, data: impl AsRef<[u8]>) {
+        let data = data.as_ref();
+        if self.flags & (NOT_LIVE | FAILED) != 0 || !self.output.push_within_room(data) {
+            self.push_with_care(data);
         }
     }
 
+    fn push_with_care(&mut self, data: &[u8]) {
+        if self.takes_output() {
+            self.output.push(data);
+            self.relieve();
+        } else if let Stage::Datagrams = self.life.stage() {
+            if let Err(error) = self.wire.send(data) {
+                log::debug!("channel {}: a datagram was lost: {error}", self.me);
+            }
+        }
+    }
+
+    /// Queues `data` without copying it (but for up to 1,024 bytes): for what
+    /// goes to many channels. Otherwise as [`push`](Self::push).
+    pub fn push_bytes(&mut self, data: impl Into<Bytes>) {
+        let data = data.into();
+        if self.takes_output() {
+            self.output.push_bytes(data);
+            self.relieve();
+        } else {
+            self.push_with_care(&data);
+        }
+    }
+
+    /// Like [`push`](Self::push), but never costs the peer its channel.
+    ///
+    /// # Errors
+    ///
+    /// Hands `data` back if it does not fit below
+    /// [`Limits::output`](crate::Limits::output), or the channel is closing.
+    pub fn try_push<D: AsRef<[u8]>>(&mut self, data: D) -> Result<(), D> {
+        let fits = |this: &Self| {
+            this.takes_output() && this.output.len() + data.as_ref().len() <= this.limits.output
+        };
+        if !fits(self) && self.connected() {
+            self.send_ready();
+        }
+        if !fits(self) {
+            return Err(data);
+        }
+        self.push(data);
+        Ok(())
+    }
+
+    /// Queues a producer, which is asked for data when all that was pushed
+    /// before is sent. When it is done, `handle_drained` is due. With more than
+    /// [`Limits::producers`](crate::Limits::producers) the channel is closed as a
+    /// [`SlowReader`](CloseReason::SlowReader).
+    #[doc(alias = "producer_fifo")]
+    pub fn push_with_producer(&mut self, producer: impl Producer + 'static) {
+        if !self.takes_output() {
+            return;
+        }
+        self.output.push_producer(Box::new(producer));
+        self.flags |= HIGH;
+        if self.output.producers() > self.limits.producers {
+            self.close_with(CloseReason::SlowReader);
+        }
+    }
+
+    /// How many bytes are queued: asyncore's `out_buffer`, and what a
+    /// [`Transport`](crate::Transport) keeps. What producers will make is not
+    /// known.
+    #[must_use]
+    #[doc(alias = "out_buffer")]
+    pub fn queued(&self) -> usize {
+        self.output.len() + self.wire.transport().map_or(0, |t| t.queued())
+    }
+
+    /// How many bytes were sent so far: whether the peer takes anything. Over a
+    /// [`Transport`](crate::Transport) that keeps some, what
+    /// [that](crate::Transport::sent) says.
+    #[must_use]
+    pub fn sent(&self) -> u64 {
+        let told = self.wire.transport().and_then(|t| t.sent());
+        told.unwrap_or(self.taken)
+    }
+
+    /// Whether much is on its way to the peer: more than
+    /// [`Limits::high_water`](crate::Limits::high_water) was queued, or a
+    /// producer, and `handle_drained` is yet to come.
+    #[must_use]
+    pub fn needs_drain(&self) -> bool {
+        self.flags & HIGH != 0
+    }
+
+    /// Whether sending has failed: what is pushed goes nowhere, and the channel
+    /// is closed when the input that is left has been handed out.
+    #[must_use]
+    pub fn output_failed(&self) -> bool {
+        self.flags & FAILED != 0
+    }
+
+    /// Whether anything is left to send, a producer or a transport's own words
+    /// included.
+    pub(crate) fn has_output(&self) -> bool {
+        !self.output.is_empty() || self.wire.transport().is_some_and(|t| t.queued() > 0)
+    }
+
+    /// The same, but not for a producer that has nothing now.
+    pub(crate) fn has_ready_output(&self) -> bool {
+        self.output.is_ready() || self.wire.transport().is_some_and(|t| t.queued() > 0)
+    }
+
+    /// Whether room is to be waited for: to send, or to be connected.
+    pub(crate) fn waits_for_room(&self) -> bool {
+        match self.life.stage() {
+            Stage::Connecting(_) => true,
+            Stage::Listening | Stage::Datagrams | Stage::Closed(_) => false,
+            Stage::Live | Stage::Finishing(_) | Stage::Lingering(_) => {
+                let is_of_use = self.flags & BLOCKED == 0
+                    || self.wire.transport().is_none_or(|t| t.waits_for_room());
+                self.flags & FAILED == 0 && is_of_use && self.has_ready_output()
+            }
+        }
+    }
+
+    /// `handle_drained` is due.
+    pub(crate) fn is_drained(&self) -> bool {
+        self.flags & HIGH != 0
+            && self.output.producers() == 0
+            && self.output.len() <= self.limits.low_water
+    }
+
+    /// Once what is queued was sent as far as possible: whether the channel goes
+    /// on, or why it is closed. A failure ends one that `is_deaf`: no input is
+    /// left to hand out.
+    pub(crate) fn settle(&mut self, is_deaf: bool) -> Result<(), CloseReason> {
+        if self.connected() {
+            self.send_queued();
+        }
+        if self.flags & FAILED != 0 && (is_deaf || self.closing()) {
+            self.close_with(CloseReason::Eof); // gives way to the failure
+        }
+        self.take_reason().map_or(Ok(()), Err)
+    }
+
+    /// Sends what lies in one piece, by one call: all that a channel mostly has.
+    /// Returns whether nothing is left.
+    pub(crate) fn send_piece(&mut self) -> bool {
+        if let Some(data) = self.output.in_one_piece() {
+            let len = data.len();
+            let sent = self.wire.send(data);
+            self.note_sent(len, sent);
+        }
+        self.output.is_empty()
+    }
+
     /// Asks the producer at the head for more, and sends, up to a turn's worth.
-    #[inline(never)]
-    fn send_by_and_by(&mut self) {
-        let mut budget = self.limits().sent_per_turn.max(1);
-        let max = self.limits().out_buffer_size.max(1);
+    pub(crate) fn send_queued(&mut self) {
+        let mut budget = self.limits.sent_per_turn.max(1);
         self.output.unstall();
-        while budget > 0
-            && !self.is_blocked
-            && (!self.output.is_empty() || self.endpoint.wire.has_output())
-        {
-            if let Err(error) = self.output.refill(max) {
-                // It was not done, whatever it was to be closed for.
-                self.endpoint.closing = Some(CloseReason::Io(error));
-                return self.close();
+        while budget > 0 && self.flags & (BLOCKED | FAILED) == 0 && self.has_output() {
+            if let Err(error) = self.output.refill(self.limits.out_buffer_size.max(1)) {
+                return self.close_with(CloseReason::Io(error));
             }
             let sent = self.send_ready();
             if sent == 0 {
@@ -55,17 +200,38 @@ impl Chat {
             }
             budget = budget.saturating_sub(sent);
         }
+        if self.flags & FAILED == 0 && !self.has_output() {
+            self.end_output();
+        }
+    }
+
+    /// All is sent: does what waited for that.
+    fn end_output(&mut self) {
+        let is_finishing = matches!(self.life.stage(), Stage::Finishing(_));
+        let has_ended = self.flags & EOF != 0;
+        let mut is_gone = false;
+        if self.flags & SHUT_DUE != 0 {
+            self.flags &= !SHUT_DUE;
+            // A plain socket's peer that has closed is told by our own close.
+            if !(is_finishing && has_ended) || self.flags & TRANSPORT != 0 {
+                is_gone = self.wire.shutdown(Shutdown::Write).is_err();
+                self.send_ready(); // a transport's last words
+            }
+        }
+        if is_finishing && (is_gone || !self.has_output()) {
+            self.has_finished(is_gone || has_ended);
+        }
     }
 
     /// Sends what is ready, once; returns how much that was. Calls neither
     /// handlers nor producers.
-    pub(crate) fn send_ready(&mut self) -> usize {
+    fn send_ready(&mut self) -> usize {
         let mut slices = [IoSlice::new(&[]); MAX_SLICES];
         let (count, len) = self.output.gather(&mut slices);
-        if count == 0 && !self.endpoint.wire.has_output() {
+        if count == 0 && !self.has_output() {
             return 0;
         }
-        let sent = self.endpoint.wire.send_vectored(&slices[..count]);
+        let sent = self.wire.send_vectored(&slices[..count]);
         self.note_sent(len, sent)
     }
 
@@ -74,62 +240,143 @@ impl Chat {
     fn note_sent(&mut self, len: usize, sent: io::Result<usize>) -> usize {
         match sent {
             Ok(sent) => {
-                self.is_blocked = sent < len;
-                self.sent += sent as u64;
-                self.output.advance(sent);
-                sent
-            }
-            Err(error) => {
-                if error.kind() == io::ErrorKind::WouldBlock {
-                    self.is_blocked = true;
-                } else {
-                    self.output_error = Some(Box::new(copy(&error)));
-                    self.is_ordinary = false;
-                    self.output.discard();
+                match sent < len {
+                    true => self.flags |= BLOCKED,
+                    false => self.flags &= !BLOCKED,
                 }
-                0
+                self.taken += sent as u64;
+                self.output.advance(sent);
+                return sent;
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.flags |= BLOCKED,
+            Err(error) => {
+                self.flags |= FAILED;
+                self.output.fail(error);
             }
         }
+        0
     }
 
-    #[inline]
-    pub(crate) fn takes_output(&self) -> bool {
-        self.end == End::Open && self.output_error.is_none()
-    }
-
-    /// Queues a copy of `data`, and finds out how much more can be pushed before
-    /// there is anything to be looked at.
-    pub(crate) fn push_with_care(&mut self, data: &[u8]) {
-        let mark = self.limits().high_water.min(self.limits().output);
-        if self.takes_output() && !self.output.push_first(data, mark) {
-            self.push_further(data, mark);
-        }
-    }
-
-    #[inline(never)]
-    fn push_further(&mut self, data: &[u8], mark: usize) {
-        if data.is_empty() {
-            return;
-        }
-        self.output.push(data);
-        self.relieve();
-        self.output.make_room(mark);
+    fn takes_output(&self) -> bool {
+        let is_stream = match self.life.stage() {
+            Stage::Live => true,
+            Stage::Connecting(_) => !self.closing(),
+            _ => false,
+        };
+        is_stream && self.flags & FAILED == 0
     }
 
     /// Sends at once when much is queued, and judges the peer when too much is.
-    pub(crate) fn relieve(&mut self) {
-        let (high_water, limit) = (self.limits().high_water, self.limits().output);
-        if self.output.len() <= high_water.min(limit) {
+    fn relieve(&mut self) {
+        let limit = self.limits.output;
+        if self.output.len() <= self.limits.high_water.min(limit) {
             return;
         }
-        self.needs_drain = true;
-        self.is_ordinary = false;
-        let is_connected = !self.endpoint.connecting();
-        if is_connected && (!self.is_blocked || self.output.len() > limit) {
+        self.flags |= HIGH;
+        if self.connected() && (self.flags & BLOCKED == 0 || self.output.len() > limit) {
             self.send_ready();
         }
         if self.output.len() > limit {
             self.close_with(CloseReason::SlowReader);
         }
+    }
+}
+
+/// # Output that is queued
+impl Chat {
+    /// Queues a copy of `data`.
+    ///
+    /// After `close_when_done` or `close` it is dropped. When more than
+    /// [`Limits::output`](crate::Limits::output) is queued, even after one more
+    /// attempt to send, the channel is closed as a
+    /// [`SlowReader`](CloseReason::SlowReader), and what is queued is dropped:
+    /// whatever is large goes by a producer.
+    #[inline]
+    pub fn push(&mut self, data: impl AsRef<[u8]>) {
+        self.endpoint.push(data);
+    }
+
+    /// Queues `data` without copying it (but for up to 1,024 bytes): for what
+    /// goes to many channels. Otherwise as [`push`](Self::push).
+    pub fn push_bytes(&mut self, data: impl Into<Bytes>) {
+        self.endpoint.push_bytes(data);
+    }
+
+    /// Like [`push`](Self::push), but never costs the peer its channel.
+    ///
+    /// # Errors
+    ///
+    /// Hands `data` back if it does not fit below
+    /// [`Limits::output`](crate::Limits::output), or the channel is closing.
+    pub fn try_push<D: AsRef<[u8]>>(&mut self, data: D) -> Result<(), D> {
+        self.endpoint.try_push(data)
+    }
+
+    /// Queues a producer, which is asked for data when all that was pushed
+    /// before is sent. When it is done,
+    /// [`handle_drained`](crate::ChatHandler::handle_drained) is due. With more
+    /// than [`Limits::producers`](crate::Limits::producers) the channel is closed
+    /// as a [`SlowReader`](CloseReason::SlowReader).
+    #[doc(alias = "producer_fifo")]
+    pub fn push_with_producer(&mut self, producer: impl Producer + 'static) {
+        self.endpoint.push_with_producer(producer);
+    }
+
+    /// How many bytes are queued, those that a
+    /// [`Transport`](crate::Transport) keeps included; what producers will make
+    /// is not known.
+    #[must_use]
+    pub fn queued(&self) -> usize {
+        self.endpoint.queued()
+    }
+
+    /// How many bytes were sent so far: whether the peer takes anything. Over a
+    /// [`Transport`](crate::Transport) that keeps some, what
+    /// [that](crate::Transport::sent) says.
+    #[must_use]
+    pub fn sent(&self) -> u64 {
+        self.endpoint.sent()
+    }
+
+    /// Whether much is on its way to the peer: more than
+    /// [`Limits::high_water`](crate::Limits::high_water) was queued, or a
+    /// producer, and [`handle_drained`](crate::ChatHandler::handle_drained) is
+    /// yet to come. Time to [`pause`](Self::pause), for a handler that answers.
+    #[must_use]
+    pub fn needs_drain(&self) -> bool {
+        self.endpoint.needs_drain()
+    }
+
+    /// Whether sending has failed: what is pushed goes nowhere, and the channel
+    /// is closed when the input that is left has been delivered.
+    #[must_use]
+    pub fn output_failed(&self) -> bool {
+        self.endpoint.output_failed()
+    }
+}
+
+/// Pushes what is written; never fails. `flush` does nothing.
+///
+/// ```no_run
+/// # use std::io::Write;
+/// # fn greet(chat: &mut chat::Chat) -> std::io::Result<()> {
+/// write!(chat, "220 {} ready\r\n", "mail.example.org")?;
+/// # Ok(())
+/// # }
+/// ```
+impl Write for Chat {
+    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        self.push(data);
+        Ok(data.len())
+    }
+
+    /// As `write`, which takes all there is.
+    fn write_all(&mut self, data: &[u8]) -> io::Result<()> {
+        self.push(data);
+        Ok(())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }

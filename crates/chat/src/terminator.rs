@@ -217,64 +217,43 @@ impl Pattern {
         }
     }
 
-    /// What is before the first whole pattern in `data`, and what is behind it.
-    #[inline(always)]
-    pub(crate) fn split<'d>(&self, data: &'d [u8]) -> Option<(&'d [u8], &'d [u8])> {
-        match self {
-            Self::Byte([byte]) => {
-                let at = memchr(*byte, data)?;
-                Some((&data[..at], &data[at + 1..]))
+    /// Where the first whole pattern in `data` begins; if there is none, how many
+    /// bytes at the end of `data` are the beginning of one. `data` is known to
+    /// begin with so many bytes of the pattern, but not all.
+    pub(crate) fn find(&self, data: &[u8], known: usize) -> Result<usize, usize> {
+        // As long as a match may begin among the known bytes, the search goes on
+        // where it was; then it is as any other.
+        let (mut from, mut end, mut matched) = (0, known, known);
+        while end - matched < known {
+            let Some(&byte) = data.get(end) else {
+                return Err(matched);
+            };
+            matched = self.step(matched, byte);
+            end += 1;
+            from = end - matched;
+            if matched == self.bytes().len() {
+                return Ok(from);
             }
-            _ => self.split_longer(data),
         }
-    }
-
-    #[inline(never)] // the other case is the better for it
-    fn split_longer<'d>(&self, data: &'d [u8]) -> Option<(&'d [u8], &'d [u8])> {
-        let at = self.find(data)?;
-        Some((&data[..at], &data[at + self.bytes().len()..]))
-    }
-
-    /// Where the pattern first begins in `data`, whole.
-    pub(crate) fn find(&self, data: &[u8]) -> Option<usize> {
-        match self {
+        let found = match self {
             Self::Byte([byte]) => memchr(*byte, data),
-            Self::Pair(pair) => find_pair(*pair, data),
-            Self::Short { .. } => find_short(self.bytes(), data),
-            Self::Long(long) => long.finder.find(data),
+            Self::Pair(pair) => find_pair(*pair, &data[from..]),
+            Self::Short { .. } => find_short(self.bytes(), &data[from..]),
+            Self::Long(long) => long.finder.find(&data[from..]),
+        };
+        match found {
+            Some(at) => Ok(from + at),
+            None => Err(self.prefix_at_end(&data[from..])),
         }
     }
 
     /// How many bytes at the end of `data`, which does not contain the whole
-    /// pattern, are the beginning of it: what `find_prefix_at_end` tells.
-    pub(crate) fn prefix_at_end(&self, data: &[u8]) -> usize {
+    /// pattern, are the beginning of it: asynchat's `find_prefix_at_end`.
+    fn prefix_at_end(&self, data: &[u8]) -> usize {
         let longest = self.bytes().len() - 1;
         let tail = &data[data.len().saturating_sub(longest)..];
         tail.iter()
             .fold(0, |matched, &byte| self.step(matched, byte))
-    }
-
-    /// Goes on matching where the data so far ended with the pattern's first
-    /// `matched` bytes.
-    pub(crate) fn resume(&self, matched: usize, data: &[u8]) -> Resumed {
-        let mut state = matched;
-        for (index, &byte) in data.iter().enumerate() {
-            state = self.step(state, byte);
-            let seen = index + 1;
-            if state == self.bytes().len() && state > seen {
-                return Resumed::Found {
-                    released: matched + seen - state,
-                    consumed: seen,
-                };
-            }
-            if state <= seen {
-                // A match can only begin inside of `data`.
-                return Resumed::Released;
-            }
-        }
-        Resumed::Holds {
-            released: matched + data.len() - state,
-        }
     }
 
     /// How much of the pattern is matched when, after `matched` bytes of it
@@ -305,19 +284,6 @@ impl Pattern {
             Self::Long(long) => usize::from(long.borders[len - 1]),
         }
     }
-}
-
-/// What became of the bytes that were held back.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Resumed {
-    /// The first `released` held bytes are data, then comes the whole pattern;
-    /// its last `consumed` bytes are from the new data.
-    Found { released: usize, consumed: usize },
-    /// All held bytes are data, and the new data is to be searched by itself.
-    Released,
-    /// All the new data is part of the pattern so far, but the first
-    /// `released` held bytes are data.
-    Holds { released: usize },
 }
 
 /// Finds by the last byte: of `\r\n` it is the rarer.

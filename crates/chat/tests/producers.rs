@@ -9,7 +9,7 @@ use std::os::unix::fs::FileExt;
 use std::rc::Rc;
 use std::time::Duration;
 
-use bytes::{BufMut, BytesMut};
+use bytes::BufMut;
 use chat::{
     AsyncChat, ChannelMap, ChunkedProducer, Handle, HookedProducer, IterProducer, Limits, More,
     Producer, ReadProducer, SimpleProducer,
@@ -23,8 +23,8 @@ use common::{
 /// A producer by a closure.
 struct By<F>(F);
 
-impl<F: FnMut(&mut BytesMut, usize) -> io::Result<More>> Producer for By<F> {
-    fn more(&mut self, out: &mut BytesMut, max: usize) -> io::Result<More> {
+impl<F: FnMut(&mut Vec<u8>, usize) -> io::Result<More>> Producer for By<F> {
+    fn more(&mut self, out: &mut Vec<u8>, max: usize) -> io::Result<More> {
         (self.0)(out, max)
     }
 }
@@ -34,7 +34,7 @@ impl<F: FnMut(&mut BytesMut, usize) -> io::Result<More>> Producer for By<F> {
 struct Pipe(Rc<RefCell<Vec<u8>>>, Rc<Cell<usize>>);
 
 impl Producer for Pipe {
-    fn more(&mut self, out: &mut BytesMut, _max: usize) -> io::Result<More> {
+    fn more(&mut self, out: &mut Vec<u8>, _max: usize) -> io::Result<More> {
         self.1.set(self.1.get() + 1);
         out.put_slice(&self.0.take());
         Ok(More::Later)
@@ -74,7 +74,7 @@ fn a_producer_is_asked_for_out_buffer_size_and_not_before_its_turn() {
     peer.set_room(10);
     let chat = &mut map.get_mut(me).unwrap().chat;
     chat.push([0; 20]);
-    chat.push_with_producer(By(move |out: &mut BytesMut, max: usize| {
+    chat.push_with_producer(By(move |out: &mut Vec<u8>, max: usize| {
         assert_eq!(max, 1_000);
         count.set(count.get() + 1);
         out.put_bytes(1, max);
@@ -106,7 +106,7 @@ fn a_file_larger_than_every_limit_passes_through_a_little_memory() {
         .limited(limits);
     channel
         .chat
-        .push_with_producer(By(move |out: &mut BytesMut, max: usize| {
+        .push_with_producer(By(move |out: &mut Vec<u8>, max: usize| {
             let len = max.min(left);
             out.put_bytes(b'f', len);
             left -= len;
@@ -141,7 +141,7 @@ fn a_producer_that_said_later_is_not_asked_again_before_a_touch() {
     let mut map = ChannelMap::new().unwrap();
     let (me, peer) = simulated(&mut map, &Log::default(), Limits::default());
     let chat = &mut map.get_mut(me).unwrap().chat;
-    chat.push_with_producer(By(|out: &mut BytesMut, _| {
+    chat.push_with_producer(By(|out: &mut Vec<u8>, _| {
         out.put_slice(b"tick ");
         Ok(More::Later)
     }));
@@ -187,7 +187,7 @@ fn an_empty_answer_is_not_the_end() {
     let (me, peer) = simulated(&mut map, &Log::default(), Limits::default());
     let mut asked = 0;
     let chat = &mut map.get_mut(me).unwrap().chat;
-    chat.push_with_producer(By(move |out: &mut BytesMut, _| {
+    chat.push_with_producer(By(move |out: &mut Vec<u8>, _| {
         asked += 1;
         if asked < 100 {
             return Ok(More::Again);
@@ -207,7 +207,7 @@ fn a_producers_error_closes_its_channel_with_it() {
     let (me, peer) = simulated(&mut map, &log, Limits::default());
     let chat = &mut map.get_mut(me).unwrap().chat;
     chat.push("promised ");
-    chat.push_with_producer(By(|_: &mut BytesMut, _| Err(ErrorKind::InvalidData.into())));
+    chat.push_with_producer(By(|_: &mut Vec<u8>, _| Err(ErrorKind::InvalidData.into())));
     chat.push("never sent");
     sim::settle(&mut map, me, &peer);
     assert_eq!(log.all(), ["connect", "close Io(InvalidData)"]);
@@ -223,7 +223,7 @@ fn close_when_done_waits_for_producers_to_be_done() {
     let ended = Rc::new(Cell::new(false));
     let (inner, end) = (pipe.clone(), Rc::clone(&ended));
     let chat = &mut map.get_mut(me).unwrap().chat;
-    chat.push_with_producer(By(move |out: &mut BytesMut, max: usize| {
+    chat.push_with_producer(By(move |out: &mut Vec<u8>, max: usize| {
         let more = inner.clone().more(out, max)?;
         Ok(if end.get() { More::Done } else { more })
     }));
@@ -250,7 +250,7 @@ fn producers_are_dropped_with_their_channel() {
     let mut channel = AsyncChat::new(ours, "\n", Probe::default()).unwrap();
     channel
         .chat
-        .push_with_producer(By(move |_: &mut BytesMut, _| {
+        .push_with_producer(By(move |_: &mut Vec<u8>, _| {
             let _ = &held;
             Ok(More::Later)
         }));

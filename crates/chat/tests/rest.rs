@@ -7,7 +7,6 @@ use std::io::{self, IoSlice, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::time::Duration;
 
-use bytes::BytesMut;
 use chat::{
     AsyncChat, ChannelMap, Dispatcher, DispatcherHandler, Endpoint, Limits, More, Producer,
     Registration, Result, Socket, Source, Terminator, Transport,
@@ -193,7 +192,7 @@ fn a_count_that_waits_and_a_terminator_that_never_comes_cost_no_turns() {
 fn a_finishing_channel_whose_producer_has_nothing_costs_no_turns() {
     struct Nothing;
     impl Producer for Nothing {
-        fn more(&mut self, _: &mut BytesMut, _: usize) -> io::Result<More> {
+        fn more(&mut self, _: &mut Vec<u8>, _: usize) -> io::Result<More> {
             Ok(More::Later)
         }
     }

@@ -75,8 +75,8 @@ impl Transport for Handshake {
         self.has_heard
     }
 
-    fn has_output(&self) -> bool {
-        !self.to_say.is_empty()
+    fn queued(&self) -> usize {
+        self.to_say.len()
     }
 
     fn socket(&self) -> Option<SockRef<'_>> {
@@ -389,8 +389,8 @@ impl Transport for Greeting {
         Ok(())
     }
 
-    fn has_output(&self) -> bool {
-        self.0.borrow().is_empty()
+    fn queued(&self) -> usize {
+        usize::from(self.0.borrow().is_empty())
     }
 }
 
@@ -415,8 +415,8 @@ impl Transport for Broken {
         Ok(())
     }
 
-    fn has_output(&self) -> bool {
-        true
+    fn queued(&self) -> usize {
+        1
     }
 }
 
@@ -515,8 +515,8 @@ impl Transport for Unending {
         Err(ErrorKind::Unsupported.into())
     }
 
-    fn has_output(&self) -> bool {
-        self.0.has_output()
+    fn queued(&self) -> usize {
+        self.0.queued()
     }
 }
 

@@ -19,7 +19,7 @@ struct Scripted {
 }
 
 impl Producer for Scripted {
-    fn more(&mut self, out: &mut BytesMut, _max: usize) -> io::Result<More> {
+    fn more(&mut self, out: &mut Vec<u8>, _max: usize) -> io::Result<More> {
         assert!(out.is_empty(), "a fresh buffer");
         assert!(self.sent.get() >= self.begins_at, "asked before its turn");
         let (data, more) = self.answers.pop_front().expect("asked after Done");
@@ -29,10 +29,10 @@ impl Producer for Scripted {
     }
 }
 
-fn answer(answers: impl FnMut(&mut BytesMut) -> io::Result<More> + 'static) -> Box<dyn Producer> {
+fn answer(answers: impl FnMut(&mut Vec<u8>) -> io::Result<More> + 'static) -> Box<dyn Producer> {
     struct Answering<F>(F);
-    impl<F: FnMut(&mut BytesMut) -> io::Result<More>> Producer for Answering<F> {
-        fn more(&mut self, out: &mut BytesMut, _max: usize) -> io::Result<More> {
+    impl<F: FnMut(&mut Vec<u8>) -> io::Result<More>> Producer for Answering<F> {
+        fn more(&mut self, out: &mut Vec<u8>, _max: usize) -> io::Result<More> {
             (self.0)(out)
         }
     }
@@ -138,7 +138,7 @@ fn random_step(rng: &mut Rng, output: &mut Output, model: &mut Model) {
 fn what_leaves_is_what_was_queued_in_order_whatever_each_send_takes() {
     let mut rng = Rng::new(21);
     for round in 0..150 {
-        let mut output = Output::default();
+        let mut output = Output::new(&Limits::DEFAULT);
         if round % 2 == 0 {
             output.use_buffers(&Buffers::default());
         }
@@ -170,7 +170,7 @@ fn what_leaves_is_what_was_queued_in_order_whatever_each_send_takes() {
 #[test]
 fn every_size_of_a_partial_send_leaves_the_rest() {
     let build = || {
-        let mut output = Output::default();
+        let mut output = Output::new(&Limits::DEFAULT);
         output.push(b"copied");
         output.push_bytes(vec![b's'; COPY_LEN + 1].into());
         output.push(b"tail");
@@ -190,7 +190,7 @@ fn every_size_of_a_partial_send_leaves_the_rest() {
 
 #[test]
 fn small_pushes_leave_in_one_slice_and_large_shared_data_is_not_copied() {
-    let mut output = Output::default();
+    let mut output = Output::new(&Limits::DEFAULT);
     for _ in 0..1_000 {
         output.push(b"a line\r\n");
     }
@@ -203,7 +203,7 @@ fn small_pushes_leave_in_one_slice_and_large_shared_data_is_not_copied() {
 
 #[test]
 fn more_pieces_than_one_write_takes_leave_in_several() {
-    let mut output = Output::default();
+    let mut output = Output::new(&Limits::DEFAULT);
     for _ in 0..40 {
         output.push_bytes(vec![7; 2_000].into());
     }
@@ -220,7 +220,7 @@ fn more_pieces_than_one_write_takes_leave_in_several() {
 
 #[test]
 fn a_push_larger_than_a_segment_is_one_piece_of_the_stream() {
-    let mut output = Output::default();
+    let mut output = Output::new(&Limits::DEFAULT);
     output.push(b"before");
     output.push(&vec![b'x'; 3 * SEGMENT_LEN]);
     output.push(b"after");
@@ -232,7 +232,7 @@ fn a_push_larger_than_a_segment_is_one_piece_of_the_stream() {
 
 #[test]
 fn a_producer_that_says_later_is_not_ready_until_it_is_unstalled() {
-    let mut output = Output::default();
+    let mut output = Output::new(&Limits::DEFAULT);
     let mut asked = 0;
     output.push_producer(answer(move |out| {
         asked += 1;
@@ -255,7 +255,7 @@ fn a_producer_that_says_later_is_not_ready_until_it_is_unstalled() {
 /// plenty, and the loop never rests.
 #[test]
 fn what_waits_behind_a_producer_that_says_later_is_not_ready_either() {
-    let mut output = Output::default();
+    let mut output = Output::new(&Limits::DEFAULT);
     output.push_producer(answer(|_| Ok(More::Later)));
     output.push(b"behind it");
     output.refill(10).unwrap();
@@ -265,7 +265,7 @@ fn what_waits_behind_a_producer_that_says_later_is_not_ready_either() {
 
 #[test]
 fn a_producer_that_made_something_and_says_later_has_that_sent_first() {
-    let mut output = Output::default();
+    let mut output = Output::new(&Limits::DEFAULT);
     output.push_producer(answer(|out| {
         out.extend_from_slice(b"some");
         Ok(More::Later)
@@ -280,7 +280,7 @@ fn a_producer_that_made_something_and_says_later_has_that_sent_first() {
 /// CPython's defect: a falsy producer, or an empty answer, was the end of it.
 #[test]
 fn an_empty_answer_does_not_end_a_producer_and_an_endless_row_ends_the_refill() {
-    let mut output = Output::default();
+    let mut output = Output::new(&Limits::DEFAULT);
     let asked = Rc::new(Cell::new(0));
     let count = Rc::clone(&asked);
     output.push_producer(answer(move |out| {
@@ -302,7 +302,7 @@ fn an_empty_answer_does_not_end_a_producer_and_an_endless_row_ends_the_refill() 
 
 #[test]
 fn a_producers_error_is_told_and_what_was_made_before_is_not_lost() {
-    let mut output = Output::default();
+    let mut output = Output::new(&Limits::DEFAULT);
     let mut asked = 0;
     output.push_producer(answer(move |out| {
         asked += 1;
@@ -325,14 +325,14 @@ fn a_producers_error_is_told_and_what_was_made_before_is_not_lost() {
 fn discarding_drops_bytes_and_producers() {
     let dropped = Rc::new(RefCell::new(()));
     let held = Rc::clone(&dropped);
-    let mut output = Output::default();
+    let mut output = Output::new(&Limits::DEFAULT);
     output.push(b"bytes");
     output.push_producer(answer(move |_| {
         let _ = &held;
         Ok(More::Later)
     }));
     output.push(b"tail");
-    output.discard();
+    output.clear();
     assert_eq!(Rc::strong_count(&dropped), 1);
     assert_eq!((output.len(), output.is_ready()), (0, false));
     assert!(output.is_empty());
@@ -340,45 +340,78 @@ fn discarding_drops_bytes_and_producers() {
     assert_eq!(gathered(&output), b"new");
 }
 
-/// `push_within_room` asks nothing, so that whatever may have changed the answer
-/// must have taken the room away.
 #[test]
-fn there_is_no_room_after_anything_but_a_push_within_it() {
+fn there_is_room_in_a_buffer_that_was_begun_and_nowhere_else() {
     let steps: [fn(&mut Output); 6] = [
-        |output| output.push(b"a piece"),
         |output| output.push_bytes(vec![b's'; COPY_LEN + 1].into()),
         |output| output.push_producer(answer(|_| Ok(More::Later))),
         |output| output.advance(output.len()),
-        Output::discard,
-        Output::forget_room,
+        Output::clear,
+        |output| output.fail(io::ErrorKind::BrokenPipe.into()),
+        |output| {
+            let mut limits = Limits::DEFAULT;
+            limits.high_water = 5;
+            output.use_limits(&limits);
+        },
     ];
     for (nth, step) in steps.into_iter().enumerate() {
-        let mut output = Output::default();
+        let mut output = Output::new(&Limits::DEFAULT);
+        output.use_buffers(&Buffers::default());
+        assert!(!output.push_within_room(b"x"), "nothing was begun");
         output.push(b"some");
-        output.make_room(usize::MAX);
         assert!(output.push_within_room(b"x"));
         step(&mut output);
         assert!(!output.push_within_room(b"x"), "step {nth}");
     }
 }
 
+/// Up to there no push has to look at the limits.
 #[test]
-fn there_is_room_in_a_buffer_that_cannot_hold_more_than_was_said() {
-    let mut output = Output::default();
-    output.use_buffers(&Buffers::default());
-    output.push(b"four");
-    output.make_room(100);
-    assert!(!output.push_within_room(b"5"), "it holds 4,096");
-    output.make_room(4_096);
-    assert!(output.push_within_room(b"5") && output.push_within_room(&[b'6'; 4_091]));
-    assert!(!output.push_within_room(b"7"), "it is full");
-    assert_eq!(output.len(), 4_096);
+fn there_is_room_up_to_the_buffers_capacity_and_up_to_the_limits() {
+    let room = |high_water| {
+        let mut limits = Limits::DEFAULT;
+        limits.high_water = high_water;
+        let mut output = Output::new(&limits);
+        output.use_buffers(&Buffers::default());
+        output.push(b"four");
+        while output.push_within_room(b"5") {}
+        output.len()
+    };
+    assert_eq!(room(100), 100);
+    assert_eq!(room(65_536), 4_096, "what a spare buffer holds");
+}
+
+/// What was sent in part stays where it is.
+#[test]
+fn a_push_behind_a_piece_that_was_sent_in_part_is_gathered_with_it() {
+    let mut output = Output::new(&Limits::DEFAULT);
+    output.push(b"first ");
+    output.advance(3);
+    output.push(b"second");
+    let mut slices = [IoSlice::new(&[]); MAX_SLICES];
+    assert_eq!(output.gather(&mut slices), (1, 9));
+    assert_eq!(gathered(&output), b"st second");
+    assert_eq!(output.len(), 9);
+}
+
+#[test]
+fn after_a_failure_the_error_is_kept_until_it_is_taken() {
+    let mut output = Output::new(&Limits::DEFAULT);
+    output.push(b"lost");
+    output.fail(io::ErrorKind::BrokenPipe.into());
+    output.clear();
+    assert!(output.is_empty() && !output.is_ready() && output.len() == 0);
+    assert_eq!(
+        output.take_error().unwrap().kind(),
+        io::ErrorKind::BrokenPipe
+    );
+    assert!(output.take_error().is_none());
 }
 
 /// One slice for each would be a system call for every sixteen lines.
 #[test]
 fn small_pushes_behind_large_shared_data_leave_in_one_slice_too() {
-    let mut output = Output::default();
+    let mut output = Output::new(&Limits::DEFAULT);
     output.push_bytes(vec![b's'; 2_000].into());
     for _ in 0..1_000 {
         output.push(b"a line\r\n");
@@ -391,7 +424,7 @@ fn small_pushes_behind_large_shared_data_leave_in_one_slice_too() {
 #[test]
 fn pushes_are_gathered_up_to_a_segment() {
     for before in [0, 2_000] {
-        let mut output = Output::default();
+        let mut output = Output::new(&Limits::DEFAULT);
         output.push_bytes(vec![b's'; before].into());
         for _ in 0..200 {
             output.push(&[b'x'; 1_000]);
@@ -427,11 +460,11 @@ fn a_buffer_that_is_done_with_is_the_next_ones_however_it_ended() {
             output.push_bytes(vec![b's'; 2_000].into());
             output.advance(11_000);
         },
-        Output::discard,
+        Output::clear,
     ];
     for (nth, end) in ends.into_iter().enumerate() {
         let buffers = Buffers::default();
-        let mut output = Output::default();
+        let mut output = Output::new(&Limits::DEFAULT);
         output.use_buffers(&buffers);
         push_much(&mut output);
         end(&mut output);
@@ -443,7 +476,7 @@ fn a_buffer_that_is_done_with_is_the_next_ones_however_it_ended() {
 #[test]
 fn a_buffer_is_used_again_for_ever() {
     let buffers = Buffers::default();
-    let mut output = Output::default();
+    let mut output = Output::new(&Limits::DEFAULT);
     output.use_buffers(&buffers);
     for _ in 0..2_000 {
         push_much(&mut output);
@@ -455,14 +488,14 @@ fn a_buffer_is_used_again_for_ever() {
 /// Nor is one of 4 KiB, which is all that most channels need, made anew.
 #[test]
 fn a_buffer_that_has_not_grown_is_used_again_too() {
-    let mut output = Output::default();
+    let mut output = Output::new(&Limits::DEFAULT);
     output.use_buffers(&Buffers::default());
     let mut slices = [IoSlice::new(&[]); MAX_SLICES];
     output.push(b"first");
     output.gather(&mut slices);
     let first = slices[0].as_ptr();
     output.advance(5);
-    let _other = BytesMut::with_capacity(4_096); // would get its memory
+    let _other = Vec::<u8>::with_capacity(4_096); // would get its memory
     let mut slices = [IoSlice::new(&[]); MAX_SLICES];
     output.push(b"second");
     output.gather(&mut slices);
@@ -472,7 +505,7 @@ fn a_buffer_that_has_not_grown_is_used_again_too() {
 #[test]
 fn a_producer_that_makes_nothing_leaves_its_buffer() {
     let buffers = Buffers::default();
-    let mut output = Output::default();
+    let mut output = Output::new(&Limits::DEFAULT);
     output.use_buffers(&buffers);
     push_much(&mut output);
     output.advance(9_000);
@@ -486,10 +519,10 @@ fn a_producer_that_makes_nothing_leaves_its_buffer() {
 #[test]
 fn a_producer_that_gives_a_small_buffer_of_its_own_leaves_no_small_one() {
     let buffers = Buffers::default();
-    let mut output = Output::default();
+    let mut output = Output::new(&Limits::DEFAULT);
     output.use_buffers(&buffers);
     output.push_producer(answer(|out| {
-        *out = BytesMut::from(&b"small"[..]);
+        *out = b"small".to_vec();
         Ok(More::Done)
     }));
     output.refill(10).unwrap();

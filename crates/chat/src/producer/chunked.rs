@@ -1,9 +1,6 @@
 //! HTTP's chunked transfer coding.
 
-use std::fmt::Write;
-use std::io;
-
-use bytes::BytesMut;
+use std::io::{self, Write};
 
 use super::{More, Producer};
 
@@ -12,11 +9,10 @@ use super::{More, Producer};
 /// trailer, follow when the other is done.
 ///
 /// ```
-/// use bytes::BytesMut;
 /// use chat::{ChunkedProducer, IterProducer, More, Producer};
 ///
 /// let mut producer = ChunkedProducer::new(IterProducer::new(["Hello, ", "world"]));
-/// let mut out = BytesMut::new();
+/// let mut out = Vec::new();
 /// assert_eq!(producer.more(&mut out, 65_536)?, More::Done);
 /// assert_eq!(&out[..], b"c\r\nHello, world\r\n0\r\n\r\n");
 /// # Ok::<(), std::io::Error>(())
@@ -35,12 +31,12 @@ impl<P: Producer> ChunkedProducer<P> {
 }
 
 impl<P: Producer> Producer for ChunkedProducer<P> {
-    fn more(&mut self, out: &mut BytesMut, max: usize) -> io::Result<More> {
-        let mut data = BytesMut::new();
+    fn more(&mut self, out: &mut Vec<u8>, max: usize) -> io::Result<More> {
+        let mut data = Vec::new();
         let more = self.producer.more(&mut data, max)?;
         // A chunk without data would be the last one.
         if !data.is_empty() {
-            write!(out, "{:x}\r\n", data.len()).map_err(io::Error::other)?;
+            write!(out, "{:x}\r\n", data.len())?;
             out.extend_from_slice(&data);
             out.extend_from_slice(b"\r\n");
         }

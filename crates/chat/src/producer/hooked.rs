@@ -3,8 +3,6 @@
 use std::fmt;
 use std::io;
 
-use bytes::BytesMut;
-
 use super::{More, Producer};
 
 /// Produces what another producer makes, then calls a function with the number
@@ -17,14 +15,13 @@ use super::{More, Producer};
 /// ```
 /// use std::cell::Cell;
 /// use std::rc::Rc;
-/// use bytes::BytesMut;
 /// use chat::{HookedProducer, More, Producer, SimpleProducer};
 ///
 /// let made = Rc::new(Cell::new(None));
 /// let tell = Rc::clone(&made);
 /// let mut producer = HookedProducer::new(SimpleProducer::new("abcde"), move |len| tell.set(Some(len)));
 ///
-/// let mut out = BytesMut::new();
+/// let mut out = Vec::new();
 /// assert_eq!(producer.more(&mut out, 4)?, More::Again);
 /// assert_eq!(made.get(), None);
 /// assert_eq!(producer.more(&mut out, 4)?, More::Done);
@@ -51,7 +48,7 @@ impl<P: Producer, F: FnOnce(u64)> HookedProducer<P, F> {
 }
 
 impl<P: Producer, F: FnOnce(u64)> Producer for HookedProducer<P, F> {
-    fn more(&mut self, out: &mut BytesMut, max: usize) -> io::Result<More> {
+    fn more(&mut self, out: &mut Vec<u8>, max: usize) -> io::Result<More> {
         let before = out.len();
         let more = self.producer.more(out, max)?;
         self.made += (out.len() - before) as u64;

@@ -3,8 +3,6 @@
 use std::fmt;
 use std::io;
 
-use bytes::BytesMut;
-
 use super::{More, Producer};
 
 /// Items taken for one answer, so that one of empty ones ends.
@@ -14,11 +12,10 @@ const ITEMS_PER_ANSWER: usize = 1_024;
 /// them.
 ///
 /// ```
-/// use bytes::BytesMut;
 /// use chat::{IterProducer, More, Producer};
 ///
 /// let squares = (1..=3).map(|n| format!("{}\r\n", n * n));
-/// let mut out = BytesMut::new();
+/// let mut out = Vec::new();
 /// assert_eq!(IterProducer::new(squares).more(&mut out, 65_536)?, More::Done);
 /// assert_eq!(&out[..], b"1\r\n4\r\n9\r\n");
 /// # Ok::<(), std::io::Error>(())
@@ -44,7 +41,7 @@ impl<I> Producer for IterProducer<I>
 where
     I: Iterator<Item: AsRef<[u8]>>,
 {
-    fn more(&mut self, out: &mut BytesMut, max: usize) -> io::Result<More> {
+    fn more(&mut self, out: &mut Vec<u8>, max: usize) -> io::Result<More> {
         let begin = out.len();
         for _ in 0..ITEMS_PER_ANSWER {
             let Some(item) = self.items.next() else {

@@ -4,8 +4,6 @@ use std::fmt;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::ops::Range;
 
-use bytes::BytesMut;
-
 use super::{More, Producer};
 
 /// Produces what a reader reads, a buffer at a time: a file is never in memory
@@ -16,10 +14,9 @@ use super::{More, Producer};
 ///
 /// ```
 /// use std::io::Cursor;
-/// use bytes::BytesMut;
 /// use chat::{More, Producer, ReadProducer};
 ///
-/// let mut out = BytesMut::new();
+/// let mut out = Vec::new();
 /// let file = Cursor::new("0123456789"); // a `File` it would be
 /// let mut producer = ReadProducer::range(file, 2..5)?;
 /// assert_eq!(producer.more(&mut out, 65_536)?, More::Done);
@@ -77,7 +74,7 @@ impl<R: Read> ReadProducer<R> {
 }
 
 impl<R: Read> Producer for ReadProducer<R> {
-    fn more(&mut self, out: &mut BytesMut, max: usize) -> io::Result<More> {
+    fn more(&mut self, out: &mut Vec<u8>, max: usize) -> io::Result<More> {
         let begin = out.len();
         let max = max.max(1);
         let want = self.left.map_or(max, |left| {

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
 use super::{More, Producer};
 
@@ -10,11 +10,10 @@ use super::{More, Producer};
 /// bytes at a time.
 ///
 /// ```
-/// use bytes::BytesMut;
 /// use chat::{More, Producer, SimpleProducer};
 ///
 /// let mut producer = SimpleProducer::new("abcde");
-/// let mut out = BytesMut::new();
+/// let mut out = Vec::new();
 /// assert_eq!(producer.more(&mut out, 3)?, More::Again);
 /// assert_eq!(producer.more(&mut out, 3)?, More::Done);
 /// assert_eq!(&out[..], b"abcde");
@@ -34,7 +33,7 @@ impl SimpleProducer {
 }
 
 impl Producer for SimpleProducer {
-    fn more(&mut self, out: &mut BytesMut, max: usize) -> io::Result<More> {
+    fn more(&mut self, out: &mut Vec<u8>, max: usize) -> io::Result<More> {
         let part = self.data.split_to(self.data.len().min(max));
         out.extend_from_slice(&part);
         Ok(if self.data.is_empty() {

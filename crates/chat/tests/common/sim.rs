@@ -93,8 +93,8 @@ impl Transport for Line {
         Ok(())
     }
 
-    fn has_output(&self) -> bool {
-        !self.0.borrow().buffered.is_empty()
+    fn queued(&self) -> usize {
+        self.0.borrow().buffered.len()
     }
 }
 

@@ -5,7 +5,6 @@ use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
 use std::rc::Rc;
 
-use chat::bytes::BytesMut;
 use chat::{
     AsyncChat, ChannelMap, Chat, ChatHandler, CloseReason, Error, Handle, Limits, More, Producer,
     Result, SimpleProducer,
@@ -122,7 +121,7 @@ impl ChatHandler for Defaults {
 struct Pieces(VecDeque<Vec<u8>>);
 
 impl Producer for Pieces {
-    fn more(&mut self, out: &mut BytesMut, _: usize) -> io::Result<More> {
+    fn more(&mut self, out: &mut Vec<u8>, _: usize) -> io::Result<More> {
         if let Some(piece) = self.0.pop_front() {
             out.extend_from_slice(&piece);
         }

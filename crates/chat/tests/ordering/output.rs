@@ -5,7 +5,6 @@ use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::rc::Rc;
 
-use bytes::BytesMut;
 use chat::{
     ChannelMap, Dispatcher, DispatcherHandler, Endpoint, Limits, More, Producer, Result,
     SimpleProducer, Timer,
@@ -120,7 +119,7 @@ fn pushes_from_anywhere_to_one_channel_leave_in_the_order_they_were_made() {
 struct Pipe(Rc<RefCell<VecDeque<(&'static str, More)>>>);
 
 impl Producer for Pipe {
-    fn more(&mut self, out: &mut BytesMut, _: usize) -> io::Result<More> {
+    fn more(&mut self, out: &mut Vec<u8>, _: usize) -> io::Result<More> {
         let Some((piece, more)) = self.0.borrow_mut().pop_front() else {
             return Ok(More::Later);
         };

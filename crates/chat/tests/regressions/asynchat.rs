@@ -6,7 +6,7 @@ use std::net::Shutdown;
 use std::rc::Rc;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use chat::{
     AsyncChat, ChannelMap, Chat, ChatHandler, Dispatcher, DispatcherHandler, Endpoint, Handle,
     Limits, MessageHandler, More, Producer, Result, SimpleProducer, SockRef, Terminator,
@@ -328,7 +328,7 @@ fn a_push_runs_no_callback_of_the_channel_that_it_breaks() {
 fn a_producer_with_nothing_yet_is_asked_until_it_is_done() {
     struct Late(Rc<Cell<u32>>);
     impl Producer for Late {
-        fn more(&mut self, out: &mut BytesMut, _: usize) -> io::Result<More> {
+        fn more(&mut self, out: &mut Vec<u8>, _: usize) -> io::Result<More> {
             self.0.set(self.0.get() + 1);
             match self.0.get() {
                 1 => return Ok(More::Again),

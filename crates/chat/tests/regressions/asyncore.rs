@@ -162,9 +162,9 @@ fn idle_channels_are_not_asked_on_the_turns_of_an_active_one() {
             self.count();
             false
         }
-        fn settle(&mut self, _: Token) -> Result<(), CloseReason> {
+        fn settle(&mut self, _: Token) -> Result<chat::Settled, CloseReason> {
             self.count();
-            Ok(())
+            Ok(chat::Settled::Ask)
         }
     }
     let asked = Rc::<Cell<usize>>::default();

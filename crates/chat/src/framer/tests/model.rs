@@ -94,32 +94,40 @@ impl Driver {
         }
     }
 
-    pub(super) fn feed(&mut self, mut data: &[u8]) {
+    /// Feeds a read, as a channel does: behind what is held back. Whole messages
+    /// are taken as they lie, or every other one in parts.
+    pub(super) fn feed(&mut self, read: &[u8]) {
+        self.frame(read, false);
+    }
+
+    fn frame(&mut self, read: &[u8], is_last: bool) {
+        let mut buffer = vec![0; self.framer.held() + read.len()];
+        let held = self.framer.write_held(&mut buffer);
+        buffer[held..].copy_from_slice(read);
+        let mut data = &buffer[..];
         while !self.is_over {
-            let Some(frame) = self.framer.next(&mut data, self.script.limit) else {
+            let before = data;
+            let Some(frame) = self.framer.next(&mut data, self.script.limit, is_last) else {
                 assert!(data.is_empty(), "left {data:?}");
                 return;
             };
             match frame {
+                Frame::Message(message) if self.messages % 2 == 0 => {
+                    assert!(self.collected.is_empty(), "not all of it");
+                    self.collected.extend_from_slice(message);
+                    self.end_message();
+                }
+                Frame::Message(message) => {
+                    let behind = before.len() - message.len() - data.len();
+                    self.framer.reopen(behind);
+                    data = &before[message.len()..];
+                    self.collected.extend_from_slice(message);
+                }
                 Frame::Part(part) => {
                     assert!(!part.is_empty(), "an empty part");
                     self.collected.extend_from_slice(part);
                 }
-                Frame::HeldPart(len) => {
-                    assert!(len > 0, "an empty part");
-                    let terminator = self.framer.terminator().as_bytes().unwrap();
-                    self.collected.extend_from_slice(&terminator[..len]);
-                }
-                Frame::End(part) => {
-                    self.collected.extend_from_slice(part);
-                    let message = std::mem::take(&mut self.collected);
-                    self.events.push(Event::Message(message));
-                    if let Some(next) = self.script.next(self.messages) {
-                        let held = self.framer.set_terminator(next);
-                        assert!(held.is_none(), "a message has just ended");
-                    }
-                    self.messages += 1;
-                }
+                Frame::End => self.end_message(),
                 Frame::OverLimit => {
                     let collected = std::mem::take(&mut self.collected);
                     self.events.push(Event::OverLimit(collected));
@@ -129,19 +137,18 @@ impl Driver {
         }
     }
 
+    fn end_message(&mut self) {
+        let message = std::mem::take(&mut self.collected);
+        self.events.push(Event::Message(message));
+        if let Some(next) = self.script.next(self.messages) {
+            assert_eq!(self.framer.held(), 0, "a message has just ended");
+            self.framer.set_terminator(next);
+        }
+        self.messages += 1;
+    }
+
     pub(super) fn finish(mut self) -> Vec<Event> {
-        self.feed(&[]); // a count of 0 is due without data
-        if self.is_over {
-            return self.events;
-        }
-        while let Some(frame) = self.framer.finish(self.script.limit) {
-            let Frame::HeldPart(len) = frame else {
-                self.events.push(Event::OverLimit(self.collected));
-                return self.events;
-            };
-            let terminator = self.framer.terminator().as_bytes().unwrap();
-            self.collected.extend_from_slice(&terminator[..len]);
-        }
+        self.frame(&[], true); // a count of 0 is due without data
         if !self.collected.is_empty() {
             self.events.push(Event::Tail(self.collected));
         }

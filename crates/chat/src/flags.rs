@@ -1,0 +1,39 @@
+//! Why a channel may not go straight on: one word, each bit a reason.
+//!
+//! A connected channel at work has no bit set. Then an event is a read, a
+//! settle is a send, and nothing else has to be asked. Each bit is set and
+//! cleared by the function that knows its reason.
+
+/// A set of the bits below.
+pub(crate) type Flags = u16;
+
+/// The life of the channel is not `Live`: it connects, listens, has datagrams,
+/// or ends. Kept by `life.rs`.
+pub(crate) const NOT_LIVE: Flags = 1;
+/// `handle_connect` is due.
+pub(crate) const NEW: Flags = 1 << 1;
+/// The handler has paused the channel.
+pub(crate) const PAUSED: Flags = 1 << 2;
+/// Something waits to be delivered: input that was received before, or the end
+/// of a message that needs no further input.
+pub(crate) const HELD: Flags = 1 << 3;
+/// `handle_overlimit` is due.
+pub(crate) const OVER_LIMIT: Flags = 1 << 4;
+/// The peer will send nothing more.
+pub(crate) const EOF: Flags = 1 << 5;
+/// `handle_eof` was called, or will never be.
+pub(crate) const EOF_TOLD: Flags = 1 << 6;
+/// More than the high-water mark was queued, or a producer; `handle_drained`
+/// has not been called since.
+pub(crate) const HIGH: Flags = 1 << 7;
+/// The wire took less than it was offered: until it is writable again, or a
+/// transport has received something, sending is in vain.
+pub(crate) const BLOCKED: Flags = 1 << 8;
+/// Sending has failed. The channel ends after the input that is left.
+pub(crate) const FAILED: Flags = 1 << 9;
+/// The sending half is to be shut when all is sent.
+pub(crate) const SHUT_DUE: Flags = 1 << 10;
+/// The wire is a transport that has a say in everything.
+pub(crate) const TRANSPORT: Flags = 1 << 11;
+/// The map was last told something else than "readable, and nothing more".
+pub(crate) const UNSETTLED: Flags = 1 << 12;

@@ -1,0 +1,238 @@
+//! The life of a channel, from its first attempt to connect to its close. All
+//! changes of it are in the one table of [`Life::take`].
+
+use std::mem;
+use std::net::SocketAddr;
+
+use reactor::CloseReason;
+
+use crate::ending::Ending;
+use crate::endpoint::Endpoint;
+use crate::flags::{FAILED, NOT_LIVE, SHUT_DUE};
+
+/// Where a channel's life stands. Others read it; only this file changes it.
+#[derive(Debug)]
+pub(crate) struct Life(Stage);
+
+#[derive(Debug)]
+pub(crate) enum Stage {
+    /// A connection is under way.
+    Connecting(Box<Attempt>),
+    Listening,
+    /// No stream of bytes, and no end of it.
+    Datagrams,
+    /// Connected.
+    Live,
+    /// What is queued is sent, input is discarded.
+    Finishing(Box<Ending>),
+    /// All is sent and the peer told so; it has some time to close, too.
+    Lingering(Box<Ending>),
+    /// With the reason until the map has it.
+    Closed(Option<CloseReason>),
+}
+
+/// A connection under way.
+#[derive(Debug, Default)]
+pub(crate) struct Attempt {
+    /// Addresses to try if this one fails, the next one last.
+    pub(crate) others: Vec<SocketAddr>,
+    /// `close_when_done` was called: what comes after the connection.
+    then: Option<CloseReason>,
+}
+
+/// What changes a life.
+enum Event {
+    /// The connection is there.
+    Connected,
+    /// To be closed when all is sent.
+    Finish(CloseReason),
+    /// All is sent; `true` if the peer has closed its end, or is gone.
+    Sent(bool),
+    /// Closed; `true` if some output never reached the kernel.
+    Close(CloseReason, bool),
+    /// The map has the reason.
+    Told,
+}
+
+impl Life {
+    pub(crate) fn new(stage: Stage) -> Self {
+        Self(stage)
+    }
+
+    #[inline]
+    pub(crate) fn stage(&self) -> &Stage {
+        &self.0
+    }
+
+    /// The addresses left to try, if a connection is under way.
+    pub(crate) fn others(&mut self) -> Option<&mut Vec<SocketAddr>> {
+        match &mut self.0 {
+            Stage::Connecting(attempt) => Some(&mut attempt.others),
+            _ => None,
+        }
+    }
+
+    /// What a channel that ends keeps account of.
+    pub(crate) fn ending(&mut self) -> Option<&mut Ending> {
+        match &mut self.0 {
+            Stage::Finishing(ending) | Stage::Lingering(ending) => Some(ending),
+            _ => None,
+        }
+    }
+
+    /// Whether the channel is closing, now or when all is sent.
+    pub(crate) fn is_closing(&self) -> bool {
+        match &self.0 {
+            Stage::Connecting(attempt) => attempt.then.is_some(),
+            Stage::Listening | Stage::Datagrams | Stage::Live => false,
+            Stage::Finishing(_) | Stage::Lingering(_) | Stage::Closed(_) => true,
+        }
+    }
+
+    fn take(&mut self, event: Event) {
+        use Event::{Close, Connected, Finish, Sent, Told};
+        use Stage::{Closed, Connecting, Finishing, Lingering, Live};
+
+        let before = mem::replace(&mut self.0, Closed(None));
+        self.0 = match (before, event) {
+            (Connecting(mut attempt), Connected) => match attempt.then.take() {
+                Some(reason) => Finishing(Ending::new(reason)),
+                None => Live,
+            },
+            (Connecting(mut attempt), Finish(reason)) => {
+                attempt.then.get_or_insert(reason);
+                Connecting(attempt)
+            }
+            (Live, Finish(reason)) => Finishing(Ending::new(reason)),
+            // Nothing is ever queued there.
+            (Stage::Listening | Stage::Datagrams, Finish(reason)) => Closed(Some(reason)),
+            (Finishing(ending), Sent(true)) => Closed(Some(ending.reason)),
+            (Finishing(ending), Sent(false)) => Lingering(ending.lingering()),
+            (Connecting(attempt), Close(reason, is_lost)) => {
+                Closed(Some(first(attempt.then, reason, is_lost)))
+            }
+            (Finishing(ending), Close(reason, is_lost)) => {
+                Closed(Some(first(Some(ending.reason), reason, is_lost)))
+            }
+            (Lingering(ending), Close(..)) => Closed(Some(ending.reason)),
+            (Live | Stage::Listening | Stage::Datagrams, Close(reason, _)) => Closed(Some(reason)),
+            (_, Told) => Closed(None),
+            (unchanged, _) => unchanged,
+        };
+    }
+}
+
+/// The first reason stands; but one that speaks for the output gives way when
+/// output is lost.
+fn first(first: Option<CloseReason>, reason: CloseReason, is_lost: bool) -> CloseReason {
+    match first {
+        Some(first) if !(is_lost && speaks_for_output(&first)) => first,
+        _ => reason,
+    }
+}
+
+/// Whether the reason says that all was sent.
+fn speaks_for_output(reason: &CloseReason) -> bool {
+    matches!(
+        reason,
+        CloseReason::Done | CloseReason::Eof | CloseReason::Drained
+    )
+}
+
+/// What happens to a channel.
+impl Endpoint {
+    pub(crate) fn has_connected(&mut self) {
+        self.change(Event::Connected);
+    }
+
+    /// All is sent. A peer that `is_gone` is not waited for.
+    pub(crate) fn has_finished(&mut self, is_gone: bool) {
+        self.change(Event::Sent(is_gone));
+    }
+
+    /// The reason of a closed channel, for the map; once.
+    #[inline]
+    pub(crate) fn take_reason(&mut self) -> Option<CloseReason> {
+        match &mut self.life.0 {
+            Stage::Closed(reason) => reason.take(),
+            _ => None,
+        }
+    }
+
+    /// The map has closed the channel: nothing is sent or told any more. To cut
+    /// a peer off is worth a warning.
+    pub(crate) fn has_closed(&mut self, reason: &CloseReason) {
+        let me = self.me;
+        match reason {
+            CloseReason::OverLimit | CloseReason::SlowReader | CloseReason::TimedOut => {
+                log::warn!("channel {me}: closed: {reason}");
+            }
+            _ => log::debug!("channel {me}: closed: {reason}"),
+        }
+        self.output.clear();
+        self.change(Event::Told);
+    }
+
+    /// Closes the channel when what was [pushed](Self::push) is sent; a listener
+    /// and a datagram socket at once. Input is not delivered any more.
+    ///
+    /// The peer gets all of it, if it reads: input is read and discarded
+    /// meanwhile, and for [`Limits::linger`](crate::Limits::linger) afterwards,
+    /// until the peer closes, too. A peer that takes nothing for
+    /// [`Limits::stall`](crate::Limits::stall) is not waited for any longer.
+    pub fn close_when_done(&mut self) {
+        self.close_when_done_with(CloseReason::Done);
+    }
+
+    /// Like [`close_when_done`](Self::close_when_done), for a reason of the
+    /// caller's. The first reason stands.
+    pub fn close_when_done_with(&mut self, reason: CloseReason) {
+        self.unread.clear();
+        self.flags |= SHUT_DUE;
+        self.change(Event::Finish(reason));
+    }
+
+    /// Closes the channel, and drops what is queued.
+    /// [`handle_close`](crate::DispatcherHandler::handle_close) follows when the
+    /// present callback has returned. To close another channel, use
+    /// [`ChannelMap::close`](reactor::ChannelMap::close), which hides it at
+    /// once; closed by its endpoint, it is found until it is next settled.
+    pub fn close(&mut self) {
+        self.close_with(CloseReason::Requested);
+    }
+
+    /// Like [`close`](Self::close), for a reason of the caller's. The first
+    /// reason stands; but [`Done`](CloseReason::Done), [`Eof`](CloseReason::Eof)
+    /// and [`Drained`](CloseReason::Drained) of a
+    /// [`close_when_done_with`](Self::close_when_done_with) say that all was
+    /// sent, and give way if it was not.
+    pub fn close_with(&mut self, reason: CloseReason) {
+        let is_lost = self.has_output() || self.flags & FAILED != 0;
+        self.output.clear();
+        let reason = match self.output.take_error() {
+            Some(error) if speaks_for_output(&reason) => CloseReason::Io(error),
+            _ => reason,
+        };
+        self.change(Event::Close(reason, is_lost));
+    }
+
+    /// Whether the channel is closed: no callback but `handle_close` follows.
+    pub(crate) fn is_closed(&self) -> bool {
+        matches!(self.life.0, Stage::Closed(_))
+    }
+
+    /// Whether the channel is about to be closed, now or when all is sent:
+    /// asyncore's `closing`.
+    #[must_use]
+    pub fn closing(&self) -> bool {
+        self.life.is_closing()
+    }
+
+    fn change(&mut self, event: Event) {
+        self.life.take(event);
+        match self.life.0 {
+            Stage::Live => self.flags &= !NOT_LIVE,
+            _ => self.flags |= NOT_LIVE,
+        }
+    }
+}

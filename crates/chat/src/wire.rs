@@ -1,0 +1,113 @@
+//! What a channel is on: a stream socket, a datagram socket, or a transport.
+
+use std::io::{self, IoSlice, Read};
+use std::mem::MaybeUninit;
+use std::net::Shutdown;
+
+use reactor::{Registration, Source};
+use socket2::{SockRef, Socket};
+
+use crate::datagram::Datagram;
+use crate::transport::Transport;
+
+#[derive(Debug)]
+pub(crate) enum Wire {
+    Plain(Source<Socket>),
+    Datagram(Datagram),
+    Other(Box<dyn Transport>),
+}
+
+impl Wire {
+    /// A datagram socket, or a stream.
+    pub(crate) fn new(socket: Socket, is_datagram: bool) -> Self {
+        let socket = match is_datagram {
+            true => Datagram::new(socket).map(Self::Datagram),
+            false => Err(socket),
+        };
+        socket.unwrap_or_else(|stream| Self::Plain(Source::new(stream)))
+    }
+
+    pub(crate) fn registration(&self) -> Option<&Registration> {
+        match self {
+            Self::Plain(socket) => Some(socket.registration()),
+            Self::Datagram(socket) => Some(socket.registration()),
+            Self::Other(transport) => transport.registration(),
+        }
+    }
+
+    pub(crate) fn recv(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(socket) => retry(|| (&**socket).read(buffer)),
+            Self::Datagram(socket) => retry(|| socket.recv(buffer)),
+            // Whatever a transport says, it is not more than there is room for.
+            Self::Other(transport) => {
+                retry(|| transport.recv(buffer)).map(|len| len.min(buffer.len()))
+            }
+        }
+    }
+
+    pub(crate) fn send(&mut self, data: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(socket) => retry(|| socket.send(data)),
+            _ => self.send_vectored(&[IoSlice::new(data)]),
+        }
+    }
+
+    pub(crate) fn send_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        match self {
+            Self::Plain(socket) => retry(|| socket.send_vectored(slices)),
+            Self::Datagram(socket) => retry(|| socket.socket().send_vectored(slices)),
+            // Whatever a transport says, it is not more than it was given.
+            Self::Other(transport) => {
+                let len = slices.iter().map(|slice| slice.len()).sum();
+                retry(|| transport.send_vectored(slices)).map(|sent| sent.min(len))
+            }
+        }
+    }
+
+    /// Reads the out-of-band byte and drops it, so that it is reported no more.
+    /// Returns whether there was one.
+    pub(crate) fn discard_out_of_band(&self) -> bool {
+        let Self::Plain(socket) = self else {
+            return false;
+        };
+        let mut byte = [MaybeUninit::uninit()];
+        retry(|| socket.recv_out_of_band(&mut byte)).is_ok_and(|len| len > 0)
+    }
+
+    pub(crate) fn shutdown(&mut self, how: Shutdown) -> io::Result<()> {
+        match (self, how) {
+            (Self::Plain(socket), how) => socket.shutdown(how),
+            (Self::Datagram(socket), how) => socket.socket().shutdown(how),
+            (Self::Other(transport), Shutdown::Write | Shutdown::Both) => transport.shutdown(),
+            (Self::Other(_), Shutdown::Read) => Ok(()),
+        }
+    }
+
+    pub(crate) fn socket(&self) -> Option<SockRef<'_>> {
+        match self {
+            Self::Plain(socket) => Some(SockRef::from(&**socket)),
+            Self::Datagram(socket) => Some(socket.socket()),
+            Self::Other(transport) => transport.socket(),
+        }
+    }
+
+    /// The transport, if it is one: those have a say of their own.
+    pub(crate) fn transport(&self) -> Option<&dyn Transport> {
+        match self {
+            Self::Plain(_) | Self::Datagram(_) => None,
+            Self::Other(transport) => Some(&**transport),
+        }
+    }
+}
+
+/// Calls again what a signal interrupted.
+#[inline]
+pub(crate) fn retry<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match call() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            done => return done,
+        }
+    }
+}
