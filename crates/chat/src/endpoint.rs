@@ -11,7 +11,7 @@ use socket2::{SockRef, Socket, Type};
 
 use crate::address::Address;
 use crate::flags::{BLOCKED, EOF, EOF_TOLD, Flags, NOT_LIVE, SHUT_DUE, TRANSPORT, UNSETTLED};
-use crate::life::{Life, Stage};
+use crate::life::{Life, Origin, Stage};
 use crate::limits::Limits;
 use crate::listening::is_listener;
 use crate::output::Output;
@@ -162,26 +162,25 @@ impl Endpoint {
         self.me
     }
 
-    /// Whether a stream is connected: asyncore's `connected`. It is until the
-    /// channel is closed, also while the rest of its output is sent.
+    /// Whether a stream is connected: asyncore's `connected`. In `handle_close`,
+    /// whether it was.
     #[must_use]
     pub fn connected(&self) -> bool {
-        matches!(
-            self.life.stage(),
-            Stage::Live | Stage::Finishing(_) | Stage::Lingering(_)
-        )
+        self.life.origin() == Origin::Connected
     }
 
-    /// Whether the socket listens: asyncore's `accepting`.
+    /// Whether the socket listens: asyncore's `accepting`. In `handle_close`,
+    /// whether it did.
     #[must_use]
     pub fn accepting(&self) -> bool {
-        matches!(self.life.stage(), Stage::Listening)
+        self.life.origin() == Origin::Listening
     }
 
-    /// Whether a connection is under way: asyncore's `connecting`.
+    /// Whether a connection is under way: asyncore's `connecting`. In
+    /// `handle_close`, whether it never came about.
     #[must_use]
     pub fn connecting(&self) -> bool {
-        matches!(self.life.stage(), Stage::Connecting(_))
+        self.life.origin() == Origin::Connecting
     }
 
     /// asyncore's `addr`: the peer's address if there is a peer, otherwise
@@ -241,7 +240,7 @@ impl Endpoint {
         match self.life.stage() {
             Stage::Live => self.flags & EOF == 0,
             Stage::Listening | Stage::Datagrams => true,
-            Stage::Connecting(_) | Stage::Closed(_) => false,
+            Stage::Connecting(_) | Stage::Closed(..) => false,
             Stage::Finishing(_) | Stage::Lingering(_) => self.discards_input(),
         }
     }

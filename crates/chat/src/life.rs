@@ -8,7 +8,7 @@ use reactor::CloseReason;
 
 use crate::ending::Ending;
 use crate::endpoint::Endpoint;
-use crate::flags::{FAILED, NOT_LIVE, SHUT_DUE};
+use crate::flags::{EOF, FAILED, NOT_LIVE, SHUT_DUE, TRANSPORT};
 
 /// Where a channel's life stands. Others read it; only this file changes it.
 #[derive(Debug)]
@@ -27,8 +27,17 @@ pub(crate) enum Stage {
     Finishing(Box<Ending>),
     /// All is sent and the peer told so; it has some time to close, too.
     Lingering(Box<Ending>),
-    /// With the reason until the map has it.
-    Closed(Option<CloseReason>),
+    /// From this stage; with the reason until the map has it.
+    Closed(Origin, Option<CloseReason>),
+}
+
+/// What a channel was before it closed: `handle_close` can ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    Connecting,
+    Listening,
+    Datagrams,
+    Connected,
 }
 
 /// A connection under way.
@@ -64,6 +73,17 @@ impl Life {
         &self.0
     }
 
+    /// What the channel is, or was before it closed.
+    pub(crate) fn origin(&self) -> Origin {
+        match &self.0 {
+            Stage::Connecting(_) => Origin::Connecting,
+            Stage::Listening => Origin::Listening,
+            Stage::Datagrams => Origin::Datagrams,
+            Stage::Live | Stage::Finishing(_) | Stage::Lingering(_) => Origin::Connected,
+            Stage::Closed(origin, _) => *origin,
+        }
+    }
+
     /// The addresses left to try, if a connection is under way.
     pub(crate) fn others(&mut self) -> Option<&mut Vec<SocketAddr>> {
         match &mut self.0 {
@@ -85,7 +105,7 @@ impl Life {
         match &self.0 {
             Stage::Connecting(attempt) => attempt.then.is_some(),
             Stage::Listening | Stage::Datagrams | Stage::Live => false,
-            Stage::Finishing(_) | Stage::Lingering(_) | Stage::Closed(_) => true,
+            Stage::Finishing(_) | Stage::Lingering(_) | Stage::Closed(..) => true,
         }
     }
 
@@ -93,7 +113,8 @@ impl Life {
         use Event::{Close, Connected, Finish, Sent, Told};
         use Stage::{Closed, Connecting, Finishing, Lingering, Live};
 
-        let before = mem::replace(&mut self.0, Closed(None));
+        let origin = self.origin();
+        let before = mem::replace(&mut self.0, Closed(origin, None));
         self.0 = match (before, event) {
             (Connecting(mut attempt), Connected) => match attempt.then.take() {
                 Some(reason) => Finishing(Ending::new(reason)),
@@ -105,18 +126,20 @@ impl Life {
             }
             (Live, Finish(reason)) => Finishing(Ending::new(reason)),
             // Nothing is ever queued there.
-            (Stage::Listening | Stage::Datagrams, Finish(reason)) => Closed(Some(reason)),
-            (Finishing(ending), Sent(true)) => Closed(Some(ending.reason)),
+            (Stage::Listening | Stage::Datagrams, Finish(reason)) => Closed(origin, Some(reason)),
+            (Finishing(ending), Sent(true)) => Closed(origin, Some(ending.reason)),
             (Finishing(ending), Sent(false)) => Lingering(ending.lingering()),
             (Connecting(attempt), Close(reason, is_lost)) => {
-                Closed(Some(first(attempt.then, reason, is_lost)))
+                Closed(origin, Some(first(attempt.then, reason, is_lost)))
             }
             (Finishing(ending), Close(reason, is_lost)) => {
-                Closed(Some(first(Some(ending.reason), reason, is_lost)))
+                Closed(origin, Some(first(Some(ending.reason), reason, is_lost)))
             }
-            (Lingering(ending), Close(..)) => Closed(Some(ending.reason)),
-            (Live | Stage::Listening | Stage::Datagrams, Close(reason, _)) => Closed(Some(reason)),
-            (_, Told) => Closed(None),
+            (Lingering(ending), Close(..)) => Closed(origin, Some(ending.reason)),
+            (Live | Stage::Listening | Stage::Datagrams, Close(reason, _)) => {
+                Closed(origin, Some(reason))
+            }
+            (_, Told) => Closed(origin, None),
             (unchanged, _) => unchanged,
         };
     }
@@ -154,7 +177,7 @@ impl Endpoint {
     #[inline]
     pub(crate) fn take_reason(&mut self) -> Option<CloseReason> {
         match &mut self.life.0 {
-            Stage::Closed(reason) => reason.take(),
+            Stage::Closed(_, reason) => reason.take(),
             _ => None,
         }
     }
@@ -190,6 +213,11 @@ impl Endpoint {
         self.unread.clear();
         self.flags |= SHUT_DUE;
         self.change(Event::Finish(reason));
+        if self.flags & FAILED != 0 {
+            self.close_with(CloseReason::Eof); // gives way to the failure
+        } else if self.flags & (EOF | TRANSPORT) == EOF && !self.has_output() {
+            self.has_finished(true); // nothing is left to do, on either side
+        }
     }
 
     /// Closes the channel, and drops what is queued.
@@ -218,7 +246,7 @@ impl Endpoint {
 
     /// Whether the channel is closed: no callback but `handle_close` follows.
     pub(crate) fn is_closed(&self) -> bool {
-        matches!(self.life.0, Stage::Closed(_))
+        matches!(self.life.0, Stage::Closed(..))
     }
 
     /// Whether the channel is about to be closed, now or when all is sent:

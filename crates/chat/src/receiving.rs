@@ -51,7 +51,7 @@ impl<H: ChatHandler> AsyncChat<H> {
             self.deliver(&buffer[..held + len], None, &mut messages, map)?;
             let chat = &mut self.chat;
             let goes_on = map.may_continue(chat.endpoint.me);
-            if goes_on && chat.endpoint.flags == 0 && chat.endpoint.output.len() >= SEND_SOON {
+            if goes_on && chat.endpoint.may_send() && chat.endpoint.output.len() >= SEND_SOON {
                 chat.endpoint.send_piece();
             }
             reads = reads.saturating_sub(1);

@@ -41,8 +41,10 @@ impl Endpoint {
 
     fn push_with_care(&mut self, data: &[u8]) {
         if self.takes_output() {
-            self.output.push(data);
-            self.relieve();
+            if !data.is_empty() {
+                self.output.push(data);
+                self.relieve();
+            }
         } else if let Stage::Datagrams = self.life.stage() {
             if let Err(error) = self.wire.send(data) {
                 log::debug!("channel {}: a datagram was lost: {error}", self.me);
@@ -146,7 +148,7 @@ impl Endpoint {
     pub(crate) fn waits_for_room(&self) -> bool {
         match self.life.stage() {
             Stage::Connecting(_) => true,
-            Stage::Listening | Stage::Datagrams | Stage::Closed(_) => false,
+            Stage::Listening | Stage::Datagrams | Stage::Closed(..) => false,
             Stage::Live | Stage::Finishing(_) | Stage::Lingering(_) => {
                 let is_of_use = self.flags & BLOCKED == 0
                     || self.wire.transport().is_none_or(|t| t.waits_for_room());
@@ -166,7 +168,7 @@ impl Endpoint {
     /// on, or why it is closed. A failure ends one that `is_deaf`: no input is
     /// left to hand out.
     pub(crate) fn settle(&mut self, is_deaf: bool) -> Result<(), CloseReason> {
-        if self.connected() {
+        if self.connected() && !self.is_closed() {
             self.send_queued();
         }
         if self.flags & FAILED != 0 && (is_deaf || self.closing()) {
@@ -255,6 +257,11 @@ impl Endpoint {
             }
         }
         0
+    }
+
+    /// Whether a send now may be of use.
+    pub(crate) fn may_send(&self) -> bool {
+        self.flags & (NOT_LIVE | BLOCKED | FAILED) == 0
     }
 
     fn takes_output(&self) -> bool {

@@ -147,10 +147,10 @@ impl DispatcherHandler for Raw {
 }
 
 #[test]
-fn a_connected_dispatcher_closes_at_once_unless_it_says_otherwise() {
+fn a_connected_dispatcher_ends_as_a_chat_does_unless_it_says_otherwise() {
     let (plain_log, patient_log) = (Log::default(), Log::default());
     let mut map = ChannelMap::new().unwrap();
-    let (plain, _its_peer) = unix_pair();
+    let (plain, its_peer) = unix_pair();
     map.insert(Dispatcher::new(plain, Listener(plain_log.clone())).unwrap())
         .unwrap();
     let (patient, mut theirs) = unix_pair();
@@ -163,8 +163,11 @@ fn a_connected_dispatcher_closes_at_once_unless_it_says_otherwise() {
     assert_eq!(plain_log.len() + patient_log.len(), 0);
     map.drain(Instant::now() + LATER);
     assert_eq!(read_to_end(&mut map, &mut theirs), b"bye");
-    assert_eq!(plain_log.all(), ["close Drained"]);
     assert_eq!(patient_log.all(), ["drain", "close Requested"]);
+    assert_eq!(plain_log.len(), 0, "it waits for its peer to close, too");
+    drop(its_peer);
+    turn_until(&mut map, |map| map.is_empty());
+    assert_eq!(plain_log.all(), ["close Drained"]);
 }
 
 /// `Raw` is writable all the time.

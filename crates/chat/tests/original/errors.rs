@@ -191,7 +191,7 @@ fn debug_names_the_handler_the_state_and_the_address() {
         for part in [
             "Dispatcher",
             "Nothing",
-            "Accepting",
+            "Listening",
             &place.address().to_string(),
         ] {
             assert!(text.contains(part), "no {part} in {text}");
