@@ -1,14 +1,13 @@
 //! What the tests share: an example as a process of its own, and its clients.
-#![allow(dead_code, unused_imports, reason = "each test file uses its part")]
 
 mod client;
 mod process;
+mod program;
 
-use std::env;
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread::{self, JoinHandle};
@@ -31,20 +30,7 @@ pub(crate) fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
 
 /// The command of an example, without arguments.
 pub(crate) fn example(name: &str) -> Command {
-    Command::new(example_path(name))
-}
-
-fn example_path(name: &str) -> PathBuf {
-    let test = env::current_exe().expect("a test knows where it is");
-    let profile = test.parent().and_then(Path::parent);
-    let path = profile.expect("profile/deps/test").join("examples");
-    let path = path.join(name).with_extension(env::consts::EXE_EXTENSION);
-    assert!(
-        path.exists(),
-        "no {}: run `cargo build -p examples --examples` first, in this profile",
-        path.display()
-    );
-    path
+    Command::new(program::path(name))
 }
 
 /// Runs a command that is to end by itself: its status, stdout and stderr.
@@ -111,7 +97,7 @@ impl Server {
     pub(crate) fn start_limited(name: &str, limit: u32) -> Self {
         let mut command = Command::new("sh");
         let script = format!("ulimit -n {limit}; exec \"$0\" \"$@\"");
-        command.arg("-c").arg(script).arg(example_path(name));
+        command.arg("-c").arg(script).arg(program::path(name));
         Self::spawn(command)
     }
 
@@ -120,7 +106,7 @@ impl Server {
     pub(crate) fn start_traced(name: &str, what: &str, file: &Path) -> Self {
         let mut command = Command::new("strace");
         command.arg("-D").arg("-e").arg(what);
-        command.arg("-o").arg(file).arg(example_path(name));
+        command.arg("-o").arg(file).arg(program::path(name));
         Self::spawn(command)
     }
 

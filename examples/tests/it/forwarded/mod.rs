@@ -1,5 +1,4 @@
 //! What the tests of the proxy share: both ends of a connection through it.
-#![allow(dead_code, reason = "each test file uses its part")]
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};

@@ -1,5 +1,4 @@
 //! What the tests of the web server share: a folder to serve, and answers.
-#![allow(dead_code, reason = "each test file uses its part")]
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};

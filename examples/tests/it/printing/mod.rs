@@ -1,5 +1,4 @@
 //! A server whose standard output is read, line by line.
-#![allow(dead_code, reason = "each test file uses its part")]
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;

@@ -1,5 +1,4 @@
 //! What the tests of the mail server share: sessions and answers.
-#![allow(dead_code, reason = "each test file uses its part")]
 
 use std::net::SocketAddr;
 
