@@ -3,30 +3,12 @@
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::net::UnixListener;
-use std::path::PathBuf;
 
 use chat::{
     Address, AsyncChat, ChannelMap, Dispatcher, DispatcherHandler, Endpoint, Result, Socket,
 };
 
-use crate::common::{Log, Probe, read_len, turn_to_rest, turn_until, unix_pair};
-
-/// A directory for Unix sockets that goes when the test does.
-struct Place(PathBuf);
-
-impl Place {
-    fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("chat-{}-{name}", std::process::id()));
-        std::fs::create_dir_all(&path).unwrap();
-        Self(path)
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
+use crate::common::{Log, Place, Probe, read_len, turn_to_rest, turn_until, unix_pair};
 
 /// A port that nobody listens on.
 fn closed_port() -> SocketAddr {

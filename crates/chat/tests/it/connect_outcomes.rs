@@ -3,7 +3,7 @@
 
 use std::io::{self, Write};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use chat::{
@@ -12,7 +12,7 @@ use chat::{
 };
 use socket2::{Domain, SockAddr, Type};
 
-use crate::common::{Log, assert_rest, name, turn_until};
+use crate::common::{Log, Place, assert_rest, name, turn_until};
 
 /// Keeps a record of the outcome, as either kind of handler; gives up when its
 /// timer is due.
@@ -97,25 +97,9 @@ const KINDS: [Insert; 2] = [
     },
 ];
 
-/// A directory for Unix sockets that goes when the test does.
-struct Place(PathBuf);
-
-impl Place {
-    fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("outcome-{}-{name}", std::process::id()));
-        std::fs::create_dir_all(&path).unwrap();
-        Self(path)
-    }
-
-    fn socket(&self) -> SockAddr {
-        SockAddr::unix(self.0.join("socket")).unwrap()
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
+/// The one socket of a place.
+fn socket_in(place: &Place) -> SockAddr {
+    SockAddr::unix(place.0.join("socket")).unwrap()
 }
 
 fn socket(address: &SockAddr) -> Socket {
@@ -145,7 +129,7 @@ fn loopbacks() -> Vec<SockAddr> {
 /// Where a listener can be, TCP and Unix.
 fn everywhere(place: &Place) -> Vec<SockAddr> {
     let mut addresses = loopbacks();
-    addresses.push(place.socket());
+    addresses.push(socket_in(place));
     addresses
 }
 
@@ -256,7 +240,7 @@ fn a_unix_listener_that_goes_without_accepting_is_told_by_handle_close_once() {
     for insert in KINDS {
         let log = Log::default();
         let mut map = ChannelMap::new().unwrap();
-        let listener = listen(&place.socket(), 8);
+        let listener = listen(&socket_in(&place), 8);
         let to = listener.local_addr().unwrap();
         let endpoint = Endpoint::connect_from(socket(&to), to).unwrap();
         drop(listener);
@@ -264,7 +248,7 @@ fn a_unix_listener_that_goes_without_accepting_is_told_by_handle_close_once() {
         turn_until(&mut map, |map| map.is_empty());
         assert_rest(&mut map);
         assert_eq!(log.all(), ["close Io(ConnectionReset)"]);
-        remove(&place.socket());
+        remove(&socket_in(&place));
     }
 }
 
@@ -345,7 +329,7 @@ fn a_programs_own_time_limit_ends_an_attempt_at_once() {
 #[test]
 fn a_unix_listener_whose_queue_is_full_is_told_by_handle_close_once() {
     let place = Place::new("full");
-    let full = Full::new(&place.socket());
+    let full = Full::new(&socket_in(&place));
     for insert in KINDS {
         let log = Log::default();
         let mut map = ChannelMap::new().unwrap();
@@ -362,17 +346,17 @@ fn a_unix_listener_whose_queue_is_full_is_told_by_handle_close_once() {
 fn a_seqpacket_socket_connects_and_hears_the_end() {
     let place = Place::new("seqpacket");
     let listener = Socket::new(Domain::UNIX, Type::SEQPACKET, None).unwrap();
-    listener.bind(&place.socket()).unwrap();
+    listener.bind(&socket_in(&place)).unwrap();
     listener.listen(8).unwrap();
     let mut map = ChannelMap::new().unwrap();
     for is_inserted_connected in [false, true] {
         let log = Log::default();
         let socket = Socket::new(Domain::UNIX, Type::SEQPACKET, None).unwrap();
         let dispatcher = if is_inserted_connected {
-            socket.connect(&place.socket()).unwrap();
+            socket.connect(&socket_in(&place)).unwrap();
             Dispatcher::new(socket, Client(log.clone())).unwrap()
         } else {
-            let endpoint = Endpoint::connect_from(socket, place.socket()).unwrap();
+            let endpoint = Endpoint::connect_from(socket, socket_in(&place)).unwrap();
             Dispatcher::from_endpoint(endpoint, Client(log.clone()))
         };
         let me = map.insert(dispatcher).unwrap();

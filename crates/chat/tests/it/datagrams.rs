@@ -11,7 +11,7 @@ use chat::{
     Result, Socket,
 };
 
-use crate::common::{Log, assert_rest, name, tcp_pair, turn_until};
+use crate::common::{Log, Place, assert_rest, name, tcp_pair, turn_until};
 
 /// Answers each datagram to its sender, and keeps a record of errors too.
 struct Echo {
@@ -61,25 +61,10 @@ impl DispatcherHandler for Echo {
     }
 }
 
-/// A directory for Unix sockets that goes when the test does.
-struct Place(PathBuf);
-
 impl Place {
-    fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("datagram-{}-{name}", std::process::id()));
-        std::fs::create_dir_all(&path).unwrap();
-        Self(path)
-    }
-
     fn socket(&self, name: &str) -> (UnixDatagram, PathBuf) {
         let path = self.0.join(name);
         (UnixDatagram::bind(&path).unwrap(), path)
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
     }
 }
 

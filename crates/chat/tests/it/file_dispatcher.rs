@@ -12,7 +12,7 @@ use chat::{
     FileDispatcher, FileWrapper, Handle, Result, SimpleProducer, SockRef, Transport,
 };
 
-use crate::common::{Log, Probe, assert_rest, name, turn_to_rest, turn_until};
+use crate::common::{Log, Place, Probe, assert_rest, name, turn_to_rest, turn_until};
 
 /// Keeps a record.
 struct Reader(Log);
@@ -42,16 +42,7 @@ impl DispatcherHandler for Reader {
     }
 }
 
-/// A directory for FIFOs that goes when the test does.
-struct Place(PathBuf);
-
 impl Place {
-    fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("file-{}-{name}", std::process::id()));
-        fs::create_dir_all(&path).unwrap();
-        Self(path)
-    }
-
     /// A FIFO; `None` where there is no tool to make one.
     fn fifo(&self) -> Option<PathBuf> {
         let path = self.0.join("fifo");
@@ -61,12 +52,6 @@ impl Place {
         }
         skip("mkfifo");
         None
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
     }
 }
 

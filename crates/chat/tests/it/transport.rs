@@ -10,11 +10,13 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use chat::{
-    Address, AsyncChat, ChannelMap, CloseReason, Dispatcher, DispatcherHandler, Endpoint,
-    Readiness, Registration, Result, SockRef, Socket, Source, Transport,
+    Address, AsyncChat, ChannelMap, Dispatcher, Readiness, Registration, SockRef, Socket, Source,
+    Transport,
 };
 
-use crate::common::{Log, Probe, assert_rest, read_len, read_to_end, sim, tcp_pair, unix_pair};
+use crate::common::{
+    Log, Probe, Witness, assert_rest, read_len, read_to_end, sim, tcp_pair, unix_pair,
+};
 
 /// Sends nothing before it has heard a byte of the peer's, which is not the
 /// channel's; and says something itself, if it is to.
@@ -293,21 +295,6 @@ fn a_transport_that_waits_for_input_again_and_again_sends_after_each() {
     assert!(read_to_end(&mut map, &mut theirs).is_empty());
 }
 
-/// Reads and drops, and keeps a record of how it ends.
-struct Raw(Log);
-
-impl DispatcherHandler for Raw {
-    fn handle_read(&mut self, endpoint: &mut Endpoint, _: &mut ChannelMap) -> Result {
-        endpoint.recv(&mut [0; 100])?;
-        Ok(())
-    }
-
-    fn handle_close(&mut self, reason: CloseReason, _: &mut Endpoint, _: &mut ChannelMap) {
-        self.0
-            .add(format!("close {}", crate::common::name(&reason)));
-    }
-}
-
 #[test]
 fn a_dispatcher_sends_what_its_transport_has_with_nothing_queued() {
     let (ours, mut theirs) = pair();
@@ -315,7 +302,7 @@ fn a_dispatcher_sends_what_its_transport_has_with_nothing_queued() {
     transport.to_say = b"CLIENT HELLO";
     let sends = Rc::clone(&transport.sends);
     let mut map = ChannelMap::new().unwrap();
-    map.insert(Dispatcher::over(transport, Raw(Log::default())))
+    map.insert(Dispatcher::over(transport, Witness::new(&Log::default())))
         .unwrap();
     assert_eq!(read_len(&mut map, &mut theirs, 12), b"CLIENT HELLO");
     assert_rest(&mut map);
@@ -329,7 +316,7 @@ fn a_dispatcher_sends_what_its_transport_has_kept_when_there_is_room() {
     peer.use_buffer();
     let mut map = ChannelMap::new().unwrap();
     let me = map
-        .insert(Dispatcher::over(line, Raw(Log::default())))
+        .insert(Dispatcher::over(line, Witness::new(&Log::default())))
         .unwrap();
     for is_pushed in [false, true] {
         peer.set_room(4);
@@ -356,7 +343,7 @@ fn what_a_dispatcher_pushed_waits_for_input_without_turns() {
     let transport = Handshake::over(ours);
     let sends = Rc::clone(&transport.sends);
     let mut map = ChannelMap::new().unwrap();
-    let mut channel = Dispatcher::over(transport, Raw(Log::default()));
+    let mut channel = Dispatcher::over(transport, Witness::new(&Log::default()));
     channel.endpoint.push("one two three");
     map.insert(channel).unwrap();
     assert_rest(&mut map);
@@ -441,7 +428,7 @@ fn a_transport_with_something_to_send_is_called_without_slices() {
             map.insert(AsyncChat::over(transport, "\n", Probe::default()))
                 .unwrap();
         } else {
-            map.insert(Dispatcher::over(transport, Raw(Log::default())))
+            map.insert(Dispatcher::over(transport, Witness::new(&Log::default())))
                 .unwrap();
         }
         map.turn(Some(Duration::ZERO)).unwrap();
@@ -485,7 +472,7 @@ fn a_transport_that_boasts_does_not_panic_a_chat() {
 #[test]
 fn a_transport_that_boasts_does_not_panic_a_dispatcher() {
     let mut map = ChannelMap::new().unwrap();
-    let mut dispatcher = Dispatcher::over(Boaster, Raw(Log::default()));
+    let mut dispatcher = Dispatcher::over(Boaster, Witness::new(&Log::default()));
     dispatcher.endpoint.push("x");
     let me = map.insert(dispatcher).unwrap();
     map.dispatch(me, Readiness::READABLE | Readiness::WRITABLE);
@@ -541,7 +528,7 @@ fn a_peer_that_cannot_be_told_of_the_end_is_not_waited_for() {
 
 #[test]
 fn shutting_down_half_of_a_transport_says_what_that_says() {
-    let mut endings = Dispatcher::over(Unending(sim::line().0), Raw(Log::default()));
+    let mut endings = Dispatcher::over(Unending(sim::line().0), Witness::new(&Log::default()));
     let endpoint = &mut endings.endpoint;
     assert!(endpoint.shutdown(Shutdown::Read).is_ok());
     for how in [Shutdown::Write, Shutdown::Both] {
@@ -549,7 +536,7 @@ fn shutting_down_half_of_a_transport_says_what_that_says() {
         assert_eq!(error.kind(), ErrorKind::Unsupported);
     }
     let (line, peer) = sim::line();
-    let mut channel = Dispatcher::over(line, Raw(Log::default()));
+    let mut channel = Dispatcher::over(line, Witness::new(&Log::default()));
     channel.endpoint.shutdown(Shutdown::Write).unwrap();
     assert!(peer.is_shut());
 }

@@ -5,57 +5,30 @@
 
 #[path = "../../../../reactor/tests/it/common/alone.rs"]
 pub(crate) mod alone;
+#[path = "../../../../reactor/tests/it/common/log.rs"]
+mod log;
+mod place;
 pub(crate) mod probe;
 // The unit tests in `src` have it, too.
 #[path = "../../common/rng.rs"]
 pub(crate) mod rng;
 pub(crate) mod sim;
+mod witness;
 
-use std::cell::RefCell;
 use std::io::{ErrorKind, Read};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
-use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use chat::{ChannelMap, CloseReason};
 
+pub(crate) use log::Log;
+pub(crate) use place::Place;
 pub(crate) use probe::Probe;
+pub(crate) use witness::{Server, Witness};
 
 /// How long a test waits for something that should take no time at all.
 const PATIENCE: Duration = Duration::from_secs(10);
-
-/// What happened, in order. A clone is the same record.
-#[derive(Clone, Default)]
-pub(crate) struct Log(Rc<RefCell<Vec<String>>>);
-
-impl Log {
-    pub(crate) fn add(&self, event: impl Into<String>) {
-        self.0.borrow_mut().push(event.into());
-    }
-
-    pub(crate) fn all(&self) -> Vec<String> {
-        self.0.borrow().clone()
-    }
-
-    pub(crate) fn take(&self) -> Vec<String> {
-        self.0.take()
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.0.borrow().len()
-    }
-
-    pub(crate) fn has(&self, event: &str) -> bool {
-        self.0.borrow().iter().any(|logged| logged == event)
-    }
-
-    /// How many events begin with `prefix`.
-    pub(crate) fn count(&self, prefix: &str) -> usize {
-        let events = self.0.borrow();
-        events.iter().filter(|e| e.starts_with(prefix)).count()
-    }
-}
 
 /// `Eof`, `Done`, `Io(ConnectionRefused)`.
 pub(crate) fn name(reason: &CloseReason) -> String {

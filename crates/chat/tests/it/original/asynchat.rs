@@ -7,9 +7,9 @@ use bytes::{Bytes, BytesMut};
 use chat::{AsyncChat, ChannelMap, Limits, Readiness, SimpleProducer};
 
 use crate::common::{read_to_end, sim, turn_to_rest, turn_until};
+use crate::original::collector::Collector;
 use crate::original::echo::echo;
 use crate::original::family::{Family, Place};
-use crate::original::witness::Collector;
 
 #[test]
 fn a_simple_producer_hands_out_pieces_of_the_buffers_size() {

@@ -7,9 +7,8 @@ use std::time::Duration;
 
 use chat::{ChannelMap, Dispatcher};
 
-use crate::common::{Log, turn_to_rest, turn_until};
+use crate::common::{Log, Server, Witness, turn_to_rest, turn_until};
 use crate::original::family::{Family, Place};
-use crate::original::witness::{Server, Witness};
 
 /// How many clients come and go.
 const MANY: usize = 60;

@@ -6,8 +6,8 @@ use std::time::Duration;
 use chat::{ChannelMap, Chat, Terminator};
 
 use crate::common::{read_len, turn_until};
+use crate::original::collector::{Collected, Collector};
 use crate::original::family::{Family, Place};
-use crate::original::witness::{Collected, Collector};
 
 /// Where the peer stops to listen.
 const BYE: &str = "BYE\n";

@@ -9,10 +9,9 @@ use chat::{
     ChannelMap, CloseReason, Dispatcher, DispatcherHandler, Endpoint, Error, Readiness, Result,
 };
 
-use crate::common::{Log, sim, turn_to_rest, turn_until};
+use crate::common::{Log, Witness, sim, turn_to_rest, turn_until};
 use crate::original::family::{Family, Place};
 use crate::original::journal;
-use crate::original::witness::Witness;
 
 const EVENTS: [(Readiness, &str); 3] = [
     (Readiness::READABLE, "read x"),

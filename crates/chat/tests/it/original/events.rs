@@ -11,9 +11,10 @@ use chat::{
 };
 use rustix::net::RecvFlags;
 
-use crate::common::{Log, assert_rest, read_len, read_to_end, sim, turn_to_rest, turn_until};
+use crate::common::{
+    Log, Server, Witness, assert_rest, read_len, read_to_end, sim, turn_to_rest, turn_until,
+};
 use crate::original::family::{Family, Place};
-use crate::original::witness::{Server, Witness};
 
 #[test]
 fn each_event_calls_its_own_method_and_no_other() {

@@ -7,9 +7,9 @@ use chat::{
     AsyncChat, ChannelMap, Dispatcher, FileDispatcher, FileWrapper, ReadProducer, Transport,
 };
 
-use crate::common::{Log, read_to_end, turn_until};
+use crate::common::{Log, Witness, read_to_end, turn_until};
+use crate::original::collector::Collector;
 use crate::original::family::Family;
-use crate::original::witness::{Collector, Witness};
 
 /// A file on a disk.
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/original/files.rs");

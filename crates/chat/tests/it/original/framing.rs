@@ -4,9 +4,9 @@ use bytes::Bytes;
 use chat::{AsyncChat, ChannelMap, Terminator};
 
 use crate::common::sim;
+use crate::original::collector::{Collected, Collector};
 use crate::original::echo::echo;
 use crate::original::family::Family;
-use crate::original::witness::{Collected, Collector};
 
 const STRINGS: [&str; 6] = [
     "\n",

@@ -2,6 +2,7 @@
 //! and which test here holds each of them.
 
 mod asynchat;
+mod collector;
 mod connections;
 mod echo;
 mod errors;
@@ -14,4 +15,3 @@ mod page;
 mod sockets;
 mod turning;
 mod with_send;
-mod witness;

@@ -8,9 +8,8 @@ use chat::{Address, ChannelMap, Dispatcher, Endpoint, Socket};
 use rustix::io::FdFlags;
 use socket2::{Domain, SockRef, Type};
 
-use crate::common::{Log, sim, turn_until};
+use crate::common::{Log, Server, Witness, sim, turn_until};
 use crate::original::family::{Family, Place};
-use crate::original::witness::{Server, Witness};
 
 #[track_caller]
 fn assert_well_made(socket: &SockRef<'_>, family: Family) {

@@ -8,9 +8,8 @@ use chat::{
     Channel, ChannelMap, CloseReason, Dispatcher, DispatcherHandler, Endpoint, Readiness, Token,
 };
 
-use crate::common::{Log, read_to_end, sim, turn_to_rest, turn_until};
+use crate::common::{Log, Witness, read_to_end, sim, turn_to_rest, turn_until};
 use crate::original::family::{Family, Place};
-use crate::original::witness::Witness;
 
 const EVENTS: [Readiness; 3] = [
     Readiness::READABLE,

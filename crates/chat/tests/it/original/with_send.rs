@@ -4,9 +4,8 @@ use std::io::ErrorKind;
 
 use chat::{ChannelMap, Dispatcher, DispatcherWithSend};
 
-use crate::common::{Log, read_len, read_some, turn_until};
+use crate::common::{Log, Witness, read_len, read_some, turn_until};
 use crate::original::family::{Family, Place};
-use crate::original::witness::Witness;
 
 #[test]
 fn what_is_pushed_before_the_connection_is_there_arrives_in_order() {

@@ -5,29 +5,11 @@ use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-use crate::common::{Log, name, turn_until};
+use crate::common::{Log, Witness, name, turn_until};
 use chat::{
-    AsyncChat, ChannelMap, Chat, ChatHandler, CloseReason, Dispatcher, DispatcherHandler, Endpoint,
-    Handle, Limits, Result, Socket, Timer,
+    AsyncChat, ChannelMap, Chat, ChatHandler, CloseReason, Dispatcher, Handle, Limits, Result,
+    Socket, Timer,
 };
-
-/// Writes down what a raw dispatcher reads, and its end.
-struct Raw(Log);
-
-impl DispatcherHandler for Raw {
-    fn handle_read(&mut self, endpoint: &mut Endpoint, map: &mut ChannelMap) -> Result {
-        let mut buffer = map.buffers().read_buffer();
-        let len = endpoint.recv(&mut buffer)?;
-        if len > 0 {
-            self.0.add(format!("raw {}", buffer[..len].escape_ascii()));
-        }
-        Ok(())
-    }
-
-    fn handle_close(&mut self, reason: CloseReason, _: &mut Endpoint, _: &mut ChannelMap) {
-        self.0.add(format!("close {}", name(&reason)));
-    }
-}
 
 /// The error of the reset was taken before the dispatcher was made: nothing
 /// but the state of the socket tells of it.
@@ -43,7 +25,7 @@ fn a_connection_that_was_reset_before_it_became_a_dispatcher_is_closed() {
 
     let log = Log::default();
     let mut map = ChannelMap::new().unwrap();
-    map.insert(Dispatcher::new(accepted, Raw(log.clone())).unwrap())
+    map.insert(Dispatcher::new(accepted, Witness::new(&log)).unwrap())
         .unwrap();
     turn_until(&mut map, |map| map.is_empty());
     assert_eq!(log.count("close Io"), 1, "{:?}", log.all());
@@ -68,8 +50,8 @@ impl ChatHandler for Changing {
         self.log.add(before + &data.escape_ascii().to_string());
         if self.converts {
             let (me, log) = (chat.token().handle::<AsyncChat<Self>>(), self.log.clone());
-            map.convert(me, |channel| {
-                Dispatcher::from_endpoint(channel.chat.into_endpoint(), Raw(log))
+            map.convert(me, move |channel| {
+                Dispatcher::from_endpoint(channel.chat.into_endpoint(), Witness::new(&log))
             });
         } else {
             chat.set_terminator("z");
@@ -100,7 +82,7 @@ fn events(converts: bool, pieces: &[&[u8]]) -> String {
             map.turn(Some(Duration::from_millis(1))).unwrap();
         }
     }
-    log.all().join("").replace("raw ", "")
+    log.all().join("").replace("read ", "")
 }
 
 #[test]

@@ -1,10 +1,11 @@
 //! A channel that writes down its callbacks and does what a test tells it to.
 
-#![allow(dead_code)] // `alone` is for `chat` as well
+#![allow(dead_code)] // `alone` and `log` are for `chat` as well
 
 pub(crate) mod alone;
+mod log;
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::fmt;
 use std::io::{self, Read, Write};
@@ -18,22 +19,10 @@ use reactor::{
     Channel, ChannelMap, CloseReason, Error, Handle, Registration, Result, Source, Timer, Token,
 };
 
+pub(crate) use log::Log;
+
 /// Shared, so that a test can keep the descriptor open beyond its source.
 pub(crate) type Stream = Arc<UnixStream>;
-
-/// The callbacks of all probes in the order they came, as `name.callback`.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Log(Rc<RefCell<Vec<String>>>);
-
-impl Log {
-    pub(crate) fn add(&self, line: impl Into<String>) {
-        self.0.borrow_mut().push(line.into());
-    }
-
-    pub(crate) fn take(&self) -> Vec<String> {
-        self.0.take()
-    }
-}
 
 /// Which callback a script replaces.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
