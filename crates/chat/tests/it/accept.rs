@@ -141,6 +141,8 @@ fn a_port_that_is_taken_is_an_error_of_the_caller() {
     assert_eq!(refused.unwrap_err().kind(), ErrorKind::AddrInUse);
 }
 
+/// D9a: `EMFILE`, which does not go away by trying again.
+///
 /// The limit is the whole process's, and so the test runs itself in another.
 #[test]
 fn a_listener_without_descriptors_pauses_and_goes_on() {

@@ -64,6 +64,8 @@ fn what_was_pushed_between_turns_leaves_before_a_close_is_told_of() {
     assert!(map.is_empty());
 }
 
+/// D2a: the lines behind `QUIT` were read already.
+///
 /// CVE-2024-49768 in Waitress, and the same in asynchat: `QUIT` was answered,
 /// and then the next command ran.
 #[test]
@@ -80,6 +82,7 @@ fn lines_after_a_close_in_found_terminator_are_not_delivered() {
     {
         let log = Log::default();
         let probe = Probe::new(&log).on_message(move |_, chat, map| {
+            chat.push("221 bye\r\n");
             way(chat, map);
             Ok(())
         });
@@ -91,6 +94,8 @@ fn lines_after_a_close_in_found_terminator_are_not_delivered() {
         sim::settle(&mut map, me, &peer);
         let expected = ["message QUIT".to_owned(), format!("close {reason}")];
         assert_eq!(log.all(), expected);
+        let is_answered = peer.take_sent() == b"221 bye\r\n";
+        assert_eq!(is_answered, reason == "Done");
         assert!(map.is_empty());
     }
 }

@@ -7,13 +7,18 @@ use std::os::unix::net::UnixListener;
 use chat::{
     Address, AsyncChat, ChannelMap, Dispatcher, DispatcherHandler, Endpoint, Result, Socket,
 };
+use socket2::{Domain, Type};
 
 use crate::common::{Log, Place, Probe, read_len, turn_to_rest, turn_until, unix_pair};
 
-/// A port that nobody listens on.
+/// A port that is taken, so that no other test gets it, and does not listen.
 fn closed_port() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap()
+    let taken = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    let any = SocketAddr::from(([127, 0, 0, 1], 0));
+    taken.bind(&any.into()).unwrap();
+    let address = taken.local_addr().unwrap().as_socket().unwrap();
+    std::mem::forget(taken); // while there are tests
+    address
 }
 
 /// A mail server, more or less: it speaks first.
@@ -124,6 +129,7 @@ fn closing_when_done_while_connecting_sends_and_closes() {
     assert_eq!(log.all(), ["close Done"]);
 }
 
+/// R8a: there is an error, and it is the channel's to hear.
 #[test]
 fn a_refused_connection_is_told_by_handle_close_with_the_error() {
     let log = Log::default();
@@ -223,7 +229,12 @@ fn several_addresses_are_tried_until_one_accepts() {
         let address = listener.local_addr().unwrap();
         let addresses = [refusals, &[address, closed_port()]].concat();
         let mut map = ChannelMap::new().unwrap();
-        let mut client = AsyncChat::connect(&addresses[..], "\n", Probe::new(&log)).unwrap();
+        let probe = Probe::new(&log).on_connect(move |chat, _| {
+            let peer = chat.endpoint().peer_addr();
+            assert_eq!(peer, Some(Address::Inet(address)));
+            Ok(())
+        });
+        let mut client = AsyncChat::connect(&addresses[..], "\n", probe).unwrap();
         client.chat.push("hello");
         let me = map.insert(client).unwrap();
         turn_until(&mut map, |_| log.len() > 0);

@@ -148,6 +148,7 @@ fn wait_for(mut condition: impl FnMut() -> bool) {
     }
 }
 
+/// R8c: and one that has a peer is told once.
 #[test]
 fn a_connection_that_is_there_is_told_by_handle_connect_once() {
     let place = Place::new("there");
@@ -213,6 +214,8 @@ fn a_connection_that_was_reset_meanwhile_is_told_by_handle_close_once() {
     }
 }
 
+/// R8b: only the missing peer tells of it.
+///
 /// Somebody has asked for the error already (`SO_ERROR` tells it once).
 #[test]
 fn a_reset_whose_error_was_taken_is_no_connection_either() {

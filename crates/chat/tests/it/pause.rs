@@ -95,6 +95,8 @@ fn a_paused_channel_whose_peer_is_gone_is_closed_when_sending_fails() {
     assert_eq!(log.all(), ["connect", "close Io(BrokenPipe)"]);
 }
 
+/// D6a: the peer's own socket fills up.
+///
 /// Over a real socket, where the peer is held back by it; and neither the
 /// unread input nor the peer's going away makes the loop turn.
 #[test]

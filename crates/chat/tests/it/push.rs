@@ -221,6 +221,7 @@ fn exactly_the_cap_may_be_queued_and_not_a_byte_more() {
     }
 }
 
+/// R1c: for who would rather wait than lose the channel.
 #[test]
 fn try_push_hands_back_what_does_not_fit_and_costs_nobody_a_channel() {
     let mut limits = Limits::default();

@@ -220,6 +220,7 @@ fn a_channel_is_settled_when_it_was_changed_and_not_when_it_was_read() {
     assert_eq!(map.get(probe).unwrap().settles, settles + 4);
 }
 
+/// R3: a file cannot be watched; who opened it has it back.
 #[test]
 fn a_regular_file_is_handed_back() {
     for readable in [true, false] {

@@ -9,6 +9,7 @@ fn is_nested(result: Result) -> bool {
     result.is_err_and(|error| error.is::<NestedTurn>())
 }
 
+/// R10: a loop within the loop would call who is in the middle of a callback.
 #[test]
 fn a_nested_turn_is_an_error_in_every_callback() {
     let log = Log::default();

@@ -50,6 +50,7 @@ fn the_wait_ends_with_the_next_deadline() {
     assert_eq!(fired(&mut map, probe), [soon]);
 }
 
+/// R4a: the order of equals is the order they were set in.
 #[test]
 fn timers_fire_by_deadline_and_then_in_the_order_they_were_set() {
     let log = Log::default();
@@ -65,6 +66,7 @@ fn timers_fire_by_deadline_and_then_in_the_order_they_were_set() {
     assert_eq!(fired(&mut map, probe), expected);
 }
 
+/// R4b: nothing is left of a timer that was cancelled.
 #[test]
 fn a_cancelled_timer_does_not_fire() {
     let log = Log::default();

@@ -1,18 +1,16 @@
-//! What goes wrong while connections are accepted or made.
+//! What goes wrong while connections are accepted.
 
-use std::fs::File;
 use std::io::{self, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::time::{Duration, Instant};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
 
 use chat::{
     Address, AsyncChat, ChannelMap, CloseReason, Dispatcher, DispatcherHandler, Endpoint, Handle,
     Readiness, Result, Socket,
 };
-use socket2::{Domain, Type};
 
-use crate::common::alone::{can_trace, descriptors, is_alone};
-use crate::common::{Log, Probe, assert_rest, name, read_len, turn_to_rest, turn_until};
+use crate::common::alone::{can_trace, is_alone};
+use crate::common::{Log, Probe, assert_rest, name, read_len, turn_until};
 
 /// Makes an echo of each connection.
 struct Server(Log);
@@ -50,36 +48,6 @@ fn listen(map: &mut ChannelMap, log: &Log) -> (Handle<Dispatcher<Server>>, Socke
 fn reset(stream: TcpStream) {
     let socket = Socket::from(stream);
     socket.set_linger(Some(Duration::ZERO)).unwrap();
-}
-
-/// D9a: `EMFILE`, which does not go away by trying again.
-#[test]
-fn a_listener_without_descriptors_neither_closes_nor_spins() {
-    if !is_alone(
-        a_listener_without_descriptors_neither_closes_nor_spins,
-        &descriptors(40),
-    ) {
-        return;
-    }
-    let log = Log::default();
-    let mut map = ChannelMap::new().unwrap();
-    let (server, address) = listen(&mut map, &log);
-    let _client = TcpStream::connect(address).unwrap();
-    let mut files = Vec::new();
-    while let Ok(file) = File::open("/dev/null") {
-        files.push(file);
-        assert!(files.len() < 100, "the limit was not set");
-    }
-    let (before, end) = (map.turns(), Instant::now() + Duration::from_millis(100));
-    while Instant::now() < end {
-        map.turn(Some(end.saturating_duration_since(Instant::now())))
-            .unwrap();
-    }
-    assert!(map.turns() - before < 10, "it spins");
-    assert!(map.is_open(server));
-    drop(files);
-    turn_until(&mut map, |_| log.len() > 0);
-    assert_eq!(log.all()[0], "accepted");
 }
 
 /// D9b: the connection that was aborted is not the last one that waits. The
@@ -157,72 +125,4 @@ fn a_listener_that_cannot_accept_pauses_and_comes_back_by_itself() {
     map.dispatch(server, Readiness::READABLE);
     map.turn_at(start + Duration::from_millis(1_251)).unwrap();
     assert!(log.len() > 4);
-}
-
-/// R8a: there is an error, and it is the channel's to hear.
-#[test]
-fn a_connection_that_failed_is_told_with_its_error() {
-    // A port that is taken, so that no other test gets it, and does not listen.
-    let taken = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-    let any = SocketAddr::from(([127, 0, 0, 1], 0));
-    taken.bind(&any.into()).unwrap();
-    let address = taken.local_addr().unwrap().as_socket().unwrap();
-    let log = Log::default();
-    let mut map = ChannelMap::new().unwrap();
-    map.insert(AsyncChat::connect(address, "\n", Probe::new(&log)).unwrap())
-        .unwrap();
-    turn_until(&mut map, |map| map.is_empty());
-    turn_to_rest(&mut map);
-    assert_eq!(log.all(), ["close Io(ConnectionRefused)"]);
-}
-
-/// R8b: made and reset. The error may be taken already, and then only the
-/// missing peer tells of it.
-#[test]
-fn a_connection_without_a_peer_is_none() {
-    for is_taken in [false, true] {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        let log = Log::default();
-        let client = AsyncChat::connect(address, "\n", Probe::new(&log)).unwrap();
-        let (accepted, _) = listener.accept().unwrap();
-        reset(accepted);
-        let socket = client.chat.endpoint().socket().unwrap();
-        let deadline = Instant::now() + Duration::from_secs(10);
-        while socket.peer_addr().is_ok() {
-            assert!(Instant::now() < deadline, "the reset did not come");
-        }
-        if is_taken {
-            assert!(socket.take_error().unwrap().is_some());
-        }
-        let mut map = ChannelMap::new().unwrap();
-        map.insert(client).unwrap();
-        turn_until(&mut map, |map| map.is_empty());
-        let reason = match is_taken {
-            true => "NotConnected",
-            false => "ConnectionReset",
-        };
-        assert_eq!(log.all(), [format!("close Io({reason})")]);
-    }
-}
-
-/// R8c: and one that has a peer says who it is.
-#[test]
-fn a_connection_that_is_there_is_told_once_and_has_its_peer() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    let log = Log::default();
-    let inner = log.clone();
-    let probe = Probe::new(&log).on_connect(move |chat, _| {
-        let peer = chat.endpoint().peer_addr();
-        assert_eq!(peer, Some(Address::Inet(address)));
-        inner.add("peer");
-        Ok(())
-    });
-    let mut map = ChannelMap::new().unwrap();
-    map.insert(AsyncChat::connect(address, "\n", probe).unwrap())
-        .unwrap();
-    assert_eq!(log.len(), 0);
-    turn_to_rest(&mut map);
-    assert_eq!(log.all(), ["connect", "peer"]);
 }

@@ -13,7 +13,7 @@ use chat::{
 };
 
 use crate::common::sim::{self, Peer};
-use crate::common::{Log, Probe, assert_rest, read_to_end, turn_to_rest, turn_until, unix_pair};
+use crate::common::{Log, Probe, turn_to_rest, turn_until, unix_pair};
 
 fn simulated(map: &mut ChannelMap, probe: Probe) -> (Handle<AsyncChat<Probe>>, Peer) {
     let (line, peer) = sim::line();
@@ -75,28 +75,6 @@ fn two_hundred_thousand_bytes_arrive_whole_with_their_hang_up() {
         turn_until(&mut map, |map| map.is_empty());
         assert!(*received.0.borrow() == data);
     }
-}
-
-/// D2a: the lines behind `QUIT` were read already.
-#[test]
-fn lines_behind_a_quit_do_not_run() {
-    let log = Log::default();
-    let probe = Probe::new(&log).on_message(|line, chat, _| {
-        if line == b"QUIT" {
-            chat.push("221 bye\r\n");
-            chat.close_when_done();
-        }
-        Ok(())
-    });
-    let (ours, mut theirs) = unix_pair();
-    theirs.write_all(b"QUIT\r\nRCPT\r\nDATA\r\n").unwrap();
-    let mut map = ChannelMap::new().unwrap();
-    map.insert(AsyncChat::new(ours, "\r\n", probe).unwrap())
-        .unwrap();
-    assert_eq!(read_to_end(&mut map, &mut theirs), b"221 bye\r\n");
-    drop(theirs);
-    turn_until(&mut map, |map| map.is_empty());
-    assert_eq!(log.all(), ["connect", "message QUIT", "close Done"]);
 }
 
 /// D2b: the first request costs the connection, the second was pipelined with
@@ -216,30 +194,6 @@ fn the_lines_of_one_read_are_lent_where_they_lie() {
     let places = places.borrow();
     assert_eq!(places.len(), 4_096);
     assert!(places.windows(2).all(|two| two[1] - two[0] == 16));
-}
-
-/// D6a: the peer's own socket fills up.
-#[test]
-fn a_paused_channel_holds_its_peer_back() {
-    let log = Log::default();
-    let (ours, mut theirs) = unix_pair();
-    let mut map = ChannelMap::new().unwrap();
-    let channel = AsyncChat::new(ours, "\n", Probe::new(&log)).unwrap();
-    let me = map.insert(channel).unwrap();
-    map.get_mut(me).unwrap().chat.pause();
-    let mut written = 0;
-    for _ in 0..100 {
-        while let Ok(len) = theirs.write(b"0123456789abcde\n") {
-            written += len;
-            assert!(written < 10_000_000, "it is read after all");
-        }
-        map.turn(Some(Duration::ZERO)).unwrap();
-    }
-    assert_rest(&mut map);
-    assert_eq!(log.all(), ["connect"]);
-    map.get_mut(me).unwrap().chat.resume();
-    turn_until(&mut map, |_| log.len() > written / 16);
-    assert_eq!(log.count("message 0123456789abcde"), written / 16);
 }
 
 /// D6b: bytes without a terminator, for ever.

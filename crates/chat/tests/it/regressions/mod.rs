@@ -2,7 +2,8 @@
 //! reproduction.
 //!
 //! `docs/lineage.md` lists those of others by number, and a test's first line
-//! here begins with the number that it is for. [`page`] compares the two.
+//! begins with the number that it is for. A test that another file has for the
+//! same thing anyway is there. [`page`] compares the two.
 
 mod accepting;
 mod asynchat;

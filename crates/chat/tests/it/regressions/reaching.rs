@@ -1,16 +1,10 @@
 //! What users ask of an event loop: to reach others from within a callback, and
 //! all of them from outside.
 
-use std::cell::Cell;
-use std::fs::File;
-use std::io::{ErrorKind, Read, Write};
+use std::io::Write;
 use std::net::{TcpListener, TcpStream};
-use std::rc::Rc;
-use std::time::Duration;
 
-use chat::{
-    Address, AsyncChat, Channel, ChannelMap, Chat, Handle, NestedTurn, Registration, Result, Source,
-};
+use chat::{Address, AsyncChat, ChannelMap, Chat, Handle, Result};
 
 use crate::common::sim::{self, Peer};
 use crate::common::{Log, Probe, read_some, turn_to_rest, turn_until};
@@ -84,57 +78,6 @@ fn a_callback_closes_a_channel_and_its_own() {
     });
     assert!(!map.is_open(me) && map.is_empty());
     assert_eq!(log.all(), ["connect", "closed both", "close Requested"]);
-}
-
-/// R3: a file cannot be watched; who opened it has it back.
-#[test]
-fn a_channel_that_is_refused_is_handed_back() {
-    #[derive(Debug)]
-    struct Reader {
-        file: Source<File>,
-        state: String,
-    }
-    impl Channel for Reader {
-        fn registration(&self) -> Option<&Registration> {
-            Some(self.file.registration())
-        }
-    }
-    let mut map = ChannelMap::new().unwrap();
-    let file = File::open(std::env::current_exe().unwrap()).unwrap();
-    let reader = Reader {
-        file: Source::new(file),
-        state: "precious".to_owned(),
-    };
-    let refused = map.try_insert(reader).unwrap_err();
-    assert_eq!(refused.error.kind(), ErrorKind::PermissionDenied);
-    assert_eq!(refused.channel.state, "precious");
-    assert_eq!(map.len(), 0);
-    let mut magic = [0; 4];
-    let mut file = refused.channel.file.into_inner();
-    file.read_exact(&mut magic).unwrap();
-}
-
-/// R10: a loop within the loop would call who is in the middle of a callback.
-#[test]
-fn a_loop_within_the_loop_is_refused() {
-    let refused = Rc::<Cell<u32>>::default();
-    let count = Rc::clone(&refused);
-    let mut map = ChannelMap::new().unwrap();
-    let me = in_a_callback(&mut map, move |_, _, map| {
-        let nested = [
-            |map: &mut ChannelMap| map.turn(Some(Duration::ZERO)).map(drop),
-            |map: &mut ChannelMap| map.turn_at(map.now()).map(drop),
-            ChannelMap::run,
-        ];
-        for nested in nested {
-            assert!(nested(map).unwrap_err().is::<NestedTurn>());
-            count.set(count.get() + 1);
-        }
-        Ok(())
-    });
-    assert_eq!(refused.get(), 3);
-    assert!(map.is_open(me), "and nothing else happens");
-    map.turn_at(map.now()).unwrap();
 }
 
 /// R12: found by its address, closed by its handle.

@@ -1,10 +1,10 @@
-//! What users ask of an event loop: output, time, threads.
+//! What users ask of an event loop: output, threads.
 
 use std::io::Write;
 use std::thread;
 use std::time::Duration;
 
-use chat::{AsyncChat, Channel, ChannelMap, Handle, Limits, Registration, Result, Timer, Token};
+use chat::{AsyncChat, ChannelMap, Handle, Limits};
 
 use crate::common::sim::{self, Peer};
 use crate::common::{Log, Probe, read_len, turn_to_rest, unix_pair};
@@ -54,19 +54,6 @@ fn a_high_water_mark_is_seen_and_its_end_is_told() {
     assert!(!map.get(me).unwrap().chat.needs_drain());
 }
 
-/// R1c: for who would rather wait than lose the channel.
-#[test]
-fn data_that_does_not_fit_is_handed_back() {
-    let mut map = ChannelMap::new().unwrap();
-    let (me, peer) = simulated(&mut map, Probe::default());
-    peer.set_room(0);
-    let chat = &mut map.get_mut(me).unwrap().chat;
-    let limit = chat.limits().output;
-    assert_eq!(chat.try_push(vec![b'x'; limit]), Ok(()));
-    assert_eq!(chat.try_push("one more"), Err("one more"));
-    assert_eq!((chat.queued(), chat.closing()), (limit, false));
-}
-
 /// R1d: nobody has to know of a limit to have it.
 #[test]
 fn every_default_limit_is_finite() {
@@ -85,54 +72,6 @@ fn every_default_limit_is_finite() {
     ];
     assert!(sizes.iter().all(|&size| 0 < size && size <= 1 << 26));
     assert!(limits.linger.max(limits.stall) <= Duration::from_secs(120));
-}
-
-/// A channel that has nothing but timers.
-#[derive(Debug, Default)]
-struct Clock(Vec<Timer>);
-
-impl Channel for Clock {
-    fn registration(&self) -> Option<&Registration> {
-        None
-    }
-
-    fn readable(&self, _: Token) -> bool {
-        false
-    }
-
-    fn handle_timer(&mut self, timer: Timer, _: Token, _: &mut ChannelMap) -> Result {
-        self.0.push(timer);
-        Ok(())
-    }
-}
-
-/// R4a: the order of equals is the order they were set in.
-#[test]
-fn timers_of_one_deadline_are_called_in_the_order_they_were_set() {
-    let mut map = ChannelMap::new().unwrap();
-    let clock = map.insert(Clock::default()).unwrap();
-    let deadline = map.now() + Duration::from_secs(1);
-    let set: Vec<Timer> = (0..100).map(|_| map.set_timer(clock, deadline)).collect();
-    map.turn_at(deadline).unwrap();
-    assert_eq!(map.get(clock).unwrap().0, set);
-}
-
-/// R4b: nothing is left of a timer that was cancelled.
-#[test]
-fn a_cancelled_timer_is_gone_at_once() {
-    let mut map = ChannelMap::new().unwrap();
-    let clock = map.insert(Clock::default()).unwrap();
-    let deadline = map.now() + Duration::from_secs(1);
-    let kept = map.set_timer(clock, deadline);
-    for _ in 0..100_000 {
-        let timer = map.set_timer(clock, deadline);
-        assert_eq!(map.timers(), 2);
-        assert!(map.cancel(timer));
-        assert!(!map.cancel(timer), "it is cancelled already");
-    }
-    assert_eq!(map.timers(), 1);
-    assert_eq!(map.turn_at(deadline).unwrap(), 1);
-    assert_eq!(map.get(clock).unwrap().0, [kept]);
 }
 
 /// R5: the thread has something to say to one channel.
