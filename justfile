@@ -50,11 +50,11 @@ doc:
 
 # Fresh scenarios through CPython's asynchat and through ours; CHAT_SEED=7 just oracle 5000 repeats a run
 oracle count="100000":
-    ORACLE={{count}} cargo test --release -p chat --test oracle fresh
+    ORACLE={{count}} cargo test --release -p chat --test it oracle::fresh
 
 # Records again what CPython's asynchat does
 oracle-record:
-    ORACLE_RECORD=1 cargo test -p chat --test oracle outcomes
+    ORACLE_RECORD=1 cargo test -p chat --test it oracle::the_outcomes
 
 # What a server spends, beside others; writes docs/performance.md
 bench *options:

@@ -1,0 +1,33 @@
+//! Tests of the chat channels, through their public API: one program, a module
+//! for each thing that is promised.
+
+mod accept;
+mod closing;
+mod common;
+mod connect;
+mod connect_outcomes;
+mod convert;
+mod datagrams;
+mod dispatcher;
+mod dispatcher_with_send;
+mod drain;
+mod errors;
+mod file_dispatcher;
+mod framing;
+mod limits;
+mod linger;
+mod memory;
+mod oracle;
+mod ordering;
+mod ordinary;
+mod original;
+mod out_of_band;
+mod pause;
+mod porting;
+mod producers;
+mod push;
+mod regressions;
+mod rest;
+mod skip;
+mod token;
+mod transport;

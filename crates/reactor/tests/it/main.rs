@@ -1,0 +1,24 @@
+//! Tests of the reactor, through its public API: one program, a module for each
+//! thing that is promised.
+
+mod buffers;
+mod close;
+mod common;
+mod convert;
+mod descriptors;
+mod drain;
+mod errors;
+mod handle_close;
+mod map;
+mod moved_source;
+mod nested_turn;
+mod panic;
+mod registration;
+mod remote;
+mod replaced_map;
+mod run;
+mod settling;
+mod stale_events;
+mod timer_memory;
+mod timers;
+mod turn;

@@ -1,0 +1,273 @@
+//! Deadlines: order, cancelling, and their end with the channel.
+
+use std::cell::Cell;
+use std::io::Write;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use crate::common::{Log, On, Probe, change, pair, turn};
+use reactor::{ChannelMap, Handle, Timer};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn map_with(name: &'static str, log: &Log) -> (ChannelMap, Handle<Probe>, Instant) {
+    let mut map = ChannelMap::new().unwrap();
+    let probe = map.insert(Probe::new(name, log)).unwrap();
+    let epoch = map.now();
+    (map, probe, epoch)
+}
+
+fn fired(map: &mut ChannelMap, probe: Handle<Probe>) -> Vec<Timer> {
+    std::mem::take(&mut map.get_mut(probe).unwrap().fired)
+}
+
+#[test]
+fn a_timer_fires_once_when_its_deadline_has_come() {
+    let log = Log::default();
+    let (mut map, probe, epoch) = map_with("a", &log);
+    let timer = map.set_timer(probe, epoch + SECOND);
+    assert_eq!(map.timers(), 1);
+    map.turn_at(epoch + SECOND - Duration::from_nanos(1))
+        .unwrap();
+    assert!(fired(&mut map, probe).is_empty());
+    map.turn_at(epoch + SECOND).unwrap();
+    assert_eq!(fired(&mut map, probe), [timer]);
+    assert_eq!(map.timers(), 0);
+    assert!(!map.cancel(timer));
+    map.turn_at(epoch + 2 * SECOND).unwrap();
+    assert!(fired(&mut map, probe).is_empty());
+}
+
+#[test]
+fn the_wait_ends_with_the_next_deadline() {
+    let log = Log::default();
+    let (mut map, probe, epoch) = map_with("a", &log);
+    let deadline = epoch + Duration::from_millis(30);
+    map.set_timer(probe, epoch + 3600 * SECOND);
+    let soon = map.set_timer(probe, deadline);
+    crate::common::turn_until(&mut map, |map| map.timers() == 1);
+    assert!(map.now() >= deadline);
+    assert_eq!(fired(&mut map, probe), [soon]);
+}
+
+/// R4a: the order of equals is the order they were set in.
+#[test]
+fn timers_fire_by_deadline_and_then_in_the_order_they_were_set() {
+    let log = Log::default();
+    let (mut map, probe, epoch) = map_with("a", &log);
+    let delays = [3, 1, 2, 1, 3, 2, 1, 0, 2, 3];
+    let mut timers: Vec<_> = delays
+        .iter()
+        .map(|&delay| (delay, map.set_timer(probe, epoch + delay * SECOND)))
+        .collect();
+    map.turn_at(epoch + 3 * SECOND).unwrap();
+    timers.sort_by_key(|&(delay, _)| delay); // a stable sort
+    let expected: Vec<_> = timers.into_iter().map(|(_, timer)| timer).collect();
+    assert_eq!(fired(&mut map, probe), expected);
+}
+
+/// R4b: nothing is left of a timer that was cancelled.
+#[test]
+fn a_cancelled_timer_does_not_fire() {
+    let log = Log::default();
+    let (mut map, probe, epoch) = map_with("a", &log);
+    let timers: Vec<_> = (0..9)
+        .map(|n| map.set_timer(probe, epoch + n * SECOND))
+        .collect();
+    for &timer in timers.iter().step_by(2) {
+        assert!(map.cancel(timer));
+        assert!(!map.cancel(timer));
+    }
+    assert_eq!(map.timers(), 4);
+    map.turn_at(epoch + 9 * SECOND).unwrap();
+    let left: Vec<_> = timers.into_iter().skip(1).step_by(2).collect();
+    assert_eq!(fired(&mut map, probe), left);
+}
+
+#[test]
+fn a_timer_can_cancel_one_that_is_due_with_it() {
+    let log = Log::default();
+    let (mut map, probe, epoch) = map_with("a", &log);
+    let second = Rc::new(Cell::new(None));
+    let doomed = Rc::clone(&second);
+    let canceller = Probe::new("canceller", &log).on(On::Timer, move |_, _, map| {
+        assert!(map.cancel(doomed.take().unwrap()));
+        Ok(())
+    });
+    let canceller = map.insert(canceller).unwrap();
+    map.set_timer(canceller, epoch);
+    second.set(Some(map.set_timer(probe, epoch)));
+    map.turn_at(epoch).unwrap();
+    assert_eq!(log.take(), ["canceller.timer"]);
+}
+
+#[test]
+fn a_stale_timer_does_not_cancel_its_successor() {
+    let log = Log::default();
+    let (mut map, probe, epoch) = map_with("a", &log);
+    let first = map.set_timer(probe, epoch);
+    map.cancel(first);
+    let second = map.set_timer(probe, epoch);
+    assert_ne!(first, second);
+    assert!(!map.cancel(first));
+    assert_eq!(map.timers(), 1);
+}
+
+#[test]
+fn a_timer_of_another_map_is_a_stranger() {
+    let log = Log::default();
+    let (mut here, a, epoch) = map_with("a", &log);
+    let (mut there, b, _) = map_with("b", &log);
+    here.set_timer(a, epoch);
+    let theirs = there.set_timer(b, epoch);
+    assert!(!here.cancel(theirs));
+    assert_eq!(here.timers(), 1);
+}
+
+#[test]
+fn timers_end_with_their_channel() {
+    let log = Log::default();
+    let (mut map, closed, epoch) = map_with("closed", &log);
+    let removed = map.insert(Probe::new("removed", &log)).unwrap();
+    let alive = map.insert(Probe::new("alive", &log)).unwrap();
+    for n in 0..5 {
+        for probe in [closed, alive, removed] {
+            map.set_timer(probe, epoch + n * SECOND);
+        }
+    }
+    map.remove(removed);
+    assert_eq!(map.timers(), 10);
+    map.close(closed);
+    map.turn_at(epoch).unwrap();
+    assert_eq!(map.timers(), 4);
+    map.turn_at(epoch + 5 * SECOND).unwrap();
+    assert_eq!(map.timers(), 0);
+    let lines = log.take();
+    assert_eq!(lines[0], "closed.close Requested");
+    assert_eq!(lines[1..], ["alive.timer"; 5]);
+}
+
+#[test]
+fn a_timer_for_a_channel_that_is_not_open_is_spent() {
+    let log = Log::default();
+    let (mut map, probe, epoch) = map_with("a", &log);
+    map.close(probe);
+    let closing = map.set_timer(probe, epoch);
+    assert_eq!(map.timers(), 0);
+    turn(&mut map);
+    let gone = map.set_timer(probe, epoch);
+    assert_ne!(closing, gone);
+    assert_eq!(map.timers(), 0);
+    assert!(!map.cancel(closing));
+    assert!(!map.cancel(gone));
+    assert_eq!(log.take(), ["a.close Requested"]);
+}
+
+#[test]
+fn a_channel_can_set_its_own_timer_in_a_callback() {
+    let log = Log::default();
+    let (mut map, _, epoch) = map_with("other", &log);
+    let ticker = Probe::new("ticker", &log).on(On::Timer, |_, me, map| {
+        map.set_timer(me, map.now() + SECOND);
+        Ok(())
+    });
+    let ticker = map.insert(ticker).unwrap();
+    map.set_timer(ticker, epoch);
+    for n in 0..4 {
+        map.turn_at(epoch + n * SECOND).unwrap();
+        assert_eq!(map.timers(), 1);
+    }
+    assert_eq!(log.take(), ["ticker.timer"; 4]);
+}
+
+#[test]
+fn a_timer_that_is_set_in_the_past_by_a_timer_fires_in_the_next_turn() {
+    let log = Log::default();
+    let (mut map, _, epoch) = map_with("other", &log);
+    let eager = Probe::new("eager", &log).on(On::Timer, |probe, me, map| {
+        if probe.fired.len() < 100 {
+            map.set_timer(me, map.now() - SECOND);
+        }
+        Ok(())
+    });
+    let eager = map.insert(eager).unwrap();
+    map.set_timer(eager, epoch);
+    map.turn_at(epoch + SECOND).unwrap();
+    assert_eq!(log.take(), ["eager.timer"]);
+    map.turn(None).unwrap(); // it is due, so this does not sleep
+    assert_eq!(log.take(), ["eager.timer"]);
+}
+
+/// The one set meanwhile is the earliest of all, and still not this turn's.
+#[test]
+fn a_timer_that_is_set_in_the_past_does_not_hold_up_the_others() {
+    let log = Log::default();
+    let (mut map, other, epoch) = map_with("other", &log);
+    let eager = Probe::new("eager", &log).on(On::Timer, move |_, me, map| {
+        map.set_timer(me, epoch);
+        Ok(())
+    });
+    let eager = map.insert(eager).unwrap();
+    map.set_timer(eager, epoch);
+    map.set_timer(other, epoch + SECOND);
+    for _ in 0..10 {
+        map.turn_at(epoch + 2 * SECOND).unwrap();
+    }
+    let lines = log.take();
+    assert!(lines[..2].contains(&"other.timer".to_owned()), "{lines:?}");
+}
+
+#[test]
+fn a_timer_that_closes_its_channel_takes_the_others_along() {
+    let log = Log::default();
+    let mut map = ChannelMap::new().unwrap();
+    let probe = Probe::new("a", &log).on(On::Timer, |_, me, map| {
+        map.close(me);
+        Ok(())
+    });
+    let probe = map.insert(probe).unwrap();
+    for _ in 0..3 {
+        map.set_timer(probe, map.now());
+    }
+    turn(&mut map);
+    assert_eq!(log.take(), ["a.timer", "a.close Requested"]);
+    assert_eq!(map.timers(), 0);
+}
+
+#[test]
+fn the_clock_stands_still_during_a_turn() {
+    let log = Log::default();
+    let mut map = ChannelMap::new().unwrap();
+    let seen = Rc::new(Cell::new(None));
+    for name in ["a", "b"] {
+        let seen = Rc::clone(&seen);
+        let probe = Probe::new(name, &log).on(On::Timer, move |_, _, map| {
+            let now = map.now();
+            while Instant::now() == now {}
+            assert_eq!(seen.replace(Some(now)).unwrap_or(now), now);
+            Ok(())
+        });
+        let probe = map.insert(probe).unwrap();
+        map.set_timer(probe, map.now());
+        change(&mut map, probe, |probe| probe.readable = false);
+    }
+    turn(&mut map);
+    assert_eq!(log.take().len(), 2);
+}
+
+#[test]
+fn a_timer_in_a_hundred_years_is_one_like_any_other() {
+    let log = Log::default();
+    let (ours, mut theirs) = pair();
+    let mut map = ChannelMap::new().unwrap();
+    let probe = map.insert(Probe::new("a", &log).over(&ours)).unwrap();
+    let far = map.set_timer(probe, map.now() + 100 * 366 * 86_400 * SECOND);
+    turn(&mut map);
+    theirs.write_all(b"x").unwrap();
+    map.turn(None).unwrap(); // with a wait of a hundred years
+    assert_eq!(log.take(), ["a.read"]);
+    map.turn_at(map.now() + 101 * 366 * 86_400 * SECOND)
+        .unwrap();
+    assert_eq!(log.take(), ["a.timer"]);
+    assert!(!map.cancel(far));
+}

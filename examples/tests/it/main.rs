@@ -1,0 +1,28 @@
+//! Tests of the examples, each a process of its own, by clients over loopback: one
+//! program, a module for each example or thing that is promised.
+
+// Elsewhere most tests are left out, and their helpers are not used.
+#![cfg_attr(not(target_os = "linux"), allow(dead_code, unused_imports))]
+
+mod common;
+mod echo;
+mod forwarded;
+mod http;
+mod http_cases;
+mod http_client;
+mod http_clients;
+mod http_limits;
+mod http_requests;
+mod limits;
+mod memory;
+mod mixed;
+mod printing;
+mod proxy;
+mod proxy_ends;
+mod rest;
+mod room;
+mod smtp;
+mod smtpd;
+mod smtpd_messages;
+mod syscalls;
+mod syslog;

@@ -1,0 +1,292 @@
+//! The room and its members: who hears what.
+
+#![cfg(target_os = "linux")] // for /proc
+
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Command, Stdio};
+use std::thread;
+
+use crate::common::{Client, Reaped, Server, has_tool, python, run};
+
+#[test]
+fn what_one_says_all_others_hear_and_he_does_not() {
+    let server = Server::start("chat");
+    let mut ann = Client::join(server.addr, "ann", &mut []);
+    let mut bob = Client::join(server.addr, "bob", &mut [&mut ann]);
+    let mut cec = Client::join(server.addr, "cec", &mut [&mut ann, &mut bob]);
+    ann.send("hello\n");
+    bob.expect("ann: hello\n");
+    cec.expect("ann: hello\n");
+    bob.send("hi\n\nann\n");
+    for line in ["bob: hi\n", "bob: \n", "bob: ann\n"] {
+        ann.expect(line);
+        cec.expect(line);
+    }
+    drop(bob);
+    ann.expect("* bob left\n");
+    cec.expect("* bob left\n");
+    cec.finish();
+    ann.expect("* cec left\n");
+    assert_eq!(cec.rest(), b"");
+    ann.finish();
+    assert_eq!(ann.rest(), b"");
+}
+
+#[test]
+fn lines_are_passed_on_as_they_are_but_for_their_end() {
+    let server = Server::start("chat");
+    let mut ann = Client::join(server.addr, "ann", &mut []);
+    let mut bob = Client::connect(server.addr);
+    bob.send("bob\r\nwith CRLF\r\n");
+    ann.expect("* bob joined\n");
+    ann.expect("bob: with CRLF\n");
+    let binary: Vec<u8> = (0..=255).filter(|&byte| byte != b'\n').collect();
+    let longest = vec![b'x'; 4096];
+    for line in [&binary, &longest] {
+        bob.send([line, &b"\n"[..]].concat());
+        assert!(ann.line() == [b"bob: ", &line[..], b"\n"].concat());
+    }
+}
+
+#[test]
+fn who_has_not_said_his_nick_is_no_member() {
+    let server = Server::start("chat");
+    let mut ann = Client::join(server.addr, "ann", &mut []);
+    let mut bob = Client::join(server.addr, "bob", &mut [&mut ann]);
+    let mut nobody = Client::connect(server.addr);
+    nobody.send("half a ni");
+    drop(Client::connect(server.addr));
+    ann.send("before\n");
+    bob.expect("ann: before\n");
+    nobody.send("ck\n");
+    ann.expect("* half a nick joined\n");
+    bob.expect("* half a nick joined\n");
+    ann.send("after\n");
+    bob.expect("ann: after\n");
+    nobody.expect("ann: after\n");
+}
+
+#[test]
+fn two_hundred_members_hear_each_other_once_and_in_order() {
+    if !has_tool("python3") {
+        return;
+    }
+    let server = Server::start("chat");
+    let (status, stdout, stderr) = run(python("members.py", server.addr));
+    assert!(status.success(), "{stdout}{stderr}");
+    assert_eq!(stdout, "200 members heard 199000 lines\n");
+    assert!(!server.log().contains("closed:"), "{}", server.log());
+    println!("{:?}", server.usage());
+}
+
+#[test]
+fn netcat_is_a_member() {
+    if !has_tool("nc") {
+        return;
+    }
+    let server = Server::start("chat");
+    let mut ann = Client::join(server.addr, "ann", &mut []);
+    let mut command = Command::new("nc");
+    command.arg(server.addr.ip().to_string());
+    command.arg(server.addr.port().to_string());
+    let mut netcat = talk(command);
+    let mut stdin = netcat.0.stdin.take().expect("it is piped");
+    let mut stdout = BufReader::new(netcat.0.stdout.take().expect("it is piped"));
+    stdin.write_all(b"cat\nmeow\n").expect("nc reads");
+    ann.expect("* cat joined\n");
+    ann.expect("cat: meow\n");
+    ann.send("hush\n");
+    let mut heard = String::new();
+    stdout.read_line(&mut heard).expect("nc writes");
+    assert_eq!(heard, "ann: hush\n");
+    drop(netcat);
+    ann.expect("* cat left\n");
+}
+
+#[test]
+fn a_member_killed_in_mid_line_leaves_and_his_half_line_is_not_heard() {
+    if !has_tool("python3") {
+        return;
+    }
+    let server = Server::start("chat");
+    let mut ann = Client::join(server.addr, "ann", &mut []);
+    // Killed with nothing to read, he closes; with something, he resets.
+    for has_unread in [false, true] {
+        let mut mal = talk(python("half_line.py", server.addr));
+        let mut stdout = BufReader::new(mal.0.stdout.take().expect("it is piped"));
+        let mut said = String::new();
+        stdout.read_line(&mut said).expect("he writes");
+        assert_eq!(said, "half a line is sent\n");
+        ann.expect("* mal joined\n");
+        if has_unread {
+            ann.send("hello\n");
+        }
+        drop(mal); // kills him
+        ann.expect("* mal left\n");
+    }
+    let mut bob = Client::join(server.addr, "bob", &mut [&mut ann]);
+    bob.send("still here\n");
+    ann.expect("bob: still here\n");
+}
+
+#[test]
+fn one_who_never_reads_is_dropped_and_the_others_hear_100_megabytes() {
+    const LINE: usize = 4_000;
+    const LINES: usize = 12_500; // of each of two speakers
+    const WINDOW: usize = 250;
+
+    let server = Server::start("chat");
+    let mut ann = Client::join(server.addr, "ann", &mut []);
+    let mut lazy = Client::join(server.addr, "lazy", &mut [&mut ann]);
+    let mut bob = Client::join(server.addr, "bob", &mut [&mut ann]);
+    let mut all = Client::join(server.addr, "all", &mut [&mut ann, &mut bob]);
+    let before = server.usage();
+    let speech = |number: usize| {
+        let mut line = format!("{number:06}").into_bytes();
+        line.resize(LINE - 1, b'.');
+        line.push(b'\n');
+        line
+    };
+    // The speakers wait for the hearer: what is tested is the one who does not
+    // read, and none who reads slowly.
+    let mut heard = [0; 2];
+    let mut has_left = 0;
+    for first in (0..LINES).step_by(WINDOW) {
+        let window: Vec<u8> = (first..first + WINDOW).flat_map(speech).collect();
+        thread::scope(|scope| {
+            for speaker in [&mut ann, &mut bob] {
+                let window = &window;
+                scope.spawn(move || speaker.send(window));
+            }
+            while heard != [first + WINDOW; 2] {
+                let line = all.line();
+                if line == b"* lazy left\n" {
+                    has_left += 1;
+                    continue;
+                }
+                let speaker = usize::from(line.starts_with(b"bob: "));
+                let name = [&b"ann: "[..], b"bob: "][speaker];
+                assert!(line == [name, &speech(heard[speaker])].concat());
+                heard[speaker] += 1;
+            }
+        });
+        // What the speakers hear of each other.
+        for (speaker, name) in [(&mut ann, "bob"), (&mut bob, "ann")] {
+            let mut count = 0;
+            while count < WINDOW {
+                count += usize::from(speaker.line().starts_with(name.as_bytes()));
+            }
+        }
+    }
+    let after = server.usage();
+    println!("before {before:?}, after {after:?}");
+    assert_eq!(has_left, 1);
+    server.wait_for_log("closed: too much output");
+    assert_eq!(
+        server.log().matches("closed: ").count(),
+        1,
+        "{}",
+        server.log()
+    );
+    // What may be queued for one is 8 MiB.
+    assert!(
+        after.peak_kib < before.peak_kib + 12 * 1024,
+        "{before:?} {after:?}"
+    );
+    // What he got is what was sent before he was dropped.
+    lazy.expect("* bob joined\n");
+}
+
+#[test]
+fn five_hundred_resets_in_a_row_leave_the_room_working_and_its_memory_flat() {
+    if !has_tool("python3") {
+        return;
+    }
+    let server = Server::start("chat");
+    let mut ann = Client::join(server.addr, "ann", &mut []);
+    drop(Client::join(server.addr, "bob", &mut [&mut ann]));
+    ann.expect("* bob left\n");
+    let descriptors = server.descriptors();
+    let mut reset = |count: usize| {
+        let mut command = python("resets.py", server.addr);
+        command.arg(count.to_string());
+        let (status, stdout, stderr) = run(command);
+        assert!(status.success(), "{stdout}{stderr}");
+        server.wait_for_descriptors(descriptors);
+        let mut bob = Client::connect(server.addr);
+        bob.send("bob\n");
+        // Who joined has left.
+        let mut news = Vec::new();
+        while news.last().is_none_or(|line| line != "* bob joined\n") {
+            news.push(String::from_utf8(ann.line()).expect("it is ASCII"));
+        }
+        let told = |what: &str| news.iter().filter(|line| line.ends_with(what)).count();
+        assert_eq!(told(" joined\n"), told(" left\n") + 1);
+        assert_eq!(told(" joined\n") + told(" left\n"), news.len());
+        bob.send("hello\n");
+        ann.expect("bob: hello\n");
+        drop(bob);
+        ann.expect("* bob left\n");
+        told(" joined\n")
+    };
+    reset(100);
+    let before = server.usage();
+    let joined = reset(500);
+    let after = server.usage();
+    println!("{joined} joined; before {before:?}, after {after:?}");
+    assert!(
+        after.peak_kib < before.peak_kib + 512,
+        "{before:?} {after:?}"
+    );
+}
+
+#[test]
+fn what_is_queued_for_a_member_at_sigterm_reaches_him() {
+    let mut server = Server::start("chat");
+    let mut ann = Client::join(server.addr, "ann", &mut []);
+    let mut bob = Client::join(server.addr, "bob", &mut [&mut ann]);
+    let mut late = Client::join(server.addr, "late", &mut [&mut ann, &mut bob]);
+    // More than the kernel takes for him, as far as it can be told: the server
+    // has grown by it.
+    let before = server.usage();
+    let lines = |count| (count..count + 16).map(|n| format!("{n:03999}\n"));
+    let mut count = 0;
+    while server.usage().rss_kib < before.rss_kib + 3 * 1024 {
+        ann.send(lines(count).collect::<String>());
+        bob.skip(16 * ("ann: ".len() + 4_000));
+        count += 16;
+        assert!(
+            count < 10_000,
+            "nothing is ever queued: {:?}",
+            server.usage()
+        );
+    }
+    server.signal("TERM");
+    server.wait_for_log("ending");
+    for line in (0..count).step_by(16).flat_map(lines) {
+        late.expect(&format!("ann: {line}"));
+    }
+    assert_eq!(late.rest(), b"");
+    drop((ann, bob, late));
+    assert!(server.wait().success());
+}
+
+#[test]
+fn a_line_over_the_limit_costs_its_speaker_the_room() {
+    let server = Server::start("chat");
+    let mut ann = Client::join(server.addr, "ann", &mut []);
+    let mut bob = Client::join(server.addr, "bob", &mut [&mut ann]);
+    bob.send("short\n");
+    bob.send([b'x'; 4097]);
+    ann.expect("bob: short\n");
+    assert_eq!(bob.rest(), b"");
+    drop(bob);
+    ann.expect("* bob left\n");
+    server.wait_for_log("closed: too much input");
+}
+
+/// Starts a program whose stdin and stdout are the test's.
+fn talk(mut command: Command) -> Reaped {
+    let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+    Reaped(child.expect("it is installed"))
+}

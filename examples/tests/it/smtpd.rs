@@ -1,0 +1,196 @@
+//! The mail server that prints: its commands, and their answers.
+
+#![cfg(target_os = "linux")] // for /proc
+
+use std::io::Write;
+
+use crate::common::{Server, assert_rests, example, run};
+use crate::smtp::{connect, status, statuses};
+
+/// The longest command, with its CRLF.
+const MAX_COMMAND: usize = 512;
+
+#[test]
+fn every_command_has_its_answer() {
+    let server = Server::start("smtpd");
+    let mut client = connect(server.addr);
+    let long_mail = format!("MAIL FROM:<{}@b> BODY=8BITMIME", "a".repeat(500));
+    for (command, expected) in [
+        ("", 500),
+        (" ", 500),
+        ("WHAT", 500),
+        ("NOOP\nNOOP", 500),
+        ("NO\x01OP", 500),
+        ("HELP", 214),
+        ("HELP MAIL", 214),
+        ("NOOP", 250),
+        ("noop whatever", 250),
+        ("VRFY", 501),
+        ("VRFY <", 252),
+        ("EXPN all", 502),
+        ("MAIL FROM:<a@b>", 503),
+        ("RCPT TO:<a@b>", 503),
+        ("DATA", 503),
+        ("HELO", 501),
+        ("EHLO", 501),
+        ("HELO me", 250),
+        ("MAIL FROM:<a@b> SIZE=1", 501),
+        ("eHlO me", 250),
+        ("RCPT TO:<a@b>", 503),
+        ("DATA", 503),
+        ("MAIL", 501),
+        ("MAIL FROM", 501),
+        ("MAIL FROM:", 501),
+        ("MAIL TO:<a@b>", 501),
+        ("MAIL FROM:<a@b", 501),
+        ("MAIL FROM:<a@b>SIZE=1", 501),
+        ("MAIL FROM:<a@b> SIZE=", 501),
+        ("MAIL FROM:<a@b> SIZE=+1", 501),
+        ("MAIL FROM:<a@b> SIZE=33554433", 552),
+        ("MAIL FROM:<a@b> SIZE=99999999999999999999999", 552),
+        ("MAIL FROM:<a@b> BODY=BINARYMIME", 501),
+        ("MAIL FROM:<a@b> SMTPUTF8=1", 501),
+        ("MAIL FROM:<a@b> SMTPUTF8=", 501),
+        ("MAIL FROM:<a@b> RET=FULL", 555),
+        ("MAIL FROM:<grüße@b>", 553),
+        ("MAIL FROM:<a@b> size=33554432 Body=8bitmime smtputf8", 250),
+        ("MAIL FROM:<a@b>", 503),
+        ("DATA", 503),
+        ("RCPT TO:", 501),
+        ("RCPT TO:<>", 501),
+        ("RCPT TO:<c@d> NOTIFY=NEVER", 555),
+        ("RCPT TO:<grüße@b>", 250),
+        ("rcpt to: c@d", 250),
+        ("RCPT TO:<\"a > b\\\"\"@d>", 250),
+        ("DATA x", 501),
+        ("RSET x", 501),
+        ("RSET", 250),
+        ("DATA", 503),
+        ("MAIL FROM:<>", 250),
+        ("RCPT TO:<grüße@b>", 553),
+        ("EHLO me", 250),
+        ("RCPT TO:<c@d>", 503),
+        (&long_mail, 250),
+        ("RCPT TO:<c@d>", 250),
+        ("QUIT now", 221),
+    ] {
+        client.send(format!("{command}\r\n"));
+        assert_eq!(status(&mut client), expected, "{command:?}");
+    }
+    assert_eq!(client.rest(), b"");
+}
+
+#[test]
+fn ehlo_tells_line_by_line_what_there_is() {
+    let server = Server::start_with("smtpd", &["--size", "12345"]);
+    let mut client = connect(server.addr);
+    client.send("EHLO me\r\n");
+    client.expect("250-localhost\r\n");
+    client.expect("250-SIZE 12345\r\n");
+    client.expect("250-8BITMIME\r\n");
+    client.expect("250-SMTPUTF8\r\n");
+    client.expect("250-PIPELINING\r\n");
+    client.expect("250 HELP\r\n");
+}
+
+#[test]
+fn a_line_too_long_is_refused_and_the_next_one_is_read() {
+    let server = Server::start("smtpd");
+    let mut client = connect(server.addr);
+    for (len, expected) in [
+        (MAX_COMMAND, 250),
+        (MAX_COMMAND + 1, 500),
+        (100_000, 500),
+        (20_000_000, 500),
+    ] {
+        let command = format!("NOOP {}\r\n", "x".repeat(len - "NOOP \r\n".len()));
+        client.send(command);
+        assert_eq!(status(&mut client), expected, "{len} bytes");
+    }
+    client.send("NOOP\r\n");
+    assert_eq!(status(&mut client), 250);
+    let usage = server.usage();
+    assert!(usage.peak_kib < 16 * 1024, "{usage:?}");
+}
+
+#[test]
+fn what_is_no_text_is_refused_and_the_next_line_is_read() {
+    let server = Server::start("smtpd");
+    let mut client = connect(server.addr);
+    client.send(b"NOOP \xff\xfe\r\nNOOP\r\n");
+    assert_eq!(statuses(&mut client, 2), [500, 250]);
+}
+
+#[test]
+fn commands_may_come_all_at_once_or_byte_by_byte() {
+    let server = Server::start("smtpd");
+    let session = "EHLO me\r\nMAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nRCPT TO:<>\r\nDATA\r\n\
+                   one\r\n.\r\nMAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nDATA\r\n.\r\nRSET\r\nQUIT\r\n\
+                   NOOP\r\n";
+    let expected = [250, 250, 250, 501, 354, 250, 250, 250, 354, 250, 250, 221];
+    for piece in [session.len(), 1, 2, 3] {
+        let mut client = connect(server.addr);
+        for piece in session.as_bytes().chunks(piece) {
+            // It may be gone: nothing is read after QUIT.
+            let _ = client.stream().write_all(piece);
+        }
+        assert_eq!(statuses(&mut client, expected.len()), expected);
+        assert_eq!(client.rest(), b"");
+    }
+}
+
+#[test]
+fn a_client_that_asks_on_without_reading_is_not_read_and_gets_every_answer() {
+    let server = Server::start("smtpd");
+    let mut client = connect(server.addr);
+    // About as long as its answer.
+    let command = format!("HELP {}\r\n", "x".repeat(57));
+    let sent = client.fill(&server, command.as_bytes());
+    client.finish();
+    for _ in 0..sent / command.len() {
+        assert_eq!(status(&mut client), 214);
+    }
+    assert_eq!(client.rest(), b"");
+    let usage = server.usage();
+    assert!(usage.peak_kib < 16 * 1024, "{usage:?}");
+    assert_rests(&server);
+}
+
+#[test]
+fn a_thousand_recipients_are_taken_and_no_more() {
+    let server = Server::start("smtpd");
+    let mut client = connect(server.addr);
+    client.send("HELO me\r\nMAIL FROM:<a@b>\r\n");
+    assert_eq!(statuses(&mut client, 2), [250, 250]);
+    for number in 0..1_001 {
+        client.send(format!("RCPT TO:<{number}@d>\r\n"));
+    }
+    assert_eq!(statuses(&mut client, 1_000), [250; 1_000]);
+    assert_eq!(status(&mut client), 452);
+}
+
+#[test]
+fn sigterm_is_announced_to_every_session() {
+    let mut server = Server::start("smtpd");
+    let mut clients = [connect(server.addr), connect(server.addr)];
+    clients[0].send("HELO me\r\nMAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nDATA\r\nhalf a");
+    assert_eq!(statuses(&mut clients[0], 4), [250, 250, 250, 354]);
+    server.signal("TERM");
+    for client in &mut clients {
+        assert_eq!(status(client), 421);
+        assert_eq!(client.rest(), b"");
+        client.finish();
+    }
+    drop(clients);
+    assert!(server.wait().success());
+}
+
+#[test]
+fn a_size_that_is_no_number_ends_it_with_status_1() {
+    let mut command = example("smtpd");
+    command.args(["--listen", "127.0.0.1:0", "--size", "much"]);
+    let (status, stdout, stderr) = run(command);
+    assert_eq!(status.code(), Some(1), "{stderr}");
+    assert_eq!(stdout, "");
+    assert!(stderr.contains("no size: much"), "{stderr}");
+}
