@@ -8,7 +8,9 @@ use std::net::ToSocketAddrs;
 use std::path::Path;
 use std::rc::Rc;
 
-use reactor::{Channel, ChannelMap, CloseReason, Error, Registration, Result, Timer, Token};
+use reactor::{
+    Channel, ChannelMap, CloseReason, Error, Registration, Result, Settled, Timer, Token,
+};
 use socket2::Socket;
 
 use crate::chat::Chat;
@@ -315,16 +317,17 @@ impl<H: ChatHandler> Channel for AsyncChat<H> {
     }
 
     #[inline]
-    fn settle(&mut self, me: Token) -> Result<(), CloseReason> {
+    fn settle(&mut self, me: Token) -> Result<Settled, CloseReason> {
         let chat = &mut self.chat;
         debug_assert!(!chat.is_ordinary || chat.find_ordinary());
         if chat.is_ordinary && chat.endpoint.me == me {
             chat.send_queued();
             if chat.is_ordinary {
-                return Ok(());
+                return Ok(Settled::Ask);
             }
         }
-        self.settle_with_care(me)
+        self.settle_with_care(me)?;
+        Ok(Settled::Ask)
     }
 
     fn handle_read_event(&mut self, me: Token, map: &mut ChannelMap) -> Result {

@@ -8,7 +8,9 @@ use std::net::ToSocketAddrs;
 use std::path::Path;
 use std::time::Duration;
 
-use reactor::{Channel, ChannelMap, CloseReason, Error, Registration, Result, Timer, Token};
+use reactor::{
+    Channel, ChannelMap, CloseReason, Error, Registration, Result, Settled, Timer, Token,
+};
 use socket2::Socket;
 
 use crate::dispatcher_handler::DispatcherHandler;
@@ -310,7 +312,7 @@ impl<H: DispatcherHandler> Channel for Dispatcher<H> {
             || (self.endpoint.is_finishing() && self.patience.is_none())
     }
 
-    fn settle(&mut self, me: Token) -> Result<(), CloseReason> {
+    fn settle(&mut self, me: Token) -> Result<Settled, CloseReason> {
         self.enter(me);
         self.endpoint.send_queued();
         if !self.readable(me) {
@@ -320,7 +322,7 @@ impl<H: DispatcherHandler> Channel for Dispatcher<H> {
         }
         match self.endpoint.closing.take() {
             Some(reason) => Err(reason),
-            None => Ok(()),
+            None => Ok(Settled::Ask),
         }
     }
 

@@ -188,7 +188,8 @@ pub use transport::Transport;
 pub use bytes;
 pub use reactor::{
     Buffers, Channel, ChannelMap, ChannelMut, CloseReason, Error, Handle, InsertError, NestedTurn,
-    ReadBuffer, Readiness, Registration, Remote, RemoteError, Result, Source, Timer, Token,
+    ReadBuffer, Readiness, Registration, Remote, RemoteError, Result, Settled, Source, Timer,
+    Token,
 };
 pub use socket2;
 pub use socket2::{SockRef, Socket};

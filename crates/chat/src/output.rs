@@ -3,6 +3,11 @@
 //! Small pushes are gathered into one buffer, large shared ones are kept as
 //! they are, and producers are asked only when they are at the head.
 
+#![expect(
+    clippy::box_collection,
+    reason = "a buffer is lent by its pointer: one word"
+)]
+
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::mem;
@@ -40,9 +45,9 @@ enum Queued {
     /// One buffer, not empty and never cut. Whatever fits into it can be pushed,
     /// and nothing else has to be looked at: neither the limits nor the channel's
     /// state.
-    Open(Box<BytesMut>),
+    Open(Box<Vec<u8>>),
     /// The same, but who pushes has to look.
-    Shut(Box<BytesMut>),
+    Shut(Box<Vec<u8>>),
     /// Not empty.
     Many(Box<Queue>),
 }
@@ -61,7 +66,8 @@ struct Queue {
 #[derive(Debug)]
 enum Item {
     Shared(Bytes),
-    Own(Box<BytesMut>),
+    /// Sent up to the second.
+    Own(Box<Vec<u8>>, usize),
     Producer(Box<dyn Producer>),
 }
 
@@ -158,7 +164,7 @@ impl Output {
         for item in mem::take(&mut self.queued).into_queue().items {
             match item {
                 Item::Shared(data) => bytes.extend_from_slice(&data),
-                Item::Own(data) => bytes.unsplit(*data),
+                Item::Own(data, start) => bytes.extend_from_slice(&data[start..]),
                 Item::Producer(_) => return bytes,
             }
         }
@@ -228,7 +234,7 @@ impl Output {
     /// bytes before itself.
     pub(crate) fn refill(&mut self, max: usize) -> io::Result<()> {
         if let Queued::Many(queue) = &mut self.queued {
-            queue.refill(max, self.buffers.as_ref())?;
+            queue.refill(max)?;
             self.drop_empty_queue();
         }
         Ok(())
@@ -281,7 +287,7 @@ impl Output {
     pub(crate) fn finish_piece(&mut self) {
         if let Queued::Open(buffer) | Queued::Shut(buffer) = mem::take(&mut self.queued) {
             if let Some(buffers) = &self.buffers {
-                buffers.put_spare_whole(buffer);
+                buffers.put_spare(buffer);
             }
         }
     }
@@ -306,7 +312,7 @@ impl Queued {
             Self::Nothing => Box::default(),
             Self::Open(buffer) | Self::Shut(buffer) => {
                 let mut queue = Box::<Queue>::default();
-                queue.push(Item::Own(buffer));
+                queue.push(Item::Own(buffer, 0));
                 queue
             }
             Self::Many(queue) => queue,
@@ -325,11 +331,11 @@ impl Queue {
 
     fn push_copy(&mut self, data: &[u8], buffers: Option<&Buffers>) {
         match self.items.back_mut() {
-            Some(Item::Own(buffer)) if buffer.len() + data.len() <= SEGMENT_LEN => {
+            Some(Item::Own(buffer, _)) if buffer.len() + data.len() <= SEGMENT_LEN => {
                 append(buffer, data);
                 self.len += data.len();
             }
-            _ => self.push(Item::Own(filled(data, buffers))),
+            _ => self.push(Item::Own(filled(data, buffers), 0)),
         }
     }
 
@@ -349,7 +355,7 @@ impl Queue {
     }
 
     /// See [`Output::refill`].
-    fn refill(&mut self, max: usize, buffers: Option<&Buffers>) -> io::Result<()> {
+    fn refill(&mut self, max: usize) -> io::Result<()> {
         for _ in 0..EMPTY_ANSWERS {
             let Some(Item::Producer(producer)) = self.items.front_mut() else {
                 return Ok(());
@@ -357,18 +363,16 @@ impl Queue {
             if self.is_stalled {
                 return Ok(());
             }
-            let mut made = spare(buffers);
+            let mut made = BytesMut::new();
             let more = producer.more(&mut made, max)?;
             if more == More::Done {
                 self.items.pop_front();
                 self.producers -= 1;
             }
             self.is_stalled = more == More::Later;
-            if made.is_empty() {
-                give_back(made, buffers);
-            } else {
+            if !made.is_empty() {
                 self.len += made.len();
-                self.items.push_front(Item::Own(made));
+                self.items.push_front(Item::Shared(made.freeze()));
                 return Ok(());
             }
         }
@@ -381,13 +385,17 @@ impl Queue {
         while left > 0 {
             let (cut, is_done) = match self.items.front_mut() {
                 Some(Item::Shared(data)) => cut(data, left),
-                Some(Item::Own(data)) => cut(&mut **data, left),
+                Some(Item::Own(data, start)) => {
+                    let cut = left.min(data.len() - *start);
+                    *start += cut;
+                    (cut, *start == data.len())
+                }
                 Some(Item::Producer(_)) | None => break,
             };
             left -= cut;
             self.len -= cut;
             if is_done {
-                if let Some(Item::Own(buffer)) = self.items.pop_front() {
+                if let Some(Item::Own(buffer, _)) = self.items.pop_front() {
                     give_back(buffer, buffers);
                 }
             }
@@ -404,14 +412,14 @@ impl Item {
     fn data(&self) -> Option<&[u8]> {
         match self {
             Self::Shared(data) => Some(data),
-            Self::Own(data) => Some(data),
+            Self::Own(data, start) => Some(&data[*start..]),
             Self::Producer(_) => None,
         }
     }
 }
 
 /// A copy, in a buffer with room for more.
-fn filled(data: &[u8], buffers: Option<&Buffers>) -> Box<BytesMut> {
+fn filled(data: &[u8], buffers: Option<&Buffers>) -> Box<Vec<u8>> {
     let mut buffer = spare(buffers);
     append(&mut buffer, data);
     buffer
@@ -420,7 +428,7 @@ fn filled(data: &[u8], buffers: Option<&Buffers>) -> Box<BytesMut> {
 /// A buffer that grows has a power of two: so it has room for what follows, and
 /// the next one to use it need not grow it again.
 #[inline]
-fn append(buffer: &mut BytesMut, data: &[u8]) {
+fn append(buffer: &mut Vec<u8>, data: &[u8]) {
     if data.len() > buffer.capacity() - buffer.len() {
         grow(buffer, data.len());
     }
@@ -428,17 +436,17 @@ fn append(buffer: &mut BytesMut, data: &[u8]) {
 }
 
 #[cold]
-fn grow(buffer: &mut BytesMut, len: usize) {
+fn grow(buffer: &mut Vec<u8>, len: usize) {
     let len = buffer.len() + len;
     buffer.reserve(len.next_power_of_two() - buffer.len());
 }
 
 #[inline]
-fn spare(buffers: Option<&Buffers>) -> Box<BytesMut> {
+fn spare(buffers: Option<&Buffers>) -> Box<Vec<u8>> {
     buffers.map_or_else(Box::default, Buffers::take_spare)
 }
 
-fn give_back(buffer: Box<BytesMut>, buffers: Option<&Buffers>) {
+fn give_back(buffer: Box<Vec<u8>>, buffers: Option<&Buffers>) {
     if let Some(buffers) = buffers {
         buffers.put_spare(buffer);
     }

@@ -5,8 +5,6 @@ use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::rc::Rc;
 
-use bytes::BytesMut;
-
 /// Size of a [`ReadBuffer`] in bytes: 64 KiB, as CPython's `ac_in_buffer_size`.
 const READ_BUFFER_SIZE: usize = 65_536;
 
@@ -39,7 +37,7 @@ pub struct Buffers(Rc<Shelf>);
 struct Shelf {
     read: Cell<Option<Box<[u8]>>>,
     #[expect(clippy::vec_box, reason = "lending moves one word")]
-    spare: RefCell<Vec<Box<BytesMut>>>,
+    spare: RefCell<Vec<Box<Vec<u8>>>>,
     /// Bytes in `spare`.
     spare_len: Cell<usize>,
 }
@@ -66,31 +64,20 @@ impl Buffers {
     /// that lending it moves one word.
     #[must_use]
     #[inline]
-    pub fn take_spare(&self) -> Box<BytesMut> {
+    pub fn take_spare(&self) -> Box<Vec<u8>> {
         match self.0.spare.borrow_mut().pop() {
             Some(spare) => {
                 let len = self.0.spare_len.get() - spare.capacity();
                 self.0.spare_len.set(len);
                 spare
             }
-            None => Box::new(BytesMut::with_capacity(SPARE_CAPACITY)),
+            None => Box::new(Vec::with_capacity(SPARE_CAPACITY)),
         }
     }
 
     /// Takes back a buffer of [`take_spare`](Self::take_spare).
-    pub fn put_spare(&self, mut buffer: Box<BytesMut>) {
-        buffer.clear();
-        // What was sent in pieces was cut off the front, and is not part of the
-        // capacity. To ask for more than that claims it back, if nothing else
-        // shares the memory; nothing is allocated.
-        let _ = buffer.try_reclaim(buffer.capacity() + 1);
-        self.put_spare_whole(buffer);
-    }
-
-    /// Takes back one of which nothing was cut off. (If something was, more
-    /// memory is kept than is accounted for.)
     #[inline]
-    pub fn put_spare_whole(&self, mut buffer: Box<BytesMut>) {
+    pub fn put_spare(&self, mut buffer: Box<Vec<u8>>) {
         buffer.clear();
         let len = self.0.spare_len.get() + buffer.capacity();
         let is_fit = (SPARE_CAPACITY..=SPARE_MAX_CAPACITY).contains(&buffer.capacity());

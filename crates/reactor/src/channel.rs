@@ -102,9 +102,9 @@ pub trait Channel: Any + fmt::Debug {
 
     /// Called once a turn before the wait, if the channel was called or
     /// touched since: the time to send what has been queued. An `Err` closes
-    /// the channel for that reason.
-    fn settle(&mut self, me: Token) -> Result<(), CloseReason> {
-        Ok(())
+    /// the channel for that reason. The default says [`Ask`](Settled::Ask).
+    fn settle(&mut self, me: Token) -> Result<Settled, CloseReason> {
+        Ok(Settled::Ask)
     }
 
     /// There is input, the end of it, or an error to be read.
@@ -161,20 +161,18 @@ pub trait Channel: Any + fmt::Debug {
     }
 }
 
-/// What a settled channel says of itself. It fits in two registers.
-pub(crate) struct Answers<'c> {
-    /// What it wants to be called with: the poller's events, and `PENDING`.
-    pub(crate) wants: Readiness,
-    pub(crate) registration: Option<&'c Registration>,
+/// What a channel that was [settled](Channel::settle) has to be asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Settled {
+    /// Nothing changed since the channel was last asked: same registration, same
+    /// interest, nothing pending.
+    AsBefore,
+    /// Ask the channel what it wants.
+    Ask,
 }
 
 /// A [`Channel`] as the map stores it: one that can become its own type again.
 pub(crate) trait Object: Channel {
-    /// [`Channel::settle`] and the questions after it, in one virtual call. A
-    /// channel that is to be closed leaves the reason in `refusal`: a `Result` of
-    /// both would not fit in registers.
-    fn settle_and_ask(&mut self, me: Token, refusal: &mut Option<CloseReason>) -> Answers<'_>;
-
     fn as_channel(&self) -> &dyn Channel;
     fn as_any(&self) -> &dyn Any;
     fn as_any_mut(&mut self) -> &mut dyn Any;
@@ -182,24 +180,6 @@ pub(crate) trait Object: Channel {
 }
 
 impl<C: Channel> Object for C {
-    fn settle_and_ask(&mut self, me: Token, refusal: &mut Option<CloseReason>) -> Answers<'_> {
-        if let Err(reason) = self.settle(me) {
-            *refusal = Some(reason);
-            return Answers {
-                wants: Readiness::NONE,
-                registration: None,
-            };
-        }
-        let mut wants = interest(self, me);
-        if self.pending(me) {
-            wants |= Readiness::PENDING;
-        }
-        Answers {
-            wants,
-            registration: self.registration(),
-        }
-    }
-
     fn as_channel(&self) -> &dyn Channel {
         self
     }

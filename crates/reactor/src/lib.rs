@@ -89,7 +89,7 @@ mod token;
 mod turn;
 
 pub use buffers::{Buffers, ReadBuffer};
-pub use channel::Channel;
+pub use channel::{Channel, Settled};
 pub use close_reason::CloseReason;
 pub use error::{Error, InsertError, NestedTurn, Result};
 pub use iter::ChannelMut;

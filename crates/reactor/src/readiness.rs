@@ -32,9 +32,6 @@ impl Readiness {
     /// Room for output, or an error (`POLLOUT`, `POLLHUP`, `POLLERR`).
     pub const WRITABLE: Self = Self(16);
 
-    /// What a poller can report.
-    pub(crate) const POLLED: Self = Self(Self::PRIORITY.0 | Self::READABLE.0 | Self::WRITABLE.0);
-
     /// Whether every event of `other` is in this set.
     #[must_use]
     pub const fn contains(self, other: Self) -> bool {

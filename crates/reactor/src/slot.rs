@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use polling::{PollMode, Poller};
 
-use crate::channel::{Answers, Object};
+use crate::channel::{Object, Settled, interest};
 use crate::close_reason::CloseReason;
 use crate::convert::Conversion;
 use crate::readiness::Readiness;
@@ -66,24 +66,21 @@ impl Slot {
             return Ok(());
         };
         self.touched = false;
-        let mut refusal = None;
-        let Answers {
-            wants,
-            registration,
-        } = channel.settle_and_ask(self.token, &mut refusal);
-        if let Some(reason) = refusal {
-            return Err(reason);
+        match channel.settle(self.token)? {
+            // A one-shot poller has forgotten what it reported.
+            Settled::AsBefore if mode == PollMode::Level => return Ok(()),
+            Settled::AsBefore | Settled::Ask => {}
         }
-        self.interest = wants & Readiness::POLLED;
-        match registration {
+        self.interest = interest(&**channel, self.token);
+        match channel.registration() {
             // Armed by this channel: so it is the one that it had before.
             Some(present) if present.is_armed(self.token, self.interest) => {}
-            _ => {
+            registration => {
                 let (link, me, interest) = (&mut self.link, self.token, self.interest);
                 watch(link, registration, poller, mode, me, interest).map_err(CloseReason::Io)?;
             }
         }
-        if wants.contains(Readiness::PENDING) {
+        if channel.pending(self.token) {
             self.make_ready(Readiness::PENDING, queue);
         }
         Ok(())

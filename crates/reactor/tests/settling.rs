@@ -3,10 +3,11 @@
 
 mod common;
 
+use std::cell::Cell;
 use std::rc::Rc;
 
 use common::{Log, On, Probe, change, turn};
-use reactor::{ChannelMap, CloseReason, Handle, Readiness};
+use reactor::{Channel, ChannelMap, CloseReason, Handle, Readiness, Registration, Settled, Token};
 
 /// Refuses to be settled again as soon as it is told to, and touches the next one
 /// when it is closed.
@@ -67,6 +68,77 @@ fn a_channel_that_is_not_pending_any_more_before_the_wait_is_not_called() {
     turn(&mut map);
     turn(&mut map);
     assert_eq!(log.take(), ["other.close Eof"]);
+}
+
+/// Counts what it is asked, and answers what it is told to.
+#[derive(Debug)]
+struct Asked {
+    answer: Settled,
+    settles: u32,
+    questions: Cell<u32>,
+}
+
+impl Asked {
+    fn count(&self) {
+        self.questions.set(self.questions.get() + 1);
+    }
+}
+
+impl Channel for Asked {
+    fn registration(&self) -> Option<&Registration> {
+        self.count();
+        None
+    }
+
+    fn readable(&self, _: Token) -> bool {
+        self.count();
+        true
+    }
+
+    fn writable(&self, _: Token) -> bool {
+        self.count();
+        false
+    }
+
+    fn pending(&self, _: Token) -> bool {
+        self.count();
+        false
+    }
+
+    fn settle(&mut self, _: Token) -> Result<Settled, CloseReason> {
+        self.settles += 1;
+        Ok(self.answer)
+    }
+
+    fn handle_read_event(&mut self, _: Token, _: &mut ChannelMap) -> reactor::Result {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_channel_that_is_as_before_is_asked_nothing_and_another_everything_once() {
+    let mut map = ChannelMap::new().unwrap();
+    let asked = Asked {
+        answer: Settled::Ask,
+        settles: 0,
+        questions: Cell::new(0),
+    };
+    let asked = map.insert(asked).unwrap();
+    map.turn_at(map.now()).unwrap();
+    for (answer, questions) in [(Settled::AsBefore, 0), (Settled::Ask, 4)] {
+        let channel = map.get_mut(asked).unwrap();
+        channel.answer = answer;
+        channel.settles = 0;
+        channel.questions.set(0);
+        map.turn_at(map.now()).unwrap();
+        map.dispatch(asked, Readiness::READABLE);
+        // It is called, by what it said when it was asked last, and settled again.
+        assert_eq!(map.turn_at(map.now()).unwrap(), 1, "{answer:?}");
+        map.turn_at(map.now()).unwrap();
+        let channel = map.get(asked).unwrap();
+        assert_eq!(channel.settles, 2, "{answer:?}");
+        assert_eq!(channel.questions.get(), 2 * questions, "{answer:?}");
+    }
 }
 
 #[test]

@@ -462,7 +462,7 @@ fn a_buffer_that_has_not_grown_is_used_again_too() {
     output.gather(&mut slices);
     let first = slices[0].as_ptr();
     output.advance(5);
-    let _other = BytesMut::with_capacity(4_096); // would get its memory
+    let _other = Vec::<u8>::with_capacity(4_096); // would get its memory
     let mut slices = [IoSlice::new(&[]); MAX_SLICES];
     output.push(b"second");
     output.gather(&mut slices);

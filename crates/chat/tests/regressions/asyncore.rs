@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use chat::{
     AsyncChat, Channel, ChannelMap, CloseReason, Dispatcher, DispatcherHandler, Endpoint, Handle,
-    Registration, Result, Token,
+    Registration, Result, Settled, Token,
 };
 
 use crate::alone::{descriptors, is_alone};
@@ -162,9 +162,9 @@ fn idle_channels_are_not_asked_on_the_turns_of_an_active_one() {
             self.count();
             false
         }
-        fn settle(&mut self, _: Token) -> Result<(), CloseReason> {
+        fn settle(&mut self, _: Token) -> Result<Settled, CloseReason> {
             self.count();
-            Ok(())
+            Ok(Settled::Ask)
         }
     }
     let asked = Rc::<Cell<usize>>::default();

@@ -13,7 +13,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use reactor::{
-    Channel, ChannelMap, CloseReason, Error, Handle, Registration, Result, Source, Timer, Token,
+    Channel, ChannelMap, CloseReason, Error, Handle, Registration, Result, Settled, Source, Timer,
+    Token,
 };
 
 /// Shared, so that a test can keep the descriptor open beyond its source.
@@ -46,7 +47,7 @@ pub(crate) enum On {
 }
 
 type Script = Box<dyn FnMut(&mut Probe, Token, &mut ChannelMap) -> Result>;
-type Settle = Box<dyn FnMut() -> Result<(), CloseReason>>;
+type Settle = Box<dyn FnMut() -> Result<Settled, CloseReason>>;
 
 pub(crate) struct Probe {
     pub(crate) name: &'static str,
@@ -152,9 +153,10 @@ impl Channel for Probe {
         self.pending
     }
 
-    fn settle(&mut self, _me: Token) -> Result<(), CloseReason> {
+    fn settle(&mut self, _me: Token) -> Result<Settled, CloseReason> {
         self.settles += 1;
-        self.on_settle.as_mut().map_or(Ok(()), |settle| settle())
+        let script = self.on_settle.as_mut();
+        script.map_or(Ok(Settled::Ask), |settle| settle())
     }
 
     fn handle_read_event(&mut self, me: Token, map: &mut ChannelMap) -> Result {
