@@ -381,20 +381,16 @@ impl ChannelMap {
 
     /// Puts a channel in its slot again, converted if that was asked for
     /// meanwhile.
+    #[inline(always)]
     fn put_back(&mut self, channel: Box<dyn Object>, token: Token) {
         let slot = self.slots.get_mut(token.slot());
         // Missing only if the callback put another map in this one's place.
         let Some(slot) = slot.filter(|slot| slot.token == token) else {
             return;
         };
-        let Some(convert) = slot.conversion.take() else {
-            slot.channel = Some(channel);
-            return;
-        };
-        slot.channel = Some(convert(channel));
-        if self.is_draining() {
-            // The new type has not been told.
-            self.make_ready(token, Readiness::DRAIN);
+        match slot.conversion {
+            None => slot.channel = Some(channel),
+            Some(_) => self.put_back_converted(channel, token),
         }
     }
 

@@ -4,7 +4,8 @@ use std::any::TypeId;
 
 use super::{ChannelMap, Conversion, Object, slot_mut};
 use crate::channel::Channel;
-use crate::token::Handle;
+use crate::readiness::Readiness;
+use crate::token::{Handle, Token};
 
 /// # Conversion
 impl ChannelMap {
@@ -64,5 +65,17 @@ impl ChannelMap {
         self.touch(token);
         self.lend(token, |_, _| ()); // which converts it, unless it is lent already
         Some(token.handle())
+    }
+
+    /// The callback in which it was asked for has returned.
+    #[cold]
+    pub(super) fn put_back_converted(&mut self, channel: Box<dyn Object>, token: Token) {
+        if let Some(slot) = self.slots.get_mut(token.slot()) {
+            slot.channel = slot.conversion.take().map(|convert| convert(channel));
+        }
+        if self.is_draining() {
+            // The new type has not been told.
+            self.make_ready(token, Readiness::DRAIN);
+        }
     }
 }

@@ -157,18 +157,17 @@ impl ChannelMap {
         })
     }
 
-    /// Goes on after a panic: the channel that was out of its slot is lost, and the
-    /// rest of the batch is the next turn's. (In either queue, for whoever has
-    /// nothing to do there is passed over.)
+    /// Goes on after a panic: the channel that was called is lost, and the rest of
+    /// the batch is the next turn's. (In either queue, for whoever has nothing to do
+    /// there is passed over.)
     #[cold]
     fn recover(&mut self) {
-        self.calling = None;
         self.ready.extend_from_slice(&self.batch);
         self.touched.get_mut().append(&mut self.batch);
         let slots = self.slots.iter();
         let lost = slots.filter(|(_, slot)| slot.channel.is_none());
         let lost: Vec<Token> = lost.map(|(_, slot)| slot.token).collect();
-        for token in lost {
+        for token in lost.into_iter().chain(self.calling.take()) {
             self.vacate(token);
         }
     }
@@ -201,18 +200,19 @@ impl ChannelMap {
         let Some(slot) = slot_mut(&mut self.slots, token).filter(|slot| slot.touched) else {
             return Ok(());
         };
-        // Out of its slot, as in a callback: a panic costs the channel.
-        let Some(mut channel) = slot.channel.take() else {
+        let Some(channel) = slot.channel.as_mut() else {
             return Ok(());
         };
         slot.touched = false;
+        // It stays in its slot meanwhile, for it does not get the map.
+        self.calling = Some(token);
         let settled = match channel.settle(token) {
             // A one-shot poller is to be told again what it has reported.
             Ok(Settled::AsBefore) if self.poller.supports_level() => Ok(()),
-            Ok(_) => slot.ask(&*channel, &self.poller, &mut self.ready),
+            Ok(_) => slot.ask(&self.poller, &mut self.ready),
             Err(reason) => Err(reason),
         };
-        slot.channel = Some(channel);
+        self.calling = None;
         settled
     }
 
@@ -317,34 +317,59 @@ impl ChannelMap {
             return false;
         };
         self.calling = Some(me);
-        let mut was_called = false;
-        while let Some(event) = ready.take_first() {
-            if !is_known && !self.is_wanted(event, &*channel, me) {
-                continue;
+        let was_called = match is_known && ready == Readiness::READABLE {
+            true => {
+                self.call(Readiness::READABLE, &mut *channel, me);
+                true
             }
-            let result = match event {
-                Readiness::DRAIN => channel.handle_drain(me, self),
-                Readiness::PENDING => channel.handle_pending(me, self),
-                Readiness::PRIORITY => channel.handle_expt_event(me, self),
-                Readiness::READABLE => channel.handle_read_event(me, self),
-                _ => channel.handle_write_event(me, self),
-            };
-            if let Err(error) = result {
-                channel.handle_error(error, me, self);
-            }
-            was_called = true;
-            is_known = false;
-            if ready.is_empty() || !self.may_continue(me) {
-                break;
-            }
-        }
+            false => self.call_one_by_one(ready, is_known, &mut *channel, me),
+        };
         self.calling = None;
         self.put_back(channel, me);
         was_called
     }
 
+    /// Calls a channel with each of its events as long as it wants them; the first
+    /// may be known to be wanted. Returns whether one was.
+    #[inline(never)]
+    fn call_one_by_one(
+        &mut self,
+        mut ready: Readiness,
+        mut is_known: bool,
+        channel: &mut dyn Object,
+        me: Token,
+    ) -> bool {
+        let mut was_called = false;
+        while let Some(event) = ready.take_first() {
+            if is_known || self.is_wanted(event, channel, me) {
+                self.call(event, channel, me);
+                was_called = true;
+                is_known = false;
+                if !self.may_continue(me) {
+                    break;
+                }
+            }
+        }
+        was_called
+    }
+
+    #[inline]
+    fn call(&mut self, event: Readiness, channel: &mut dyn Object, me: Token) {
+        let result = match event {
+            Readiness::DRAIN => channel.handle_drain(me, self),
+            Readiness::PENDING => channel.handle_pending(me, self),
+            Readiness::PRIORITY => channel.handle_expt_event(me, self),
+            Readiness::READABLE => channel.handle_read_event(me, self),
+            _ => channel.handle_write_event(me, self),
+        };
+        if let Err(error) = result {
+            channel.handle_error(error, me, self);
+        }
+    }
+
     /// Whether an event that was reported is still the channel's: callbacks may
     /// have changed what it wants, or replaced the source that it came from.
+    #[cold]
     fn is_wanted(&self, event: Readiness, channel: &dyn Object, me: Token) -> bool {
         match event {
             Readiness::DRAIN => true,
@@ -361,9 +386,13 @@ impl ChannelMap {
     /// Channels that were made in here wait for the next time: otherwise one
     /// whose `handle_close` inserts and closes another would never end.
     pub(super) fn run_closes(&mut self) {
-        if self.closing.is_empty() {
-            return;
+        if !self.closing.is_empty() {
+            self.tell_closed();
         }
+    }
+
+    #[cold]
+    fn tell_closed(&mut self) {
         let mark = Token::new(0);
         while self.closing.front().is_some_and(|(token, _)| *token < mark) {
             let Some((token, reason)) = self.closing.pop_front() else {
@@ -396,13 +425,11 @@ impl ChannelMap {
 
 impl Slot {
     /// Asks the channel what it wants: the poller is told what changed.
-    fn ask(
-        &mut self,
-        channel: &dyn Object,
-        poller: &Arc<Poller>,
-        queue: &mut Vec<Token>,
-    ) -> Result<(), CloseReason> {
-        self.interest = interest(channel, self.token);
+    fn ask(&mut self, poller: &Arc<Poller>, queue: &mut Vec<Token>) -> Result<(), CloseReason> {
+        let Some(channel) = &self.channel else {
+            return Ok(());
+        };
+        self.interest = interest(&**channel, self.token);
         self.watch
             .follow(channel.registration(), poller, self.token, self.interest)
             .map_err(CloseReason::Io)?;
