@@ -381,16 +381,14 @@ impl ChannelMap {
 
     /// Puts a channel in its slot again, converted if that was asked for
     /// meanwhile.
-    #[inline(always)]
+    #[inline(always)] // a call saves more registers than there are instructions in here
     fn put_back(&mut self, channel: Box<dyn Object>, token: Token) {
-        let slot = self.slots.get_mut(token.slot());
-        // Missing only if the callback put another map in this one's place.
-        let Some(slot) = slot.filter(|slot| slot.token == token) else {
-            return;
-        };
-        match slot.conversion {
-            None => slot.channel = Some(channel),
-            Some(_) => self.put_back_converted(channel, token),
+        match self.slots.get_mut(token.slot()) {
+            Some(slot) if slot.token == token => match slot.conversion {
+                None => slot.channel = Some(channel),
+                Some(_) => self.put_back_converted(channel, token),
+            },
+            _ => {} // the callback put another map in this one's place
         }
     }
 
@@ -428,9 +426,10 @@ impl ChannelMap {
 
 /// The slot of an open channel, for who needs other fields of the map beside.
 fn slot_mut(slots: &mut Slab<Slot>, token: Token) -> Option<&mut Slot> {
-    slots
-        .get_mut(token.slot())
-        .filter(|slot| slot.token == token && !slot.closing)
+    match slots.get_mut(token.slot()) {
+        Some(slot) if slot.token == token && !slot.closing => Some(slot),
+        _ => None,
+    }
 }
 
 impl Drop for ChannelMap {

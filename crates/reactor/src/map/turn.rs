@@ -197,13 +197,15 @@ impl ChannelMap {
 
     /// Has the channel send what it has queued, and say what it wants.
     fn settle_channel(&mut self, token: Token) -> Result<(), CloseReason> {
-        let Some(slot) = slot_mut(&mut self.slots, token).filter(|slot| slot.touched) else {
+        let Some(slot) = slot_mut(&mut self.slots, token) else {
             return Ok(());
         };
         let Some(channel) = slot.channel.as_mut() else {
             return Ok(());
         };
-        slot.touched = false;
+        if !mem::replace(&mut slot.touched, false) {
+            return Ok(());
+        }
         // It stays in its slot meanwhile, for it does not get the map.
         self.calling = Some(token);
         let settled = match channel.settle(token) {
@@ -239,7 +241,7 @@ impl ChannelMap {
                 reported |= Readiness::PRIORITY;
             }
             // A hang-up or an error is reported as everything at once.
-            slot.make_ready(reported & slot.interest, &mut self.ready);
+            slot.make_ready(reported.wanted_by(slot.interest), &mut self.ready);
         }
         Ok(())
     }
@@ -301,17 +303,15 @@ impl ChannelMap {
         let Some(slot) = slot_mut(&mut self.slots, me) else {
             return false;
         };
-        let mut ready = mem::take(&mut slot.ready);
+        let mut ready = mem::replace(&mut slot.ready, Readiness::NONE);
         // If nobody touched the channel since, it wants what it wanted then.
-        let mut is_known = !slot.touched;
+        let is_known = !slot.touched;
         if is_known {
-            ready = ready & (slot.interest | Readiness::PENDING | Readiness::DRAIN);
+            ready = ready.wanted_by(slot.interest);
         }
         if ready.is_empty() {
             return false;
         }
-        // What it said of itself may have changed by what it was told since.
-        is_known &= !ready.contains(Readiness::PENDING);
         slot.touched = true; // by the next turn, for it is in the batch
         let Some(mut channel) = slot.channel.take() else {
             return false;
@@ -339,6 +339,8 @@ impl ChannelMap {
         channel: &mut dyn Object,
         me: Token,
     ) -> bool {
+        // What it said of itself may have changed by what it was told since.
+        is_known &= !ready.contains(Readiness::PENDING);
         let mut was_called = false;
         while let Some(event) = ready.take_first() {
             if is_known || self.is_wanted(event, channel, me) {
@@ -414,7 +416,7 @@ impl ChannelMap {
 
     /// No channel is left, and none is to be closed.
     fn is_done(&self) -> bool {
-        self.is_empty() && self.closing.is_empty()
+        self.open == 0 && self.closing.is_empty()
     }
 
     pub(super) fn is_drain_overdue(&self) -> bool {
