@@ -331,7 +331,7 @@ impl ChannelMap {
 
     /// Calls a channel with each of its events as long as it wants them; the first
     /// may be known to be wanted. Returns whether one was.
-    #[inline(never)]
+    #[cold]
     fn call_one_by_one(
         &mut self,
         mut ready: Readiness,
@@ -355,7 +355,6 @@ impl ChannelMap {
         was_called
     }
 
-    #[inline]
     fn call(&mut self, event: Readiness, channel: &mut dyn Object, me: Token) {
         let result = match event {
             Readiness::DRAIN => channel.handle_drain(me, self),
@@ -371,7 +370,6 @@ impl ChannelMap {
 
     /// Whether an event that was reported is still the channel's: callbacks may
     /// have changed what it wants, or replaced the source that it came from.
-    #[cold]
     fn is_wanted(&self, event: Readiness, channel: &dyn Object, me: Token) -> bool {
         match event {
             Readiness::DRAIN => true,
