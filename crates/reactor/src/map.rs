@@ -381,7 +381,7 @@ impl ChannelMap {
 
     /// Puts a channel in its slot again, converted if that was asked for
     /// meanwhile.
-    #[inline(always)] // a call saves more registers than there are instructions in here
+    #[inline(always)] // out of line it saves more registers than it has instructions
     fn put_back(&mut self, channel: Box<dyn Object>, token: Token) {
         match self.slots.get_mut(token.slot()) {
             Some(slot) if slot.token == token => match slot.conversion {
