@@ -5,10 +5,8 @@ use std::fmt;
 
 use crate::close_reason::CloseReason;
 use crate::error::{Error, Result};
-use crate::map::ChannelMap;
-use crate::readiness::Readiness;
+use crate::map::{ChannelMap, Timer};
 use crate::source::Registration;
-use crate::timer::Timer;
 use crate::token::Token;
 
 /// Something that lives in a [`ChannelMap`] and is called with its events.
@@ -169,43 +167,4 @@ pub enum Settled {
     AsBefore,
     /// Ask the channel what it wants.
     Ask,
-}
-
-/// A [`Channel`] as the map stores it: one that can become its own type again.
-pub(crate) trait Object: Channel {
-    fn as_channel(&self) -> &dyn Channel;
-    fn as_any(&self) -> &dyn Any;
-    fn as_any_mut(&mut self) -> &mut dyn Any;
-    fn into_any(self: Box<Self>) -> Box<dyn Any>;
-}
-
-impl<C: Channel> Object for C {
-    fn as_channel(&self) -> &dyn Channel {
-        self
-    }
-
-    fn as_any(&self) -> &dyn Any {
-        self
-    }
-
-    fn as_any_mut(&mut self) -> &mut dyn Any {
-        self
-    }
-
-    fn into_any(self: Box<Self>) -> Box<dyn Any> {
-        self
-    }
-}
-
-/// What a channel wants the poller to report.
-#[inline]
-pub(crate) fn interest<C: Channel + ?Sized>(channel: &C, me: Token) -> Readiness {
-    let mut interest = Readiness::NONE;
-    if channel.readable(me) {
-        interest |= Readiness::READABLE | Readiness::PRIORITY;
-    }
-    if channel.writable(me) {
-        interest |= Readiness::WRITABLE;
-    }
-    interest
 }

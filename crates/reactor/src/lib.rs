@@ -75,27 +75,19 @@
 mod buffers;
 mod channel;
 mod close_reason;
-mod convert;
 mod error;
-mod iter;
 mod map;
 mod readiness;
 mod remote;
-mod slot;
 mod source;
-mod taken_out;
-mod timer;
 mod token;
-mod turn;
 
 pub use buffers::{Buffers, ReadBuffer};
 pub use channel::{Channel, Settled};
 pub use close_reason::CloseReason;
 pub use error::{Error, InsertError, NestedTurn, Result};
-pub use iter::ChannelMut;
-pub use map::ChannelMap;
+pub use map::{ChannelMap, ChannelMut, Timer};
 pub use readiness::Readiness;
 pub use remote::{Remote, RemoteError};
 pub use source::{Registration, Source};
-pub use timer::Timer;
 pub use token::{Handle, Token};

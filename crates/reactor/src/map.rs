@@ -1,30 +1,38 @@
 //! The channel map: who is in it, and how to reach them.
 //!
-//! How it turns is in `turn.rs`.
+//! How it turns is in `map/turn.rs`.
 
-use std::any::TypeId;
+mod convert;
+mod iter;
+mod timer;
+mod turn;
+
+use std::any::{Any, TypeId};
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::fmt;
 use std::io;
-use std::rc::Rc;
+use std::mem;
+use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 use std::time::Instant;
 
-use polling::{Events, PollMode, Poller};
+use polling::{Events, Poller};
 use slab::Slab;
 
 use crate::buffers::Buffers;
-use crate::channel::{Channel, interest};
+use crate::channel::Channel;
 use crate::close_reason::CloseReason;
 use crate::error::InsertError;
-use crate::iter::ChannelMut;
 use crate::readiness::Readiness;
-use crate::remote::{Inbox, Remote};
-use crate::slot::Slot;
-use crate::taken_out::TakenOut;
-use crate::timer::Timers;
+use crate::remote::Remote;
+use crate::source::Watch;
 use crate::token::{Handle, Token};
+
+pub use iter::ChannelMut;
+pub use timer::Timer;
+
+use timer::Timers;
 
 /// All channels of one loop: the documents' `socket_map`, and the loop itself.
 ///
@@ -55,37 +63,31 @@ use crate::token::{Handle, Token};
 /// | end the loop | [`stop`](Self::stop), [`drain`](Self::drain), [`close_all`](Self::close_all) |
 #[doc(alias = "socket_map")]
 pub struct ChannelMap {
-    pub(crate) slots: Slab<Slot>,
+    slots: Slab<Slot>,
     /// Channels that are not closing.
-    pub(crate) open: usize,
-    pub(crate) poller: Arc<Poller>,
-    pub(crate) mode: PollMode,
-    pub(crate) events: Events,
-    /// Channels to be dispatched, each once.
-    pub(crate) ready: Vec<Token>,
-    /// Channels to be settled, each once. In a cell for `iter_mut`, whose
-    /// guards add to it while they borrow the slots.
-    pub(crate) touched: RefCell<Vec<Token>>,
-    /// Channels that the last turn has dispatched, to be settled before those.
-    pub(crate) dispatched: Vec<Token>,
-    /// What a turn has taken out of one of the three, to go through it.
-    pub(crate) batch: Vec<Token>,
-    pub(crate) closing: VecDeque<(Token, CloseReason)>,
-    pub(crate) timers: Timers,
-    pub(crate) inbox: Arc<Inbox>,
-    pub(crate) buffers: Buffers,
-    pub(crate) now: Instant,
-    pub(crate) turns: u64,
-    /// Channels that `with` has lent.
-    pub(crate) taken_out: usize,
-    /// The channel that the turn is calling: when the turn is over, one that has
-    /// panicked.
-    pub(crate) calling: Option<Token>,
-    /// That channel was closed or converted meanwhile.
-    pub(crate) is_disturbed: bool,
-    pub(crate) turning: bool,
-    pub(crate) stopping: bool,
-    pub(crate) drain_deadline: Option<Instant>,
+    open: usize,
+    poller: Arc<Poller>,
+    events: Events,
+    /// Channels to be dispatched.
+    ready: Vec<Token>,
+    /// Channels to be settled. In a cell for `iter_mut`, whose guards add to it
+    /// while they borrow the slots.
+    touched: RefCell<Vec<Token>>,
+    /// What a turn has taken out of one of the two, to go through it.
+    batch: Vec<Token>,
+    closing: VecDeque<(Token, CloseReason)>,
+    timers: Timers,
+    remote: Remote,
+    buffers: Buffers,
+    now: Instant,
+    turns: u64,
+    /// The channel that is called with its events, until it is closed or converted.
+    calling: Option<Token>,
+    turning: bool,
+    /// [`with`](Self::with) has lent a channel.
+    lending: bool,
+    stopping: bool,
+    drain_deadline: Option<Instant>,
 }
 
 impl ChannelMap {
@@ -98,31 +100,23 @@ impl ChannelMap {
     /// `EMFILE`.
     pub fn new() -> io::Result<Self> {
         let poller = Arc::new(Poller::new()?);
-        let mode = if poller.supports_level() {
-            PollMode::Level
-        } else {
-            PollMode::Oneshot
-        };
         Ok(Self {
             slots: Slab::new(),
             open: 0,
-            mode,
             events: Events::new(),
             ready: Vec::new(),
             touched: RefCell::default(),
-            dispatched: Vec::new(),
             batch: Vec::new(),
             closing: VecDeque::new(),
             timers: Timers::default(),
-            inbox: Arc::new(Inbox::new(Arc::clone(&poller))),
+            remote: Remote::new(Arc::clone(&poller)),
             poller,
             buffers: Buffers::default(),
             now: Instant::now(),
             turns: 0,
-            taken_out: 0,
             calling: None,
-            is_disturbed: false,
             turning: false,
+            lending: false,
             stopping: false,
             drain_deadline: None,
         })
@@ -156,36 +150,32 @@ impl ChannelMap {
             return Err(InsertError { channel, error });
         };
         let token = Token::new(slot);
-        let interest = interest(&channel, token);
-        let mut link = None;
-        if let Some(registration) = channel.registration() {
-            // A channel that wants nothing yet is shown to the poller all the
-            // same, so that it says now whether it can watch it.
-            let shown = match interest {
-                Readiness::NONE => Readiness::READABLE,
-                interest => interest,
-            };
-            let armed = registration
-                .arm(&self.poller, self.mode, token, shown)
-                .and_then(|()| registration.arm(&self.poller, self.mode, token, interest));
-            if let Err(error) = armed {
-                registration.link().disarm();
-                return Err(InsertError { channel, error });
-            }
-            link = Some(Rc::clone(registration.link()));
-        }
-        vacancy.insert(Slot {
+        let mut slot = Slot {
             token,
-            channel: Some(Box::new(channel)),
-            kind: TypeId::of::<C>,
+            channel: None,
+            kind: TypeId::of::<C>(),
             conversion: None,
-            link,
-            interest,
+            watch: Watch::default(),
+            interest: interest(&channel, token),
             ready: Readiness::NONE,
             touched: false,
             closing: false,
-            timers: None,
-        });
+        };
+        // A channel that wants nothing yet is shown to the poller all the same, so
+        // that it says now whether it can watch it.
+        let shown = match slot.interest {
+            Readiness::NONE => Readiness::READABLE,
+            interest => interest,
+        };
+        for interest in [shown, slot.interest] {
+            let registration = channel.registration();
+            let watch = &mut slot.watch;
+            if let Err(error) = watch.follow(registration, &self.poller, token, interest) {
+                return Err(InsertError { channel, error });
+            }
+        }
+        slot.channel = Some(Box::new(channel));
+        vacancy.insert(slot);
         self.open += 1;
         self.touch(token);
         if self.is_draining() {
@@ -201,13 +191,12 @@ impl ChannelMap {
     /// callbacks.
     #[doc(alias = "del_channel")]
     pub fn remove<C: Channel>(&mut self, handle: Handle<C>) -> Option<C> {
-        let slot = self.slot_mut(handle.token)?;
+        let slot = self.slot(handle.token())?;
         if !slot.is::<C>() || slot.channel.is_none() {
             return None;
         }
-        let slot = self.vacate(handle.token)?;
-        let channel = slot.channel?.into_any().downcast().ok()?;
-        Some(*channel)
+        let channel = self.vacate(handle.token())?;
+        Some(*channel.into_any().downcast().ok()?)
     }
 
     /// Closes a channel: it is hidden at once, and the loop calls its
@@ -224,13 +213,13 @@ impl ChannelMap {
     /// Like [`close`](Self::close), for a reason of the caller's.
     pub fn close_with(&mut self, channel: impl Into<Token>, reason: CloseReason) -> bool {
         let token = channel.into();
-        let Some(slot) = self.slot_mut(token) else {
+        let Some(slot) = slot_mut(&mut self.slots, token) else {
             return false;
         };
         slot.closing = true;
         self.open -= 1;
         self.closing.push_back((token, reason));
-        self.is_disturbed |= self.calling == Some(token);
+        self.disturb(token);
         true
     }
 
@@ -252,25 +241,25 @@ impl ChannelMap {
     #[must_use]
     #[inline]
     pub fn may_continue(&self, me: Token) -> bool {
-        match self.calling == Some(me) {
-            true => !self.is_disturbed,
-            false => self.is_undisturbed(me),
-        }
+        let goes_on = |slot: &Slot| slot.conversion.is_none();
+        self.calling == Some(me) || self.slot(me).is_some_and(goes_on)
     }
 
     /// The channel of this handle. `None` if it is closed, of another type, or
     /// inside one of its own callbacks.
     #[must_use]
     pub fn get<C: Channel>(&self, handle: Handle<C>) -> Option<&C> {
-        self.slot(handle.token)?.get()
+        let channel = self.slot(handle.token())?.channel.as_ref()?;
+        channel.as_ref().as_any().downcast_ref()
     }
 
     /// The channel of this handle, to change it; it is
     /// [touched](Self::touch). `None` as for [`get`](Self::get).
     pub fn get_mut<C: Channel>(&mut self, handle: Handle<C>) -> Option<&mut C> {
-        let slot = open_slot(&mut self.slots, handle.token)?;
+        let slot = slot_mut(&mut self.slots, handle.token())?;
         slot.touch(self.touched.get_mut());
-        slot.get_mut()
+        let channel = slot.channel.as_mut()?;
+        channel.as_mut().as_any_mut().downcast_mut()
     }
 
     /// Calls `f` with a channel *and* the map, as a callback gets them; the
@@ -284,34 +273,13 @@ impl ChannelMap {
         handle: Handle<C>,
         f: impl FnOnce(&mut C, &mut Self) -> R,
     ) -> Option<R> {
-        if !self.slot(handle.token)?.is::<C>() {
+        if !self.slot(handle.token())?.is::<C>() {
             return None;
         }
-        self.touch(handle.token);
-        let mut out = TakenOut::new(self, handle.token)?;
-        let (channel, map) = out.both();
-        let result = f(channel.as_any_mut().downcast_mut()?, map);
-        out.put_back();
-        Some(result)
-    }
-
-    /// All channels that are neither closing nor inside a callback, in no
-    /// particular order. Nothing is touched.
-    pub fn iter(&self) -> impl Iterator<Item = (Token, &dyn Channel)> {
-        self.slots.iter().filter_map(|(_, slot)| {
-            let channel = slot.channel.as_ref().filter(|_| !slot.closing)?;
-            Some((slot.token, channel.as_channel()))
-        })
-    }
-
-    /// All channels of type `C` as [`iter`](Self::iter) finds them, to be
-    /// changed; one is [touched](Self::touch) when it is first borrowed
-    /// mutably.
-    pub fn iter_mut<C: Channel>(&mut self) -> impl Iterator<Item = ChannelMut<'_, C>> {
-        let touched = &self.touched;
-        self.slots
-            .iter_mut()
-            .filter_map(|(_, slot)| ChannelMut::new(slot, touched))
+        self.touch(handle.token());
+        self.lend(handle.token(), |channel, map| {
+            Some(f(channel.as_any_mut().downcast_mut()?, map))
+        })?
     }
 
     /// How many channels are in the map and were not closed.
@@ -332,7 +300,7 @@ impl ChannelMap {
     /// happens by itself.
     pub fn touch(&mut self, channel: impl Into<Token>) {
         let token = channel.into();
-        if let Some(slot) = open_slot(&mut self.slots, token) {
+        if let Some(slot) = slot_mut(&mut self.slots, token) {
             slot.touch(self.touched.get_mut());
         }
     }
@@ -356,7 +324,7 @@ impl ChannelMap {
     /// A way to run closures on this loop from other threads.
     #[must_use]
     pub fn remote(&self) -> Remote {
-        Remote::new(Arc::clone(&self.inbox))
+        self.remote.clone()
     }
 
     /// The buffers that the channels of this map share.
@@ -365,33 +333,68 @@ impl ChannelMap {
         &self.buffers
     }
 
-    pub(crate) fn close_all_with(&mut self, reason: impl Fn() -> CloseReason) {
+    fn close_all_with(&mut self, reason: impl Fn() -> CloseReason) {
         let tokens: Vec<Token> = self.slots.iter().map(|(_, slot)| slot.token).collect();
         for token in tokens {
             self.close_with(token, reason());
         }
     }
 
-    /// [`may_continue`](Self::may_continue), for a channel that another one
-    /// reached.
-    fn is_undisturbed(&self, token: Token) -> bool {
-        self.slot(token)
-            .is_some_and(|slot| slot.conversion.is_none())
+    /// A channel was closed or converted: if it is being called, it does not go on.
+    fn disturb(&mut self, token: Token) {
+        if self.calling == Some(token) {
+            self.calling = None;
+        }
     }
 
-    /// The slot of an open channel.
-    pub(crate) fn slot(&self, token: Token) -> Option<&Slot> {
-        self.slots
-            .get(token.slot())
-            .filter(|slot| slot.token == token && !slot.closing)
+    /// Adds to what a channel is to be called with.
+    fn make_ready(&mut self, token: Token, readiness: Readiness) {
+        if let Some(slot) = slot_mut(&mut self.slots, token) {
+            slot.make_ready(readiness, &mut self.ready);
+        }
     }
 
-    pub(crate) fn slot_mut(&mut self, token: Token) -> Option<&mut Slot> {
-        open_slot(&mut self.slots, token)
+    /// Calls `f` with a channel, out of its slot, and the map; `None` if it is not
+    /// open, or out already. If `f` panics, the channel is dropped: no further
+    /// callback.
+    fn lend<R>(
+        &mut self,
+        token: Token,
+        f: impl FnOnce(&mut dyn Object, &mut Self) -> R,
+    ) -> Option<R> {
+        let mut channel = slot_mut(&mut self.slots, token)?.channel.take()?;
+        let was_lending = mem::replace(&mut self.lending, true);
+        let called = panic::catch_unwind(AssertUnwindSafe(|| {
+            let result = f(&mut *channel, self);
+            self.put_back(channel, token);
+            result
+        }));
+        self.lending = was_lending;
+        match called {
+            Ok(result) => Some(result),
+            Err(panic) => {
+                self.vacate(token);
+                panic::resume_unwind(panic)
+            }
+        }
     }
 
-    /// Frees a channel's slot: its timers go, and the poller forgets it.
-    pub(crate) fn vacate(&mut self, token: Token) -> Option<Slot> {
+    /// Puts a channel in its slot again, converted if that was asked for
+    /// meanwhile.
+    #[inline(always)] // out of line it saves more registers than it has instructions
+    fn put_back(&mut self, channel: Box<dyn Object>, token: Token) {
+        match self.slots.get_mut(token.slot()) {
+            Some(slot) if slot.token == token => match slot.conversion {
+                None => slot.channel = Some(channel),
+                Some(_) => self.put_back_converted(channel, token),
+            },
+            _ => {} // the callback put another map in this one's place
+        }
+    }
+
+    /// Frees a channel's slot: its timers go, and the poller forgets it. Returns
+    /// the channel, if it is not lent.
+    fn vacate(&mut self, token: Token) -> Option<Box<dyn Object>> {
         self.slots
             .get(token.slot())
             .filter(|slot| slot.token == token)?;
@@ -404,25 +407,34 @@ impl ChannelMap {
         let many = 2 * self.slots.len() + 1_024;
         let slots = &self.slots;
         let is_alive = |token: &Token| slots.get(token.slot()).is_some_and(|s| s.token == *token);
-        if self.touched.get_mut().len() > many {
-            self.touched.get_mut().retain(is_alive);
+        for queue in [self.touched.get_mut(), &mut self.ready] {
+            if queue.len() > many {
+                queue.retain(is_alive);
+            }
         }
-        if self.ready.len() > many {
-            self.ready.retain(is_alive);
-        }
-        self.timers.remove_list(slot.timers.take());
-        slot.disarm();
-        Some(slot)
+        self.timers.remove_all_of(token);
+        slot.channel.take()
+    }
+
+    /// The slot of an open channel.
+    fn slot(&self, token: Token) -> Option<&Slot> {
+        self.slots
+            .get(token.slot())
+            .filter(|slot| slot.token == token && !slot.closing)
+    }
+}
+
+/// The slot of an open channel, for who needs other fields of the map beside.
+fn slot_mut(slots: &mut Slab<Slot>, token: Token) -> Option<&mut Slot> {
+    match slots.get_mut(token.slot()) {
+        Some(slot) if slot.token == token && !slot.closing => Some(slot),
+        _ => None,
     }
 }
 
 impl Drop for ChannelMap {
     fn drop(&mut self) {
-        self.inbox.close();
-        // A source may outlive its channel; the poller shall not for its sake.
-        for (_, slot) in &mut self.slots {
-            slot.disarm();
-        }
+        self.remote.close();
     }
 }
 
@@ -436,9 +448,100 @@ impl fmt::Debug for ChannelMap {
     }
 }
 
-/// The slot of an open channel, for who needs other fields of the map beside.
-pub(crate) fn open_slot(slots: &mut Slab<Slot>, token: Token) -> Option<&mut Slot> {
-    slots
-        .get_mut(token.slot())
-        .filter(|slot| slot.token == token && !slot.closing)
+/// What the map keeps of each channel.
+struct Slot {
+    token: Token,
+    /// `None` while one of the channel's callbacks runs.
+    channel: Option<Box<dyn Object>>,
+    /// The type that handles must have: with a conversion waiting, the new one.
+    kind: TypeId,
+    /// To be done when the channel's callback has returned.
+    conversion: Option<Conversion>,
+    watch: Watch,
+    /// What the channel last said it wants to hear of.
+    interest: Readiness,
+    /// What is to be dispatched; if anything is, the token is in the ready queue.
+    ready: Readiness,
+    /// To be settled: in the touched queue, or in the batch.
+    touched: bool,
+    /// In the closing queue, and hidden.
+    closing: bool,
+}
+
+/// Makes another channel of a channel.
+type Conversion = Box<dyn FnOnce(Box<dyn Object>) -> Box<dyn Object>>;
+
+impl Slot {
+    fn is<C: 'static>(&self) -> bool {
+        self.kind == TypeId::of::<C>()
+    }
+
+    /// Has the channel settled before the next wait.
+    fn touch(&mut self, queue: &mut Vec<Token>) {
+        if !mem::replace(&mut self.touched, true) {
+            queue.push(self.token);
+        }
+    }
+
+    /// Adds to what is to be dispatched.
+    fn make_ready(&mut self, readiness: Readiness, queue: &mut Vec<Token>) {
+        if self.ready.is_empty() && !readiness.is_empty() {
+            queue.push(self.token);
+        }
+        self.ready |= readiness;
+    }
+}
+
+/// The poller shall forget the channel's source, even one that outlives it.
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.watch.end(self.token);
+    }
+}
+
+impl fmt::Debug for Slot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.channel {
+            Some(channel) => channel.fmt(f),
+            None => f.write_str("(in a callback)"),
+        }
+    }
+}
+
+/// A [`Channel`] as the map stores it: one that can become its own type again.
+trait Object: Channel {
+    fn as_channel(&self) -> &dyn Channel;
+    fn as_any(&self) -> &dyn Any;
+    fn as_any_mut(&mut self) -> &mut dyn Any;
+    fn into_any(self: Box<Self>) -> Box<dyn Any>;
+}
+
+impl<C: Channel> Object for C {
+    fn as_channel(&self) -> &dyn Channel {
+        self
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+
+    fn as_any_mut(&mut self) -> &mut dyn Any {
+        self
+    }
+
+    fn into_any(self: Box<Self>) -> Box<dyn Any> {
+        self
+    }
+}
+
+/// What a channel wants the poller to report.
+fn interest<C: Channel + ?Sized>(channel: &C, me: Token) -> Readiness {
+    let mut interest = Readiness::NONE;
+    if channel.readable(me) {
+        interest |= Readiness::READABLE | Readiness::PRIORITY;
+    }
+    if channel.writable(me) {
+        interest |= Readiness::WRITABLE;
+    }
+    interest
 }

@@ -48,8 +48,16 @@ pub struct Remote {
 }
 
 impl Remote {
-    pub(crate) fn new(inbox: Arc<Inbox>) -> Self {
-        Self { inbox }
+    /// Work for the loop that `poller` wakes.
+    pub(crate) fn new(poller: Arc<Poller>) -> Self {
+        let inbox = Inbox {
+            poller,
+            queue: Mutex::default(),
+            waiting: AtomicUsize::new(0),
+        };
+        Self {
+            inbox: Arc::new(inbox),
+        }
     }
 
     /// Has the loop call `work` with its map, soon.
@@ -62,7 +70,7 @@ impl Remote {
     where
         F: FnOnce(&mut ChannelMap) + Send + 'static,
     {
-        let mut queue = self.inbox.lock();
+        let mut queue = self.lock();
         if queue.closed {
             return Err(RemoteError::Gone(work));
         }
@@ -84,12 +92,43 @@ impl Remote {
             log::error!("cannot wake the loop: {error}");
         }
     }
+
+    /// How many pieces of work wait.
+    pub(crate) fn waiting(&self) -> usize {
+        self.inbox.waiting.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn take_first(&self) -> Option<Work> {
+        let mut queue = self.lock();
+        let work = queue.work.pop_front();
+        self.inbox
+            .waiting
+            .store(queue.work.len(), Ordering::Release);
+        work
+    }
+
+    /// The map is going: refuses further work, and drops what waits.
+    pub(crate) fn close(&self) {
+        let mut queue = self.lock();
+        queue.closed = true;
+        let abandoned = std::mem::take(&mut queue.work);
+        self.inbox.waiting.store(0, Ordering::Release);
+        // Dropped without the lock: what the closures own may use a remote.
+        drop(queue);
+        drop(abandoned);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        // Nothing in here panics half-way, so a poisoned queue is whole.
+        let queue = self.inbox.queue.lock();
+        queue.unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl fmt::Debug for Remote {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Remote")
-            .field("waiting", &self.inbox.waiting())
+            .field("waiting", &self.waiting())
             .finish()
     }
 }
@@ -133,7 +172,7 @@ impl<F> fmt::Display for RemoteError<F> {
 impl<F> std::error::Error for RemoteError<F> {}
 
 /// What remotes and the map share.
-pub(crate) struct Inbox {
+struct Inbox {
     poller: Arc<Poller>,
     queue: Mutex<Queue>,
     /// Length of the queue, so that a turn without work takes no lock.
@@ -144,41 +183,4 @@ pub(crate) struct Inbox {
 struct Queue {
     work: VecDeque<Work>,
     closed: bool,
-}
-
-impl Inbox {
-    pub(crate) fn new(poller: Arc<Poller>) -> Self {
-        Self {
-            poller,
-            queue: Mutex::default(),
-            waiting: AtomicUsize::new(0),
-        }
-    }
-
-    pub(crate) fn waiting(&self) -> usize {
-        self.waiting.load(Ordering::Acquire)
-    }
-
-    pub(crate) fn pop(&self) -> Option<Work> {
-        let mut queue = self.lock();
-        let work = queue.work.pop_front();
-        self.waiting.store(queue.work.len(), Ordering::Release);
-        work
-    }
-
-    /// The map is going: refuses further work, and drops what waits.
-    pub(crate) fn close(&self) {
-        let mut queue = self.lock();
-        queue.closed = true;
-        let abandoned = std::mem::take(&mut queue.work);
-        self.waiting.store(0, Ordering::Release);
-        // Dropped without the lock: what the closures own may use a remote.
-        drop(queue);
-        drop(abandoned);
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Queue> {
-        // Nothing in here panics half-way, so a poisoned queue is whole.
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }

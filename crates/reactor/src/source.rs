@@ -25,7 +25,7 @@ use std::sync::Arc;
 use polling::{Event, PollMode, Poller};
 
 use crate::readiness::Readiness;
-use crate::token::{Generation, Token};
+use crate::token::Token;
 
 use os::{AsHandle, BorrowedHandle, RawHandle};
 
@@ -95,7 +95,7 @@ impl<S: AsHandle> Source<S> {
                 link: Rc::new(Link {
                     raw: os::raw(&io),
                     interest: Cell::new(Readiness::NONE),
-                    owner: Cell::new(None),
+                    owner: Cell::new(Token::NONE),
                     poller: Cell::new(None),
                 }),
             },
@@ -142,35 +142,6 @@ pub struct Registration {
     link: Rc<Link>,
 }
 
-impl Registration {
-    pub(crate) fn link(&self) -> &Rc<Link> {
-        &self.link
-    }
-
-    /// Makes `poller` report `interest` under the slot of `owner`, and only that:
-    /// another poller forgets the source, and an empty interest takes it out, for
-    /// in level mode even a silent entry still reports errors and hang-ups.
-    pub(crate) fn arm(
-        &self,
-        poller: &Arc<Poller>,
-        mode: PollMode,
-        owner: Token,
-        interest: Readiness,
-    ) -> io::Result<()> {
-        match self.is_armed(owner, interest) {
-            true => Ok(()),
-            false => self.link.arm(poller, mode, owner, interest),
-        }
-    }
-
-    /// Whether a poller reports `interest` under the slot of `owner`, and needs
-    /// to be told nothing.
-    #[inline]
-    pub(crate) fn is_armed(&self, owner: Token, interest: Readiness) -> bool {
-        self.link.interest.get() == interest && self.link.owner.get() == Some(owner.generation())
-    }
-}
-
 impl Drop for Registration {
     fn drop(&mut self) {
         self.link.disarm();
@@ -186,58 +157,95 @@ impl fmt::Debug for Registration {
     }
 }
 
+/// What the map keeps of a channel's source: the entry in the poller.
+#[derive(Default)]
+pub(crate) struct Watch(Option<Rc<Link>>);
+
+impl Watch {
+    /// Makes `poller` report `interest` in what the channel `owner` has registered
+    /// now, under its slot, and only that: the poller forgets what it had before,
+    /// and another poller forgets this. An empty interest takes it out, for in level
+    /// mode even a silent entry still reports errors and hang-ups.
+    pub(crate) fn follow(
+        &mut self,
+        registration: Option<&Registration>,
+        poller: &Arc<Poller>,
+        owner: Token,
+        interest: Readiness,
+    ) -> io::Result<()> {
+        let present = registration.map(|registration| &registration.link);
+        if !self.follows(registration) {
+            self.end(owner);
+            self.0 = present.cloned();
+        }
+        match present {
+            Some(link) if link.interest.get() != interest || link.owner.get() != owner => {
+                link.arm(poller, owner, interest)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether this is the entry of what the channel has registered now.
+    pub(crate) fn follows(&self, registration: Option<&Registration>) -> bool {
+        let present = registration.map(|registration| Rc::as_ptr(&registration.link));
+        self.0.as_ref().map(Rc::as_ptr) == present
+    }
+
+    /// A one-shot poller reported the source.
+    pub(crate) fn spend(&self) {
+        if let Some(link) = &self.0 {
+            link.interest.set(Readiness::NONE);
+        }
+    }
+
+    /// Takes the source out of its poller, unless another channel than `owner` has
+    /// it by now.
+    pub(crate) fn end(&mut self, owner: Token) {
+        if let Some(link) = self.0.take_if(|link| link.owner.get() == owner) {
+            link.disarm();
+        }
+    }
+}
+
 /// The part of a registration that the map shares.
 ///
 /// `poller` is there exactly while it watches `raw`. It comes only in
-/// [`Registration::arm`], that is, while the source lives, and goes at the latest
+/// [`Watch::follow`], that is, while the source lives, and goes at the latest
 /// when the source is dropped or taken apart: so `raw` is open whenever it is
 /// used.
-pub(crate) struct Link {
+struct Link {
     raw: RawHandle,
     /// What the poller reports at present: nothing, if there is none, and after
     /// a one-shot event.
     interest: Cell<Readiness>,
     /// Whose events they are; it tells the poller, too, for no two channels of a
-    /// process have the same.
-    owner: Cell<Option<Generation>>,
+    /// process have the same token.
+    owner: Cell<Token>,
     poller: Cell<Option<Arc<Poller>>>,
 }
 
 impl Link {
     /// Takes the source out of its poller, if it is in one.
-    pub(crate) fn disarm(&self) {
+    fn disarm(&self) {
         if let Some(poller) = self.poller.take() {
             self.delete(&poller);
         }
     }
 
-    /// Takes the source out of its poller, if its events are those of `owner`.
-    pub(crate) fn disarm_from(&self, owner: Token) {
-        if self.owner.get() == Some(owner.generation()) {
-            self.disarm();
-        }
-    }
-
-    /// A one-shot poller reported this source.
-    pub(crate) fn spend(&self) {
-        self.interest.set(Readiness::NONE);
-    }
-
-    fn arm(
-        &self,
-        poller: &Arc<Poller>,
-        mode: PollMode,
-        owner: Token,
-        interest: Readiness,
-    ) -> io::Result<()> {
-        let present = self.poller.take();
-        let (watching, stranger) = match present {
-            Some(present) if Arc::ptr_eq(&present, poller) => (Some(present), None),
-            stranger => (None, stranger),
+    fn arm(&self, poller: &Arc<Poller>, owner: Token, interest: Readiness) -> io::Result<()> {
+        let mode = match poller.supports_level() {
+            true => PollMode::Level,
+            false => PollMode::Oneshot,
         };
-        if let Some(stranger) = stranger {
-            self.delete(&stranger);
-        }
+        let watching = match self.poller.take() {
+            Some(present) if Arc::ptr_eq(&present, poller) => Some(present),
+            Some(stranger) => {
+                self.delete(&stranger);
+                None
+            }
+            None => None,
+        };
         if interest.is_empty() {
             if let Some(watching) = watching {
                 self.delete(&watching);
@@ -263,13 +271,13 @@ impl Link {
             }
         }
         self.interest.set(interest);
-        self.owner.set(Some(owner.generation()));
+        self.owner.set(owner);
         Ok(())
     }
 
     fn delete(&self, poller: &Poller) {
         self.interest.set(Readiness::NONE);
-        self.owner.set(None);
+        self.owner.set(Token::NONE);
         if let Err(error) = poller.delete(self.borrow()) {
             log::warn!("the poller does not know descriptor {}: {error}", self.raw);
         }

@@ -7,9 +7,6 @@ use std::marker::PhantomData;
 use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// How many-eth of the process a channel is. No two have the same.
-pub(crate) type Generation = NonZeroU64;
-
 /// The next generation of the whole process, so that a token of one map is a
 /// stranger to every other.
 static NEXT_GENERATION: AtomicU64 = AtomicU64::new(1);
@@ -39,38 +36,25 @@ static NEXT_GENERATION: AtomicU64 = AtomicU64::new(1);
 /// ```
 #[derive(Clone, Copy)]
 pub struct Token {
-    generation: Generation,
+    generation: NonZeroU64,
     slot: u32,
 }
 
 impl Token {
     /// Names no channel, ever: what a channel that is not in a map has.
     pub const NONE: Self = Self {
-        generation: Generation::MAX,
+        generation: NonZeroU64::MAX,
         slot: 0,
     };
 
+    /// Newer than every other token.
     pub(crate) fn new(slot: u32) -> Self {
         let generation = NEXT_GENERATION.fetch_add(1, Ordering::Relaxed);
         Self {
             // A process that makes a channel every nanosecond gets here in 584 years.
-            generation: Generation::new(generation).expect("fewer than 2^64 channels"),
+            generation: NonZeroU64::new(generation).expect("fewer than 2^64 channels"),
             slot,
         }
-    }
-
-    /// A generation that no existing token has reached: tokens made from now
-    /// on are not below it.
-    pub(crate) fn watermark() -> u64 {
-        NEXT_GENERATION.load(Ordering::Relaxed)
-    }
-
-    pub(crate) fn is_before(self, watermark: u64) -> bool {
-        self.generation.get() < watermark
-    }
-
-    pub(crate) fn generation(self) -> Generation {
-        self.generation
     }
 
     #[inline]
@@ -140,7 +124,7 @@ impl fmt::Display for Token {
 /// What [`ChannelMap::insert`](crate::ChannelMap::insert) returns. It is
 /// `Copy`, it keeps nothing alive, and it may be stored anywhere.
 pub struct Handle<C> {
-    pub(crate) token: Token,
+    token: Token,
     // `fn() -> C`: a handle owns no `C`, so it is `Send` and `Sync` whatever `C` is.
     channel: PhantomData<fn() -> C>,
 }

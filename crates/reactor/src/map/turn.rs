@@ -1,22 +1,21 @@
 //! How the map turns: settle, wait, dispatch, timers, remote work.
 
 use std::mem;
-use std::ops::{Deref, DerefMut};
-use std::rc::Rc;
+use std::panic::{self, AssertUnwindSafe};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use polling::PollMode;
+use polling::Poller;
 
-use crate::channel::{Object, interest};
+use super::{ChannelMap, Object, Slot, interest, slot_mut};
+use crate::channel::Settled;
 use crate::close_reason::CloseReason;
 use crate::error::{NestedTurn, Result};
-use crate::map::{ChannelMap, open_slot};
 use crate::readiness::Readiness;
-use crate::timer::Timer;
 use crate::token::Token;
 
-/// How often one turn settles what its own closing touched, before it polls.
-const SETTLE_ROUNDS: usize = 4;
+/// How often one turn settles, at most: what its own closing touched is settled, too.
+const SETTLE_ROUNDS: usize = 5;
 
 /// # Turning the loop
 impl ChannelMap {
@@ -40,14 +39,12 @@ impl ChannelMap {
     ///
     /// As [`run`](Self::run).
     pub fn run_turns(&mut self, timeout: Option<Duration>, count: usize) -> Result {
-        if self.is_turning() {
-            return Err(NestedTurn.into());
-        }
+        self.check_rest()?;
         for _ in 0..count {
             if self.stopping {
                 break;
             }
-            if self.is_done() && self.inbox.waiting() == 0 {
+            if self.is_done() && self.remote.waiting() == 0 {
                 self.drain_deadline = None;
                 break;
             }
@@ -66,19 +63,19 @@ impl ChannelMap {
     /// As [`run`](Self::run).
     #[doc(alias("poll", "poll2", "poll3"))]
     pub fn turn(&mut self, timeout: Option<Duration>) -> Result<usize> {
-        let mut map = self.begin_turn()?;
-        let (was_done, was_stopping) = (map.is_done(), map.stopping);
-        map.settle();
-        if map.is_done() && !was_done {
-            // Nobody is left to wait for, and `run` shall return.
-        } else if map.has_work() || (map.stopping && !was_stopping) {
-            map.wait(Some(Duration::ZERO))?;
-        } else {
-            let patience = map.patience(timeout);
-            map.wait(patience)?;
-        }
-        map.now = Instant::now();
-        Ok(map.dispatch_all())
+        self.turn_with(|map| {
+            let (was_done, was_stopping) = (map.is_done(), map.stopping);
+            map.settle();
+            if !map.is_done() || was_done {
+                let is_idle = !map.has_work() && (!map.stopping || was_stopping);
+                map.wait(match is_idle {
+                    true => map.patience(timeout),
+                    false => Some(Duration::ZERO),
+                })?;
+            } // or nobody is left to wait for, and `run` shall return
+            map.now = Instant::now();
+            Ok(map.dispatch_all())
+        })
     }
 
     /// Makes one turn without the poller and without a wait, at a time of the
@@ -93,10 +90,11 @@ impl ChannelMap {
     ///
     /// [`NestedTurn`] from inside a callback.
     pub fn turn_at(&mut self, now: Instant) -> Result<usize> {
-        let mut map = self.begin_turn()?;
-        map.now = now;
-        map.settle();
-        Ok(map.dispatch_all())
+        self.turn_with(|map| {
+            map.now = now;
+            map.settle();
+            Ok(map.dispatch_all())
+        })
     }
 
     /// Has the next turn call the channel as if the poller had reported
@@ -146,55 +144,78 @@ impl ChannelMap {
         self.drain_deadline.is_some()
     }
 
-    fn begin_turn(&mut self) -> Result<Turning<'_>> {
-        if self.is_turning() {
-            return Err(NestedTurn.into());
-        }
+    /// Makes one turn. A panic ends it, too: the map can be turned again.
+    fn turn_with(&mut self, turn: impl FnOnce(&mut Self) -> Result<usize>) -> Result<usize> {
+        self.check_rest()?;
         self.turning = true;
         self.turns += 1;
-        Ok(Turning(self))
+        let turned = panic::catch_unwind(AssertUnwindSafe(|| turn(self)));
+        self.turning = false;
+        turned.unwrap_or_else(|panic| {
+            self.recover();
+            panic::resume_unwind(panic)
+        })
     }
 
-    /// Settles the touched channels, and closes what was closed since.
+    /// Goes on after a panic: the channel that was called is lost, and the rest of
+    /// the batch is the next turn's. (In either queue, for whoever has nothing to do
+    /// there is passed over.)
+    #[cold]
+    fn recover(&mut self) {
+        self.ready.extend_from_slice(&self.batch);
+        self.touched.get_mut().append(&mut self.batch);
+        let slots = self.slots.iter();
+        let lost = slots.filter(|(_, slot)| slot.channel.is_none());
+        let lost: Vec<Token> = lost.map(|(_, slot)| slot.token).collect();
+        for token in lost.into_iter().chain(self.calling.take()) {
+            self.vacate(token);
+        }
+    }
+
+    /// Settles the touched channels, all before the first close is told of: what
+    /// one channel is told may end another, which still has something to send.
     ///
     /// A close may touch others (the room tells its members), who are to be
     /// settled before the wait as well. The rounds are bounded; if there is
     /// still something to do after the last, the wait does not sleep.
     fn settle(&mut self) {
-        // All before the first close is told of, one that was asked for between
-        // two turns as well: what one channel is told may end another, which
-        // still has something to send.
-        mem::swap(&mut self.dispatched, &mut self.batch);
-        self.batch.append(self.touched.get_mut());
-        self.settle_batch();
         for _ in 0..SETTLE_ROUNDS {
+            mem::swap(self.touched.get_mut(), &mut self.batch);
+            for nth in 0..self.batch.len() {
+                let token = self.batch[nth];
+                if let Err(reason) = self.settle_channel(token) {
+                    self.close_with(token, reason);
+                }
+            }
+            self.batch.clear();
+            self.run_closes();
             if self.touched.get_mut().is_empty() {
                 break;
             }
-            mem::swap(self.touched.get_mut(), &mut self.batch);
-            self.settle_batch();
         }
     }
 
-    fn settle_batch(&mut self) {
-        for nth in 0..self.batch.len() {
-            self.settle_channel(self.batch[nth]);
-        }
-        self.batch.clear();
-        self.run_closes();
-    }
-
-    fn settle_channel(&mut self, token: Token) {
-        let Some(slot) = open_slot(&mut self.slots, token) else {
-            return;
+    /// Has the channel send what it has queued, and say what it wants.
+    fn settle_channel(&mut self, token: Token) -> Result<(), CloseReason> {
+        let Some(slot) = slot_mut(&mut self.slots, token) else {
+            return Ok(());
         };
+        let Some(channel) = slot.channel.as_mut() else {
+            return Ok(());
+        };
+        if !mem::replace(&mut slot.touched, false) {
+            return Ok(());
+        }
         // It stays in its slot meanwhile, for it does not get the map.
         self.calling = Some(token);
-        let settled = slot.settle(&self.poller, self.mode, &mut self.ready);
+        let settled = match channel.settle(token) {
+            // A one-shot poller is to be told again what it has reported.
+            Ok(Settled::AsBefore) if self.poller.supports_level() => Ok(()),
+            Ok(_) => slot.ask(&self.poller, &mut self.ready),
+            Err(reason) => Err(reason),
+        };
         self.calling = None;
-        if let Err(reason) = settled {
-            self.close_with(token, reason);
-        }
+        settled
     }
 
     /// Waits for events and queues them for dispatch.
@@ -205,10 +226,8 @@ impl ChannelMap {
             let Some(slot) = self.slots.get_mut(event.key) else {
                 continue;
             };
-            if self.mode == PollMode::Oneshot {
-                if let Some(link) = &slot.link {
-                    link.spend();
-                }
+            if !self.poller.supports_level() {
+                slot.watch.spend();
                 slot.touch(self.touched.get_mut());
             }
             let mut reported = Readiness::NONE;
@@ -222,7 +241,7 @@ impl ChannelMap {
                 reported |= Readiness::PRIORITY;
             }
             // A hang-up or an error is reported as everything at once.
-            slot.make_ready(reported & slot.interest, &mut self.ready);
+            slot.make_ready(reported.wanted_by(slot.interest), &mut self.ready);
         }
         Ok(())
     }
@@ -232,7 +251,7 @@ impl ChannelMap {
         !self.ready.is_empty()
             || !self.touched.get_mut().is_empty()
             || !self.closing.is_empty()
-            || self.inbox.waiting() > 0
+            || self.remote.waiting() > 0
     }
 
     /// How long the wait may sleep.
@@ -257,18 +276,11 @@ impl ChannelMap {
             dispatched += usize::from(self.dispatch_channel(token));
             self.run_closes();
         }
-        mem::swap(&mut self.batch, &mut self.dispatched);
-        let not_from_here_on = Timer::watermark();
-        while let Some(due) = self.timers.pop_due(self.now, not_from_here_on) {
-            self.unlink(due.token, due.new_head);
-            self.call(due.token, |channel, me, map| {
-                channel.handle_timer(due.timer, me, map)
-            });
-            dispatched += 1;
-            self.run_closes();
-        }
-        for _ in 0..self.inbox.waiting() {
-            let Some(work) = self.inbox.pop() else {
+        // Who was called is touched.
+        self.touched.get_mut().append(&mut self.batch);
+        dispatched += self.call_timers();
+        for _ in 0..self.remote.waiting() {
+            let Some(work) = self.remote.take_first() else {
                 break;
             };
             work(self);
@@ -285,41 +297,41 @@ impl ChannelMap {
         dispatched
     }
 
-    /// Calls a channel with its events; returns whether it wanted any.
-    fn dispatch_channel(&mut self, token: Token) -> bool {
-        let Some(slot) = open_slot(&mut self.slots, token) else {
+    /// Calls a channel with each of its events, as long as it wants them; returns
+    /// whether it wanted any.
+    fn dispatch_channel(&mut self, me: Token) -> bool {
+        let Some(slot) = slot_mut(&mut self.slots, me) else {
             return false;
         };
-        let mut ready = mem::take(&mut slot.ready);
+        let mut ready = mem::replace(&mut slot.ready, Readiness::NONE);
         // If nobody touched the channel since, it wants what it wanted then.
         let is_known = !slot.touched;
         if is_known {
-            ready = ready & (slot.interest | Readiness::PENDING | Readiness::DRAIN);
+            ready = ready.wanted_by(slot.interest);
         }
         if ready.is_empty() {
             return false;
         }
-        slot.touched = true; // by the next turn, which begins with the dispatched
+        slot.touched = true; // by the next turn, for it is in the batch
         let Some(mut channel) = slot.channel.take() else {
             return false;
         };
-        self.begin_call(token);
-        let was_called = if ready == Readiness::READABLE && is_known {
-            self.call_with(Readiness::READABLE, &mut *channel, token);
-            true
-        } else {
-            // What it said of itself may have changed by what it was told since.
-            let is_known = is_known && !ready.contains(Readiness::PENDING);
-            self.call_one_by_one(ready, is_known, &mut *channel, token)
+        self.calling = Some(me);
+        let was_called = match is_known && ready == Readiness::READABLE {
+            true => {
+                self.call(Readiness::READABLE, &mut *channel, me);
+                true
+            }
+            false => self.call_one_by_one(ready, is_known, &mut *channel, me),
         };
-        self.put_back(channel, token);
         self.calling = None;
+        self.put_back(channel, me);
         was_called
     }
 
-    /// Calls a channel with each of several events, as long as it wants them; the
-    /// first may be known to be wanted. Returns whether one was.
-    #[inline(never)]
+    /// Calls a channel with each of its events as long as it wants them; the first
+    /// may be known to be wanted. Returns whether one was.
+    #[cold]
     fn call_one_by_one(
         &mut self,
         mut ready: Readiness,
@@ -327,13 +339,15 @@ impl ChannelMap {
         channel: &mut dyn Object,
         me: Token,
     ) -> bool {
+        // What it said of itself may have changed by what it was told since.
+        is_known &= !ready.contains(Readiness::PENDING);
         let mut was_called = false;
         while let Some(event) = ready.take_first() {
             if is_known || self.is_wanted(event, channel, me) {
-                self.call_with(event, channel, me);
+                self.call(event, channel, me);
                 was_called = true;
                 is_known = false;
-                if ready.is_empty() || !self.may_continue(me) {
+                if !self.may_continue(me) {
                     break;
                 }
             }
@@ -341,8 +355,7 @@ impl ChannelMap {
         was_called
     }
 
-    #[inline]
-    fn call_with(&mut self, event: Readiness, channel: &mut dyn Object, me: Token) {
+    fn call(&mut self, event: Readiness, channel: &mut dyn Object, me: Token) {
         let result = match event {
             Readiness::DRAIN => channel.handle_drain(me, self),
             Readiness::PENDING => channel.handle_pending(me, self),
@@ -359,129 +372,70 @@ impl ChannelMap {
     /// have changed what it wants, or replaced the source that it came from.
     fn is_wanted(&self, event: Readiness, channel: &dyn Object, me: Token) -> bool {
         match event {
-            Readiness::DRAIN => return true,
-            Readiness::PENDING => return channel.pending(me),
-            _ => {}
+            Readiness::DRAIN => true,
+            Readiness::PENDING => channel.pending(me),
+            _ => {
+                let watch = &self.slots[me.slot()].watch;
+                watch.follows(channel.registration()) && interest(channel, me).contains(event)
+            }
         }
-        let watched = self.slots[me.slot()].link.as_ref().map(Rc::as_ptr);
-        let present = channel.registration().map(|r| Rc::as_ptr(r.link()));
-        watched == present && interest(channel, me).contains(event)
-    }
-
-    fn begin_call(&mut self, token: Token) {
-        self.calling = Some(token);
-        self.is_disturbed = false;
-    }
-
-    /// Runs one callback of an open channel, and its `handle_error` if it fails.
-    fn call(
-        &mut self,
-        token: Token,
-        callback: impl FnOnce(&mut dyn Object, Token, &mut Self) -> Result,
-    ) {
-        self.touch(token);
-        let slot = self.slot_mut(token);
-        let Some(mut channel) = slot.and_then(|slot| slot.channel.take()) else {
-            return;
-        };
-        self.begin_call(token);
-        if let Err(error) = callback(&mut *channel, token, self) {
-            channel.handle_error(error, token, self);
-        }
-        self.put_back(channel, token);
-        self.calling = None;
     }
 
     /// Calls `handle_close` of the closed channels, first come first served.
     ///
     /// Channels that were made in here wait for the next time: otherwise one
     /// whose `handle_close` inserts and closes another would never end.
-    #[inline]
-    fn run_closes(&mut self) {
+    pub(super) fn run_closes(&mut self) {
         if !self.closing.is_empty() {
-            self.run_closes_until_none_is_left();
+            self.tell_closed();
         }
     }
 
     #[cold]
-    fn run_closes_until_none_is_left(&mut self) {
-        let watermark = Token::watermark();
-        while let Some((token, _)) = self.closing.front() {
-            if !token.is_before(watermark) {
-                break;
-            }
+    fn tell_closed(&mut self) {
+        let mark = Token::new(0);
+        while self.closing.front().is_some_and(|(token, _)| *token < mark) {
             let Some((token, reason)) = self.closing.pop_front() else {
                 break;
             };
-            let channel = self.vacate(token).and_then(|slot| slot.channel);
-            if let Some(mut channel) = channel {
+            if let Some(mut channel) = self.vacate(token) {
                 channel.handle_close(reason, token, self);
             }
         }
     }
 
-    /// A panic has ended the turn: what was left of the batch is the next one's.
-    #[cold]
-    fn put_back_batch(&mut self) {
-        for token in mem::take(&mut self.batch) {
-            let Some(slot) = open_slot(&mut self.slots, token) else {
-                continue;
-            };
-            if mem::take(&mut slot.touched) {
-                slot.touch(self.touched.get_mut());
-            }
-            let ready = mem::take(&mut slot.ready);
-            slot.make_ready(ready, &mut self.ready);
+    /// A turn within a turn is an error.
+    fn check_rest(&self) -> Result {
+        match self.turning || self.lending {
+            true => Err(NestedTurn.into()),
+            false => Ok(()),
         }
-    }
-
-    pub(crate) fn make_ready(&mut self, token: Token, readiness: Readiness) {
-        if let Some(slot) = open_slot(&mut self.slots, token) {
-            slot.make_ready(readiness, &mut self.ready);
-        }
-    }
-
-    fn is_turning(&self) -> bool {
-        self.turning || self.taken_out > 0
     }
 
     /// No channel is left, and none is to be closed.
     fn is_done(&self) -> bool {
-        self.is_empty() && self.closing.is_empty()
+        self.open == 0 && self.closing.is_empty()
     }
 
-    pub(crate) fn is_drain_overdue(&self) -> bool {
+    pub(super) fn is_drain_overdue(&self) -> bool {
         self.drain_deadline
             .is_some_and(|deadline| deadline <= self.now)
     }
 }
 
-/// The map during a turn. A panic ends the turn, too: the map can be turned
-/// again.
-struct Turning<'m>(&'m mut ChannelMap);
-
-impl Deref for Turning<'_> {
-    type Target = ChannelMap;
-
-    fn deref(&self) -> &ChannelMap {
-        self.0
-    }
-}
-
-impl DerefMut for Turning<'_> {
-    fn deref_mut(&mut self) -> &mut ChannelMap {
-        self.0
-    }
-}
-
-impl Drop for Turning<'_> {
-    fn drop(&mut self) {
-        self.0.turning = false;
-        if let Some(panicked) = self.calling.take() {
-            self.vacate(panicked);
+impl Slot {
+    /// Asks the channel what it wants: the poller is told what changed.
+    fn ask(&mut self, poller: &Arc<Poller>, queue: &mut Vec<Token>) -> Result<(), CloseReason> {
+        let Some(channel) = &self.channel else {
+            return Ok(());
+        };
+        self.interest = interest(&**channel, self.token);
+        self.watch
+            .follow(channel.registration(), poller, self.token, self.interest)
+            .map_err(CloseReason::Io)?;
+        if channel.pending(self.token) {
+            self.make_ready(Readiness::PENDING, queue);
         }
-        if !self.batch.is_empty() {
-            self.put_back_batch();
-        }
+        Ok(())
     }
 }

@@ -2,14 +2,10 @@
 
 use std::any::TypeId;
 
-use crate::channel::{Channel, Object};
-use crate::map::ChannelMap;
+use super::{ChannelMap, Conversion, Object, slot_mut};
+use crate::channel::Channel;
 use crate::readiness::Readiness;
-use crate::taken_out::TakenOut;
 use crate::token::{Handle, Token};
-
-/// Makes another channel of a channel.
-pub(crate) type Conversion = Box<dyn FnOnce(Box<dyn Object>) -> Box<dyn Object>>;
 
 /// # Conversion
 impl ChannelMap {
@@ -51,38 +47,32 @@ impl ChannelMap {
         handle: Handle<C>,
         f: impl FnOnce(C) -> D + 'static,
     ) -> Option<Handle<D>> {
-        let token = handle.token;
-        let slot = self.slot_mut(token)?;
-        if !slot.is::<C>() {
-            return None;
-        }
+        let token = handle.token();
+        let slot = slot_mut(&mut self.slots, token).filter(|slot| slot.is::<C>())?;
         let convert = move |channel: Box<dyn Object>| -> Box<dyn Object> {
             let Ok(channel) = channel.into_any().downcast::<C>() else {
                 unreachable!("the slot's type was compared with the handle's");
             };
             Box::new(f(*channel))
         };
-        slot.kind = TypeId::of::<D>;
+        slot.kind = TypeId::of::<D>();
         let conversion: Conversion = match slot.conversion.take() {
             Some(first) => Box::new(move |channel| convert(first(channel))),
             None => Box::new(convert),
         };
-        slot.conversion = Some(Box::new(conversion));
-        self.is_disturbed |= self.calling == Some(token);
+        slot.conversion = Some(conversion);
+        self.disturb(token);
         self.touch(token);
-        if let Some(out) = TakenOut::new(self, token) {
-            out.put_back();
-        }
+        self.lend(token, |_, _| ()); // which converts it, unless it is lent already
         Some(token.handle())
     }
 
     /// The callback in which it was asked for has returned.
     #[cold]
-    pub(crate) fn put_back_converted(&mut self, channel: Box<dyn Object>, token: Token) {
-        let Some(slot) = self.slots.get_mut(token.slot()) else {
-            return;
-        };
-        slot.channel = slot.conversion.take().map(|convert| convert(channel));
+    pub(super) fn put_back_converted(&mut self, channel: Box<dyn Object>, token: Token) {
+        if let Some(slot) = self.slots.get_mut(token.slot()) {
+            slot.channel = slot.conversion.take().map(|convert| convert(channel));
+        }
         if self.is_draining() {
             // The new type has not been told.
             self.make_ready(token, Readiness::DRAIN);

@@ -1,0 +1,81 @@
+//! All channels of a map, one after the other.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::ops::{Deref, DerefMut};
+
+use super::ChannelMap;
+use crate::channel::Channel;
+use crate::token::{Handle, Token};
+
+/// # Iterating
+impl ChannelMap {
+    /// All channels that are neither closing nor inside a callback, in no
+    /// particular order. Nothing is touched.
+    pub fn iter(&self) -> impl Iterator<Item = (Token, &dyn Channel)> {
+        self.slots.iter().filter_map(|(_, slot)| {
+            let channel = slot.channel.as_ref().filter(|_| !slot.closing)?;
+            Some((slot.token, channel.as_channel()))
+        })
+    }
+
+    /// All channels of type `C` as [`iter`](Self::iter) finds them, to be
+    /// changed; one is [touched](Self::touch) when it is first borrowed
+    /// mutably.
+    pub fn iter_mut<C: Channel>(&mut self) -> impl Iterator<Item = ChannelMut<'_, C>> {
+        let touched = &self.touched;
+        self.slots
+            .iter_mut()
+            .filter(|(_, slot)| !slot.closing)
+            .filter_map(|(_, slot)| {
+                Some(ChannelMut {
+                    channel: slot.channel.as_mut()?.as_any_mut().downcast_mut()?,
+                    token: slot.token,
+                    is_touched: &mut slot.touched,
+                    touched,
+                })
+            })
+    }
+}
+
+/// A channel of [`ChannelMap::iter_mut`](crate::ChannelMap::iter_mut).
+///
+/// Reading through it costs nothing; the first mutable borrow touches the
+/// channel, so that the loop settles it before the next wait.
+pub struct ChannelMut<'m, C> {
+    channel: &'m mut C,
+    token: Token,
+    is_touched: &'m mut bool,
+    touched: &'m RefCell<Vec<Token>>,
+}
+
+impl<C: Channel> ChannelMut<'_, C> {
+    /// The name of this channel.
+    #[must_use]
+    pub fn handle(&self) -> Handle<C> {
+        self.token.handle()
+    }
+}
+
+impl<C> Deref for ChannelMut<'_, C> {
+    type Target = C;
+
+    fn deref(&self) -> &C {
+        self.channel
+    }
+}
+
+impl<C> DerefMut for ChannelMut<'_, C> {
+    fn deref_mut(&mut self) -> &mut C {
+        if !std::mem::replace(self.is_touched, true) {
+            self.touched.borrow_mut().push(self.token);
+        }
+        self.channel
+    }
+}
+
+impl<C: fmt::Debug> fmt::Debug for ChannelMut<'_, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.channel.fmt(f)
+    }
+}
