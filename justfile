@@ -56,6 +56,10 @@ oracle count="100000":
 oracle-record:
     ORACLE_RECORD=1 cargo test -p chat --test it oracle::the_outcomes
 
+# Which functions one echoed line goes through; --write puts them in docs/architecture.md
+way *options:
+    python3 docs/way.py {{options}}
+
 # What a server spends, beside others; writes docs/performance.md
 bench *options:
     cargo run --release --manifest-path crates/bench/Cargo.toml -- --write {{options}}

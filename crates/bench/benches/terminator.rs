@@ -1,7 +1,8 @@
 //! A message found and delivered, by the terminator's and the message's length.
 
+use bench::long;
 use bench::memory::Driven;
-use chat::{ChannelMap, Chat, Limits, MessageHandler, Result};
+use chat::{ChannelMap, Chat, ChatHandler, Limits, MessageHandler, Result};
 use divan::Bencher;
 use divan::counter::BytesCount;
 
@@ -62,6 +63,45 @@ fn crlf_in_cr(bencher: Bencher) {
     bencher
         .counter(BytesCount::new(text.len()))
         .bench_local(|| channel.receive(text.len()));
+}
+
+/// Gets what is no terminator.
+#[derive(Debug)]
+struct Collect;
+
+impl ChatHandler for Collect {
+    fn collect_incoming_data(&mut self, data: &[u8], _: &mut Chat, _: &mut ChannelMap) -> Result {
+        divan::black_box(data);
+        Ok(())
+    }
+
+    fn found_terminator(&mut self, _: &mut Chat, _: &mut ChannelMap) -> Result {
+        Ok(())
+    }
+}
+
+/// A million single bytes: milliseconds of an iteration are nanoseconds of a byte.
+fn receive_by_bytes(bencher: Bencher, terminator: &'static [u8; 4096], stream: &[u8]) {
+    const COUNT: usize = 1_000_000;
+    let mut limits = Limits::default();
+    limits.message = usize::MAX;
+    limits.in_buffer_size = 1;
+    let mut channel = Driven::new(stream, terminator, Collect, limits).expect("a poller");
+    bencher
+        .counter(BytesCount::new(COUNT))
+        .bench_local(|| channel.receive(COUNT));
+}
+
+/// All but the last byte of the terminator, over and over.
+#[divan::bench(sample_count = 20)]
+fn almost_4096_by_bytes(bencher: Bencher) {
+    receive_by_bytes(bencher, &long::NUMBERS, &long::ALMOST_NUMBERS);
+}
+
+/// Each byte is the terminator's last but one, again.
+#[divan::bench(sample_count = 20)]
+fn repeated_4096_by_bytes(bencher: Bencher) {
+    receive_by_bytes(bencher, &long::A_AND_B, b"a");
 }
 
 fn main() {

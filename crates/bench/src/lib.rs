@@ -2,6 +2,7 @@
 //! that is written once for three pollers, and a transport without sockets.
 
 pub mod epoll;
+pub mod long;
 pub mod memory;
 #[cfg(feature = "contestants")]
 pub mod raw;

@@ -19,7 +19,12 @@ struct Spec {
     /// Whether instructions and system calls are counted.
     is_counted: bool,
     max_cpu: Option<f64>,
-    aimed_instructions: Option<f64>,
+    /// Instructions a line.
+    max_instructions: Option<f64>,
+    /// The same, times those of the raw loop on `polling`.
+    max_of_polling: Option<f64>,
+    /// What is to be said of the bars.
+    remark: &'static str,
 }
 
 pub const ONE: Row = Row {
@@ -33,7 +38,12 @@ const SPEC_ONE: Spec = Spec {
     shape: shape(64, 1, 32),
     is_counted: true,
     max_cpu: Some(1.10),
-    aimed_instructions: Some(440.0),
+    max_instructions: Some(620.0),
+    max_of_polling: None,
+    remark: " The instructions are held to a number, and not to a raw loop's. A raw loop has \
+             no handlers, no timers and nobody else to push, close or convert a connection, and \
+             does the less between two system calls. They are a few per cent of the time: what \
+             a server costs is CPU time, which is that of the raw loop, and held to it.",
 };
 
 pub const SIXTEEN: Row = Row {
@@ -47,7 +57,9 @@ const SPEC_SIXTEEN: Spec = Spec {
     shape: shape(64, 16, 32),
     is_counted: true,
     max_cpu: Some(1.10),
-    aimed_instructions: Some(174.0),
+    max_instructions: Some(160.0),
+    max_of_polling: Some(1.5),
+    remark: "",
 };
 
 pub const LONG: Row = Row {
@@ -61,7 +73,9 @@ const SPEC_LONG: Spec = Spec {
     shape: shape(16, 8, 4096),
     is_counted: false,
     max_cpu: Some(1.10),
-    aimed_instructions: None,
+    max_instructions: None,
+    max_of_polling: None,
+    remark: "",
 };
 
 pub const PING_PONG: Row = Row {
@@ -75,7 +89,9 @@ const SPEC_PING_PONG: Spec = Spec {
     shape: shape(1, 1, 32),
     is_counted: false,
     max_cpu: None,
-    aimed_instructions: None,
+    max_instructions: None,
+    max_of_polling: None,
+    remark: "",
 };
 
 const fn shape(clients: usize, in_flight: u64, line: u64) -> Shape {
@@ -162,7 +178,7 @@ fn run(context: &Context, row: &Row, spec: &Spec) -> Result<Table> {
 
     table.about = format!(
         "The server's CPU time for a line, in {} rounds, and its ratio to the raw epoll loop's in \
-         the same round: median and quartiles.{}",
+         the same round: median and quartiles.{}{}",
         spec.rounds(context),
         match spec.is_counted {
             true =>
@@ -170,7 +186,8 @@ fn run(context: &Context, row: &Row, spec: &Spec) -> Result<Table> {
                      space are counted by valgrind, system calls by strace, with everything in \
                      flight there whenever the server looks.",
             false => "",
-        }
+        },
+        spec.remark
     );
     table.head = ["", "CPU, ns a line", "× raw epoll"]
         .map(str::to_owned)
@@ -201,23 +218,32 @@ fn run(context: &Context, row: &Row, spec: &Spec) -> Result<Table> {
         table.lines.push(line);
     }
 
-    let instructions = counts
-        .iter()
-        .find(|(under, profile, _)| (*under, *profile) == (Under::Valgrind, Profile::Release))
-        .map(|(_, _, counts)| counts);
-    if let Some(counts) = instructions {
+    let instructions = |profile| {
+        let counted = (Under::Valgrind, profile);
+        let found = counts
+            .iter()
+            .find(|(under, profile, _)| (*under, *profile) == counted);
+        found.map(|(_, _, counts)| counts)
+    };
+    if let Some(counts) = instructions(Profile::Release) {
         let ours = counts.get(OURS).copied();
-        let ratio = ours
-            .zip(counts.get(POLLING))
-            .map(|(ours, base)| ours / base);
-        let aim = spec.aimed_instructions.map(Bound::AtMost);
+        if let Some(max) = spec.max_of_polling {
+            table.bar(
+                "instructions a line, ours / raw polling",
+                quotient(ours, counts.get(POLLING)),
+                Some(Bound::AtMost(max)),
+                None,
+            );
+        }
+        let max = spec.max_instructions.map(Bound::AtMost);
+        table.bar("instructions a line, ours", ours, max, None);
+        let with_lto = instructions(Profile::Lto).and_then(|counts| counts.get(OURS));
         table.bar(
-            "instructions a line, ours / raw polling",
-            ratio,
-            Some(Bound::AtMost(1.5)),
+            "instructions a line, ours, fat LTO / without",
+            quotient(with_lto.copied(), counts.get(OURS)),
+            Some(Bound::AtMost(1.0)),
             None,
         );
-        table.bar("instructions a line, ours", ours, None, aim);
         table.charts.push(Chart {
             name: "instructions".to_owned(),
             axis: "user-space instructions a line".to_owned(),
@@ -257,6 +283,10 @@ pub(super) fn points(
         .iter()
         .filter_map(|contestant| Some((contestant.name.to_owned(), value(contestant.name)?)))
         .collect()
+}
+
+fn quotient(count: Option<f64>, base: Option<&f64>) -> Option<f64> {
+    Some(count? / base?)
 }
 
 /// A count has no spread.

@@ -3,8 +3,9 @@
 
 use std::time::Duration;
 
+use bench::long;
 use bench::memory::Driven;
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use chat::{ChannelMap, Chat, ChatHandler, Limits, MessageHandler, Terminator};
 use tokio_util::codec::{AnyDelimiterCodec, Decoder, LinesCodec};
 
@@ -229,42 +230,54 @@ where
 
 struct Worst {
     name: &'static str,
-    terminator: &'static str,
+    terminator: &'static [u8],
     /// Repeated, it holds no terminator.
-    unit: &'static str,
+    unit: &'static [u8],
     /// Bytes of a read.
     read: usize,
 }
 
-const WORST: [Worst; 5] = [
+static WORST: [Worst; 7] = [
     Worst {
         name: "`\\r\\n` in `\\r\\r\\r…`",
-        terminator: "\r\n",
-        unit: "\r",
+        terminator: b"\r\n",
+        unit: b"\r",
         read: READ,
     },
     Worst {
         name: "`\\r\\n` in `\\nx\\nx…`",
-        terminator: "\r\n",
-        unit: "\nx",
+        terminator: b"\r\n",
+        unit: b"\nx",
         read: READ,
     },
     Worst {
         name: "`\\r\\n\\r\\n` in `\\r\\n\\r\\r\\n\\r…`",
-        terminator: "\r\n\r\n",
-        unit: "\r\n\r",
+        terminator: b"\r\n\r\n",
+        unit: b"\r\n\r",
         read: READ,
     },
     Worst {
         name: "39 × `a` and `b` in `aaa…`",
-        terminator: "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaab",
-        unit: "a",
+        terminator: b"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaab",
+        unit: b"a",
         read: READ,
     },
     Worst {
         name: "the same, read by single bytes",
-        terminator: "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaab",
-        unit: "a",
+        terminator: b"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaab",
+        unit: b"a",
+        read: 1,
+    },
+    Worst {
+        name: "4,096 digits, all but the last of them over and over, read by single bytes",
+        terminator: &long::NUMBERS,
+        unit: &long::ALMOST_NUMBERS,
+        read: 1,
+    },
+    Worst {
+        name: "4,095 × `a` and `b` in `aaa…`, read by single bytes",
+        terminator: &long::A_AND_B,
+        unit: b"a",
         read: 1,
     },
 ];
@@ -282,24 +295,21 @@ fn worst_case(context: &Context, worst: &Worst, table: &mut Table) -> Result<Opt
     for _ in 0..rounds(context) {
         step(context, ROW.id, worst.name);
         for (name, bytes) in [("less", less), ("more", 4 * less)] {
-            let terminator = Terminator::from(worst.terminator);
-            let mut driven = Driven::new(
-                data.as_bytes(),
-                terminator,
-                Collect::default(),
-                limits.clone(),
-            )?;
+            let terminator = Terminator::try_from(Bytes::from_static(worst.terminator))?;
+            let mut driven =
+                Driven::new(&data[..], terminator, Collect::default(), limits.clone())?;
             let ((), time) = own_cpu_time(|| driven.receive(bytes))?;
             samples.add(name, time.as_nanos() as f64 / bytes as f64);
         }
     }
-    let megabytes = samples
-        .of("more")
-        .map(|time| format!("{:.0}", 1_000.0 / time.median));
+    let nanos = samples.of("more").map(|time| time.median);
     let row = vec![
         worst.name.to_owned(),
-        String::new(),
-        megabytes.unwrap_or_default(),
+        match worst.read {
+            1 => cell(nanos, |nanos| format!("{nanos:.1} a byte")),
+            _ => String::new(),
+        },
+        cell(nanos, |nanos| format!("{:.0}", 1_000.0 / nanos)),
     ];
     let blank = std::iter::repeat_n(String::new(), 3);
     table.lines.push(row.into_iter().chain(blank).collect());
