@@ -114,7 +114,7 @@ impl MessageHandler for Commands {
                 // This one is in its callback, and so is not found.
                 print(&format!("{} standard input", chat.token()))?;
             }
-            None if line.trim() == "quit" => examples::drain(map),
+            None if line.trim() == "quit" => examples::shut_down(map),
             _ => print("list, say TEXT, or quit")?,
         }
         Ok(())

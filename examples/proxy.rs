@@ -170,9 +170,9 @@ impl DispatcherHandler for Half {
     }
 
     /// Reads nothing more; closes when what was read is sent.
-    fn handle_drain(&mut self, endpoint: &mut Endpoint, _map: &mut ChannelMap) -> Result {
+    fn handle_shutdown(&mut self, endpoint: &mut Endpoint, _map: &mut ChannelMap) -> Result {
         if endpoint.connecting() {
-            endpoint.close_with(CloseReason::Drained);
+            endpoint.close_with(CloseReason::Shutdown);
         }
         self.finish(endpoint);
         Ok(())

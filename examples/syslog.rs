@@ -50,7 +50,7 @@ impl DispatcherHandler for Receiver {
 
     fn handle_error(&mut self, error: Error, _endpoint: &mut Endpoint, map: &mut ChannelMap) {
         log::error!("no more can be received or printed: {error}");
-        examples::drain(map);
+        examples::shut_down(map);
     }
 }
 

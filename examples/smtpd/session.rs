@@ -215,7 +215,7 @@ impl MessageHandler for Session {
         Ok(())
     }
 
-    fn handle_drain(&mut self, chat: &mut Chat, _map: &mut ChannelMap) -> Result {
+    fn handle_shutdown(&mut self, chat: &mut Chat, _map: &mut ChannelMap) -> Result {
         reply(chat, "421 this server ends");
         chat.close_when_done();
         Ok(())

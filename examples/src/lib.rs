@@ -103,7 +103,7 @@ pub fn listen<H: DispatcherHandler>(address: &str, handler: H) -> Result<Dispatc
     Ok(listener)
 }
 
-/// Inserts a channel that drains the map on SIGINT and SIGTERM: every channel
+/// Inserts a channel that shuts_down the map on SIGINT and SIGTERM: every channel
 /// sends what is queued and closes, within 5 s, and then `run` returns. To be
 /// called before [`listen`], so that whoever read that line can end the program.
 ///
@@ -120,9 +120,9 @@ pub fn end_on_signals(map: &mut ChannelMap) -> Result {
 }
 
 /// What a signal does: every channel is told to finish, within 5 s.
-pub fn drain(map: &mut ChannelMap) {
+pub fn shut_down(map: &mut ChannelMap) {
     log::info!("ending; {} channels are open", map.len());
-    map.drain(map.now() + DRAIN_TIME);
+    map.shut_down(map.now() + DRAIN_TIME);
 }
 
 struct Signals;
@@ -131,7 +131,7 @@ impl DispatcherHandler for Signals {
     fn handle_read(&mut self, pipe: &mut Endpoint, map: &mut ChannelMap) -> Result {
         let mut signals = [0; 16];
         pipe.recv(&mut signals)?;
-        drain(map);
+        shut_down(map);
         Ok(())
     }
 }

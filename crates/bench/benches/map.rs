@@ -26,9 +26,9 @@ const OTHERS: [usize; 2] = [0, 10_000];
 fn map_among(others: usize) -> (ChannelMap, Handle<Idle>) {
     let mut map = ChannelMap::new().expect("a poller");
     for _ in 0..others {
-        map.insert(Idle).expect("no drain");
+        map.insert(Idle).expect("no shutdown");
     }
-    let one = map.insert(Idle).expect("no drain");
+    let one = map.insert(Idle).expect("no shutdown");
     let now = map.now();
     map.turn_at(now).expect("no nested turn");
     (map, one)
@@ -40,7 +40,7 @@ fn insert_and_remove(bencher: Bencher, others: usize) {
     let now = map.now();
     let mut count = 0_u32;
     bencher.bench_local(|| {
-        let channel = map.insert(Idle).expect("no drain");
+        let channel = map.insert(Idle).expect("no shutdown");
         map.remove(channel);
         // What was touched is forgotten when the map turns.
         count += 1;

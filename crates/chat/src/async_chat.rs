@@ -329,14 +329,14 @@ impl<H: ChatHandler> Channel for AsyncChat<H> {
         self.conclude(result, me, map)
     }
 
-    fn handle_drain(&mut self, me: Token, map: &mut ChannelMap) -> Result {
+    fn handle_shutdown(&mut self, me: Token, map: &mut ChannelMap) -> Result {
         let result = if self.chat.closing() {
             Ok(())
         } else if self.chat.endpoint.connecting() {
-            self.chat.close_with(CloseReason::Drained);
+            self.chat.close_with(CloseReason::Shutdown);
             Ok(())
         } else {
-            self.handler.handle_drain(&mut self.chat, map)
+            self.handler.handle_shutdown(&mut self.chat, map)
         };
         self.conclude(result, me, map)
     }

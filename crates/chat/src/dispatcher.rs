@@ -377,10 +377,10 @@ impl<H: DispatcherHandler> Channel for Dispatcher<H> {
         })
     }
 
-    fn handle_drain(&mut self, me: Token, map: &mut ChannelMap) -> Result {
+    fn handle_shutdown(&mut self, me: Token, map: &mut ChannelMap) -> Result {
         self.call(me, map, |this, map| match this.endpoint.closing() {
             true => Ok(()),
-            false => this.handler.handle_drain(&mut this.endpoint, map),
+            false => this.handler.handle_shutdown(&mut this.endpoint, map),
         })
     }
 

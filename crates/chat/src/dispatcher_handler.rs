@@ -119,10 +119,10 @@ pub trait DispatcherHandler: 'static {
         Ok(())
     }
 
-    /// The map is being [drained](ChannelMap::drain). Called once. The default
+    /// The map is being [shut down](ChannelMap::shut_down). Called once. The default
     /// closes the channel when what was [pushed](Endpoint::push) is sent.
-    fn handle_drain(&mut self, endpoint: &mut Endpoint, map: &mut ChannelMap) -> Result {
-        endpoint.close_when_done_with(CloseReason::Drained);
+    fn handle_shutdown(&mut self, endpoint: &mut Endpoint, map: &mut ChannelMap) -> Result {
+        endpoint.close_when_done_with(CloseReason::Shutdown);
         Ok(())
     }
 

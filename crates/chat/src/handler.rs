@@ -120,10 +120,10 @@ pub trait ChatHandler: 'static {
         Ok(())
     }
 
-    /// The map is being [drained](ChannelMap::drain). Called once. The default
+    /// The map is being [shut down](ChannelMap::shut_down). Called once. The default
     /// sends what is queued and closes; requests that have been received and
     /// not delivered are dropped.
-    fn handle_drain(&mut self, chat: &mut Chat, map: &mut ChannelMap) -> Result {
+    fn handle_shutdown(&mut self, chat: &mut Chat, map: &mut ChannelMap) -> Result {
         chat.close_when_done();
         Ok(())
     }
@@ -194,8 +194,8 @@ pub trait MessageHandler: 'static {
         Ok(())
     }
 
-    /// See [`ChatHandler::handle_drain`].
-    fn handle_drain(&mut self, chat: &mut Chat, map: &mut ChannelMap) -> Result {
+    /// See [`ChatHandler::handle_shutdown`].
+    fn handle_shutdown(&mut self, chat: &mut Chat, map: &mut ChannelMap) -> Result {
         chat.close_when_done();
         Ok(())
     }
@@ -259,8 +259,8 @@ impl<M: MessageHandler> ChatHandler for M {
         MessageHandler::handle_timer(self, timer, chat, map)
     }
 
-    fn handle_drain(&mut self, chat: &mut Chat, map: &mut ChannelMap) -> Result {
-        MessageHandler::handle_drain(self, chat, map)
+    fn handle_shutdown(&mut self, chat: &mut Chat, map: &mut ChannelMap) -> Result {
+        MessageHandler::handle_shutdown(self, chat, map)
     }
 
     fn handle_close(&mut self, reason: CloseReason, chat: &mut Chat, map: &mut ChannelMap) {

@@ -158,7 +158,7 @@ fn first(first: Option<CloseReason>, reason: CloseReason, is_lost: bool) -> Clos
 fn speaks_for_output(reason: &CloseReason) -> bool {
     matches!(
         reason,
-        CloseReason::Done | CloseReason::Eof | CloseReason::Drained
+        CloseReason::Done | CloseReason::Eof | CloseReason::Shutdown
     )
 }
 
@@ -231,7 +231,7 @@ impl Endpoint {
 
     /// Like [`close`](Self::close), for a reason of the caller's. The first
     /// reason stands; but [`Done`](CloseReason::Done), [`Eof`](CloseReason::Eof)
-    /// and [`Drained`](CloseReason::Drained) of a
+    /// and [`Shutdown`](CloseReason::Shutdown) of a
     /// [`close_when_done_with`](Self::close_when_done_with) say that all was
     /// sent, and give way if it was not.
     pub fn close_with(&mut self, reason: CloseReason) {

@@ -139,10 +139,10 @@ pub trait Channel: Any + fmt::Debug {
         Ok(())
     }
 
-    /// The map is being [drained](ChannelMap::drain): finish what is under way,
+    /// The map is being [shut down](ChannelMap::shut_down): finish what is under way,
     /// then close. Called once. The default closes the channel at once.
-    fn handle_drain(&mut self, me: Token, map: &mut ChannelMap) -> Result {
-        map.close_with(me, CloseReason::Drained);
+    fn handle_shutdown(&mut self, me: Token, map: &mut ChannelMap) -> Result {
+        map.close_with(me, CloseReason::Shutdown);
         Ok(())
     }
 

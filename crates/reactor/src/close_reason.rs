@@ -27,9 +27,9 @@ pub enum CloseReason {
     /// The peer did not take the rest of the output in time, or a time limit of
     /// the program's own was over.
     TimedOut,
-    /// The map was [drained](crate::ChannelMap::drain), and the channel did
+    /// The map was [shut down](crate::ChannelMap::shut_down), and the channel did
     /// not finish by itself or not in time.
-    Drained,
+    Shutdown,
 }
 
 impl fmt::Display for CloseReason {
@@ -43,7 +43,7 @@ impl fmt::Display for CloseReason {
             Self::OverLimit => f.write_str("too much input without an end of message"),
             Self::SlowReader => f.write_str("too much output that the peer did not read"),
             Self::TimedOut => f.write_str("timed out"),
-            Self::Drained => f.write_str("the map was drained"),
+            Self::Shutdown => f.write_str("the map was shut down"),
         }
     }
 }

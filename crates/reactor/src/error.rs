@@ -22,7 +22,7 @@ pub struct InsertError<C> {
     pub channel: C,
     /// What the operating system said: `EPERM` for a regular file, `EEXIST`
     /// for a descriptor that is in the map already, `ENOSPC` at the limit of
-    /// watches (`epoll_ctl(2)`). Or `Other`: the map was drained.
+    /// watches (`epoll_ctl(2)`). Or `Other`: the map was shut down.
     pub error: io::Error,
 }
 

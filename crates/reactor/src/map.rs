@@ -60,7 +60,7 @@ use timer::Timers;
 /// | make it another type | [`convert`](Self::convert) |
 /// | be called later | [`set_timer`](Self::set_timer) |
 /// | be called from another thread | [`remote`](Self::remote) |
-/// | end the loop | [`stop`](Self::stop), [`drain`](Self::drain), [`close_all`](Self::close_all) |
+/// | end the loop | [`stop`](Self::stop), [`shut_down`](Self::shut_down), [`close_all`](Self::close_all) |
 #[doc(alias = "socket_map")]
 pub struct ChannelMap {
     slots: Slab<Slot>,
@@ -87,7 +87,7 @@ pub struct ChannelMap {
     /// [`with`](Self::with) has lent a channel.
     lending: bool,
     stopping: bool,
-    drain_deadline: Option<Instant>,
+    shutdown_deadline: Option<Instant>,
 }
 
 impl ChannelMap {
@@ -118,7 +118,7 @@ impl ChannelMap {
             turning: false,
             lending: false,
             stopping: false,
-            drain_deadline: None,
+            shutdown_deadline: None,
         })
     }
 
@@ -127,7 +127,7 @@ impl ChannelMap {
     /// # Errors
     ///
     /// What the operating system says when it cannot watch the channel; and
-    /// `Other` after the deadline of a [drain](Self::drain), until the map is
+    /// `Other` after the deadline of a [`shut_down`](Self::shut_down), until the map is
     /// empty. The channel is dropped then, see [`try_insert`](Self::try_insert).
     #[doc(alias = "add_channel")]
     pub fn insert<C: Channel>(&mut self, channel: C) -> io::Result<Handle<C>> {
@@ -140,8 +140,8 @@ impl ChannelMap {
     ///
     /// See [`InsertError`].
     pub fn try_insert<C: Channel>(&mut self, channel: C) -> Result<Handle<C>, InsertError<C>> {
-        if self.is_drain_overdue() {
-            let error = io::Error::other("the map was drained");
+        if self.is_shutdown_overdue() {
+            let error = io::Error::other("the map was shut down");
             return Err(InsertError { channel, error });
         }
         let vacancy = self.slots.vacant_entry();
@@ -178,8 +178,8 @@ impl ChannelMap {
         vacancy.insert(slot);
         self.open += 1;
         self.touch(token);
-        if self.is_draining() {
-            self.make_ready(token, Readiness::DRAIN);
+        if self.is_shutting_down() {
+            self.make_ready(token, Readiness::SHUTDOWN);
         }
         Ok(token.handle())
     }

@@ -21,8 +21,8 @@ pub struct Readiness(u8);
 impl Readiness {
     /// Nothing.
     pub const NONE: Self = Self(0);
-    /// The map is being drained.
-    pub(crate) const DRAIN: Self = Self(1);
+    /// The map is being shut down.
+    pub(crate) const SHUTDOWN: Self = Self(1);
     /// The channel said [`pending`](crate::Channel::pending).
     pub(crate) const PENDING: Self = Self(2);
     /// Exceptional data: for TCP, out-of-band data (`POLLPRI`).
@@ -40,7 +40,7 @@ impl Readiness {
 
     /// Those of these events that a channel is called with which wants `interest`.
     pub(crate) fn wanted_by(self, interest: Self) -> Self {
-        Self(self.0 & (interest.0 | Self::PENDING.0 | Self::DRAIN.0))
+        Self(self.0 & (interest.0 | Self::PENDING.0 | Self::SHUTDOWN.0))
     }
 
     /// Takes out the event that a channel is called with first.
@@ -86,7 +86,7 @@ impl fmt::Debug for Readiness {
             (Self::WRITABLE, "WRITABLE"),
             (Self::PRIORITY, "PRIORITY"),
             (Self::PENDING, "PENDING"),
-            (Self::DRAIN, "DRAIN"),
+            (Self::SHUTDOWN, "SHUTDOWN"),
         ];
         let mut set = f.debug_set();
         for (event, name) in names {

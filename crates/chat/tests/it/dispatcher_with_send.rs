@@ -456,9 +456,9 @@ fn an_echo_to_a_half_closed_peer_is_sent_before_the_channel_closes() {
 }
 
 #[test]
-fn draining_and_half_closing_wait_for_what_was_pushed() {
+fn shutting_down_and_half_closing_wait_for_what_was_pushed() {
     for ends in [
-        (|map, _| map.drain(map.now() + Duration::from_secs(60)))
+        (|map, _| map.shut_down(map.now() + Duration::from_secs(60)))
             as fn(&mut ChannelMap, Handle<Dispatcher<Raw>>),
         |map, me| map.get_mut(me).unwrap().endpoint.close_when_done(),
         |map, me| {

@@ -73,9 +73,9 @@ impl ChannelMap {
         if let Some(slot) = self.slots.get_mut(token.slot()) {
             slot.channel = slot.conversion.take().map(|convert| convert(channel));
         }
-        if self.is_draining() {
+        if self.is_shutting_down() {
             // The new type has not been told.
-            self.make_ready(token, Readiness::DRAIN);
+            self.make_ready(token, Readiness::SHUTDOWN);
         }
     }
 }

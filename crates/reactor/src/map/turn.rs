@@ -45,7 +45,7 @@ impl ChannelMap {
                 break;
             }
             if self.is_done() && self.remote.waiting() == 0 {
-                self.drain_deadline = None;
+                self.shutdown_deadline = None;
                 break;
             }
             self.turn(timeout)?;
@@ -117,31 +117,31 @@ impl ChannelMap {
     }
 
     /// Tells every channel to finish
-    /// ([`Channel::handle_drain`](crate::Channel::handle_drain)): a chat channel
+    /// ([`Channel::handle_shutdown`](crate::Channel::handle_shutdown)): a chat channel
     /// sends what is queued and closes, a listener closes at once. At
-    /// `deadline`, what is left is closed with [`CloseReason::Drained`].
+    /// `deadline`, what is left is closed with [`CloseReason::Shutdown`].
     ///
     /// Channels that are inserted meanwhile are told, too: one that reconnects
-    /// in `handle_close` asks [`is_draining`](Self::is_draining) first. From
+    /// in `handle_close` asks [`is_shutting_down`](Self::is_shutting_down) first. From
     /// `deadline` on nothing can be inserted until the map is empty. So
     /// [`run`](Self::run) returns soon after `deadline` at the latest.
-    pub fn drain(&mut self, deadline: Instant) {
+    pub fn shut_down(&mut self, deadline: Instant) {
         if self.is_done() {
             return;
         }
-        if self.drain_deadline.replace(deadline).is_some() {
+        if self.shutdown_deadline.replace(deadline).is_some() {
             return; // they know
         }
         let tokens: Vec<Token> = self.slots.iter().map(|(_, slot)| slot.token).collect();
         for token in tokens {
-            self.make_ready(token, Readiness::DRAIN);
+            self.make_ready(token, Readiness::SHUTDOWN);
         }
     }
 
-    /// Whether the map is being [drained](Self::drain).
+    /// Whether the map is being [shut down](Self::shut_down).
     #[must_use]
-    pub fn is_draining(&self) -> bool {
-        self.drain_deadline.is_some()
+    pub fn is_shutting_down(&self) -> bool {
+        self.shutdown_deadline.is_some()
     }
 
     /// Makes one turn. A panic ends it, too: the map can be turned again.
@@ -256,7 +256,7 @@ impl ChannelMap {
 
     /// How long the wait may sleep.
     fn patience(&self, timeout: Option<Duration>) -> Option<Duration> {
-        let deadlines = [self.timers.next_deadline(), self.drain_deadline];
+        let deadlines = [self.timers.next_deadline(), self.shutdown_deadline];
         let next = deadlines.into_iter().flatten().min();
         // A fresh reading: by `self.now`, the wait would last longer by the
         // time that this turn's callbacks took.
@@ -287,12 +287,12 @@ impl ChannelMap {
             dispatched += 1;
             self.run_closes();
         }
-        if self.is_drain_overdue() {
-            self.close_all_with(|| CloseReason::Drained);
+        if self.is_shutdown_overdue() {
+            self.close_all_with(|| CloseReason::Shutdown);
             self.run_closes();
         }
         if self.is_done() {
-            self.drain_deadline = None;
+            self.shutdown_deadline = None;
         }
         dispatched
     }
@@ -357,7 +357,7 @@ impl ChannelMap {
 
     fn call(&mut self, event: Readiness, channel: &mut dyn Object, me: Token) {
         let result = match event {
-            Readiness::DRAIN => channel.handle_drain(me, self),
+            Readiness::SHUTDOWN => channel.handle_shutdown(me, self),
             Readiness::PENDING => channel.handle_pending(me, self),
             Readiness::PRIORITY => channel.handle_expt_event(me, self),
             Readiness::READABLE => channel.handle_read_event(me, self),
@@ -372,7 +372,7 @@ impl ChannelMap {
     /// have changed what it wants, or replaced the source that it came from.
     fn is_wanted(&self, event: Readiness, channel: &dyn Object, me: Token) -> bool {
         match event {
-            Readiness::DRAIN => true,
+            Readiness::SHUTDOWN => true,
             Readiness::PENDING => channel.pending(me),
             _ => {
                 let watch = &self.slots[me.slot()].watch;
@@ -417,8 +417,8 @@ impl ChannelMap {
         self.open == 0 && self.closing.is_empty()
     }
 
-    pub(super) fn is_drain_overdue(&self) -> bool {
-        self.drain_deadline
+    pub(super) fn is_shutdown_overdue(&self) -> bool {
+        self.shutdown_deadline
             .is_some_and(|deadline| deadline <= self.now)
     }
 }

@@ -18,7 +18,7 @@ pub(crate) struct Probe {
     eof: Option<Hook>,
     overlimit: Option<Hook>,
     drained: Option<Hook>,
-    drain: Option<Hook>,
+    shutdown: Option<Hook>,
     close: Option<ErrorHook>,
     error: Option<ErrorHook>,
 }
@@ -71,11 +71,11 @@ impl Probe {
         self
     }
 
-    pub(crate) fn on_drain(
+    pub(crate) fn on_shutdown(
         mut self,
         hook: impl FnMut(&mut Chat, &mut ChannelMap) -> Result + 'static,
     ) -> Self {
-        self.drain = Some(Box::new(hook));
+        self.shutdown = Some(Box::new(hook));
         self
     }
 
@@ -147,10 +147,10 @@ impl MessageHandler for Probe {
     }
 
     /// With a hook only, the record has it.
-    fn handle_drain(&mut self, chat: &mut Chat, map: &mut ChannelMap) -> Result {
-        match &mut self.drain {
+    fn handle_shutdown(&mut self, chat: &mut Chat, map: &mut ChannelMap) -> Result {
+        match &mut self.shutdown {
             Some(hook) => {
-                self.log.add("drain");
+                self.log.add("shutdown");
                 hook(chat, map)
             }
             None => {

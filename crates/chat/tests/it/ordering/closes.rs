@@ -194,7 +194,7 @@ fn handle_close_is_the_last_callback_of_its_channel() {
             let me = chat.token();
             map.set_timer(me, map.now());
             map.dispatch(me, Readiness::READABLE);
-            map.drain(map.now());
+            map.shut_down(map.now());
             chat.push_with_producer(SimpleProducer::new("drained next"));
             way(chat, map)
         });

@@ -215,11 +215,11 @@ fn work_that_an_event_or_a_timer_sends_comes_in_the_same_turn() {
 }
 
 #[test]
-fn what_a_drain_closes_at_its_deadline_is_told_at_the_end_of_the_turn() {
+fn what_a_shutdown_closes_at_its_deadline_is_told_at_the_end_of_the_turn() {
     let mut stage = Stage::new();
     let a = stage.extra("a");
-    stage.map.drain(stage.map.now() + SECOND);
-    assert_eq!(stage.turn(), ["a.drain"]);
+    stage.map.shut_down(stage.map.now() + SECOND);
+    assert_eq!(stage.turn(), ["a.shutdown"]);
     let me = a.me;
     let work = move |map: &mut ChannelMap| note(map, me, "work");
     assert!(stage.map.remote().run(work).is_ok());
@@ -227,6 +227,6 @@ fn what_a_drain_closes_at_its_deadline_is_told_at_the_end_of_the_turn() {
     stage.say(&a, "hello\n");
     assert_eq!(
         stage.turn_after(SECOND),
-        ["a.message hello", "a.timer", "work", "a.close Drained"]
+        ["a.message hello", "a.timer", "work", "a.close Shutdown"]
     );
 }

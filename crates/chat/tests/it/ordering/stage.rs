@@ -83,8 +83,8 @@ impl MessageHandler for Actor {
     }
 
     /// Stays: what comes after it is to be seen.
-    fn handle_drain(&mut self, chat: &mut Chat, map: &mut ChannelMap) -> Result {
-        self.play("drain", chat, map)
+    fn handle_shutdown(&mut self, chat: &mut Chat, map: &mut ChannelMap) -> Result {
+        self.play("shutdown", chat, map)
     }
 
     fn handle_close(&mut self, reason: CloseReason, chat: &mut Chat, map: &mut ChannelMap) {

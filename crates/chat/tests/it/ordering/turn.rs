@@ -148,13 +148,13 @@ impl Channel for Raw {
         self.hear("pending")
     }
 
-    fn handle_drain(&mut self, _: Token, _: &mut ChannelMap) -> Result {
-        self.hear("drain")
+    fn handle_shutdown(&mut self, _: Token, _: &mut ChannelMap) -> Result {
+        self.hear("shutdown")
     }
 }
 
 #[test]
-fn one_channels_events_come_as_drain_pending_priority_read_write() {
+fn one_channels_events_come_as_shutdown_pending_priority_read_write() {
     let mut map = ChannelMap::new().unwrap();
     let raw = map.insert(Raw(Vec::new())).unwrap();
     // Reported in any order.
@@ -165,11 +165,11 @@ fn one_channels_events_come_as_drain_pending_priority_read_write() {
     ] {
         map.dispatch(raw, event);
     }
-    map.drain(map.now() + SECOND);
+    map.shut_down(map.now() + SECOND);
     map.turn_at(map.now()).unwrap();
     assert_eq!(
         map.get(raw).unwrap().0,
-        ["drain", "pending", "priority", "read", "write"]
+        ["shutdown", "pending", "priority", "read", "write"]
     );
 }
 
@@ -208,8 +208,8 @@ impl DispatcherHandler for Ears {
         Ok(())
     }
 
-    fn handle_drain(&mut self, _: &mut Endpoint, _: &mut ChannelMap) -> Result {
-        self.0.add("drain");
+    fn handle_shutdown(&mut self, _: &mut Endpoint, _: &mut ChannelMap) -> Result {
+        self.0.add("shutdown");
         Ok(())
     }
 
@@ -219,7 +219,7 @@ impl DispatcherHandler for Ears {
 }
 
 #[test]
-fn a_dispatcher_hears_drain_expt_read_write_and_eof_after_the_data() {
+fn a_dispatcher_hears_shutdown_expt_read_write_and_eof_after_the_data() {
     let log = Log::default();
     let mut map = ChannelMap::new().unwrap();
     let (line, peer) = sim::line();
@@ -229,9 +229,9 @@ fn a_dispatcher_hears_drain_expt_read_write_and_eof_after_the_data() {
     let all = Readiness::WRITABLE | Readiness::READABLE | Readiness::PRIORITY;
     peer.say("some");
     map.dispatch(ears, all);
-    map.drain(map.now() + SECOND);
+    map.shut_down(map.now() + SECOND);
     map.turn_at(map.now()).unwrap();
-    assert_eq!(log.take(), ["drain", "expt", "read 4", "write"]);
+    assert_eq!(log.take(), ["shutdown", "expt", "read 4", "write"]);
     peer.say("rest");
     peer.say_eof();
     map.dispatch(ears, all);
@@ -290,7 +290,7 @@ fn nothing_is_called_inside_a_callback() {
             .run(move |map| note(map, c, "work"))
             .map_err(|refused| refused.to_string())?;
         map.get_mut(c).unwrap().chat.push(vec![b'#'; 100_000]);
-        map.drain(map.now() + SECOND);
+        map.shut_down(map.now() + SECOND);
         map.close(b);
         chat.push(vec![b'#'; 100_000]);
         log.add("a returns");

@@ -46,9 +46,9 @@ pub(crate) struct Probe {
     pub(crate) readable: bool,
     pub(crate) writable: bool,
     pub(crate) pending: bool,
-    /// Whether it finishes by itself when it is drained.
-    pub(crate) drains: bool,
-    pub(crate) drain_calls: u32,
+    /// Whether it finishes by itself when it is shut down.
+    pub(crate) shuts_down: bool,
+    pub(crate) shutdown_calls: u32,
     pub(crate) settles: u32,
     /// How often `readable` was asked.
     pub(crate) asked: Cell<u32>,
@@ -70,8 +70,8 @@ impl Probe {
             readable: true,
             writable: false,
             pending: false,
-            drains: false,
-            drain_calls: 0,
+            shuts_down: false,
+            shutdown_calls: 0,
             settles: 0,
             asked: Cell::new(0),
             received: Vec::new(),
@@ -179,10 +179,10 @@ impl Channel for Probe {
         self.play(On::Timer, me, map).unwrap_or(Ok(()))
     }
 
-    fn handle_drain(&mut self, me: Token, map: &mut ChannelMap) -> Result {
-        self.drain_calls += 1;
-        if !self.drains {
-            map.close_with(me, CloseReason::Drained);
+    fn handle_shutdown(&mut self, me: Token, map: &mut ChannelMap) -> Result {
+        self.shutdown_calls += 1;
+        if !self.shuts_down {
+            map.close_with(me, CloseReason::Shutdown);
         }
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! Draining: listeners close, chats finish, and the deadline ends the rest.
+//! Shutting down: listeners close, chats finish, and the deadline ends the rest.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -30,9 +30,9 @@ fn listeners_close_at_once_and_chats_send_what_is_queued() {
     let mut channel = AsyncChat::new(ours, "\n", Probe::new(&chat_log)).unwrap();
     channel.chat.push(vec![b'x'; 1_000_000]);
     map.insert(channel).unwrap();
-    map.drain(Instant::now() + LATER);
+    map.shut_down(Instant::now() + LATER);
     map.turn(Some(Duration::ZERO)).unwrap();
-    assert_eq!(listener_log.all(), ["close Drained"]);
+    assert_eq!(listener_log.all(), ["close Shutdown"]);
     assert_eq!(read_to_end(&mut map, &mut theirs).len(), 1_000_000);
     drop(theirs);
     turn_until(&mut map, |map| map.is_empty());
@@ -48,7 +48,7 @@ fn input_is_not_delivered_any_more() {
         .insert(AsyncChat::over(line, "\n", Probe::new(&log)))
         .unwrap();
     sim::settle(&mut map, me, &peer);
-    map.drain(map.now() + LATER);
+    map.shut_down(map.now() + LATER);
     peer.say("too late\n");
     sim::settle(&mut map, me, &peer);
     assert!(peer.is_shut());
@@ -68,11 +68,11 @@ fn what_is_left_at_the_deadline_is_closed() {
     sim::settle(&mut map, me, &peer);
     peer.set_room(0);
     map.get_mut(me).unwrap().chat.push("never taken");
-    map.drain(map.now() + Duration::from_secs(5));
+    map.shut_down(map.now() + Duration::from_secs(5));
     sim::step_after(&mut map, me, &peer, Duration::from_secs(4));
     assert!(map.is_open(me));
     sim::step_after(&mut map, me, &peer, Duration::from_secs(1));
-    assert_eq!(log.all(), ["connect", "close Drained"]);
+    assert_eq!(log.all(), ["connect", "close Shutdown"]);
     assert!(map.is_empty());
 }
 
@@ -86,7 +86,7 @@ fn a_channel_that_is_inserted_while_draining_is_drained_too() {
         .insert(AsyncChat::over(line, "\n", Probe::default()))
         .unwrap();
     sim::settle(&mut map, first, &peer);
-    map.drain(map.now() + LATER);
+    map.shut_down(map.now() + LATER);
     let (line, peer) = sim::line();
     let mut late = AsyncChat::over(line, "\n", Probe::new(&log));
     late.chat.push("sorry");
@@ -105,7 +105,7 @@ fn run_returns_when_all_is_drained() {
     let mut map = ChannelMap::new().unwrap();
     let probe = Probe::new(&log).on_connect(|chat, map| {
         chat.push("the last word");
-        map.drain(map.now() + LATER);
+        map.shut_down(map.now() + LATER);
         Ok(())
     });
     map.insert(AsyncChat::new(ours, "\n", probe).unwrap())
@@ -115,7 +115,7 @@ fn run_returns_when_all_is_drained() {
     assert_eq!(log.count("close"), 1);
 }
 
-/// Logs the drain, and closes by itself if it has no word to say first.
+/// Logs the shutdown, and closes by itself if it has no word to say first.
 struct Raw {
     log: Log,
     last_word: &'static [u8],
@@ -127,16 +127,16 @@ impl DispatcherHandler for Raw {
     }
 
     fn handle_write(&mut self, endpoint: &mut Endpoint, map: &mut ChannelMap) -> Result {
-        if map.is_draining() {
+        if map.is_shutting_down() {
             endpoint.send(self.last_word)?;
             endpoint.close();
         }
         Ok(())
     }
 
-    fn handle_drain(&mut self, _: &mut Endpoint, map: &mut ChannelMap) -> Result {
-        assert!(map.is_draining());
-        self.log.add("drain");
+    fn handle_shutdown(&mut self, _: &mut Endpoint, map: &mut ChannelMap) -> Result {
+        assert!(map.is_shutting_down());
+        self.log.add("shutdown");
         Ok(())
     }
 
@@ -161,13 +161,13 @@ fn a_connected_dispatcher_ends_as_a_chat_does_unless_it_says_otherwise() {
     map.insert(Dispatcher::new(patient, raw).unwrap()).unwrap();
     turn_to_rest_but_for_writes(&mut map);
     assert_eq!(plain_log.len() + patient_log.len(), 0);
-    map.drain(Instant::now() + LATER);
+    map.shut_down(Instant::now() + LATER);
     assert_eq!(read_to_end(&mut map, &mut theirs), b"bye");
-    assert_eq!(patient_log.all(), ["drain", "close Requested"]);
+    assert_eq!(patient_log.all(), ["shutdown", "close Requested"]);
     assert_eq!(plain_log.len(), 0, "it waits for its peer to close, too");
     drop(its_peer);
     turn_until(&mut map, |map| map.is_empty());
-    assert_eq!(plain_log.all(), ["close Drained"]);
+    assert_eq!(plain_log.all(), ["close Shutdown"]);
 }
 
 /// `Raw` is writable all the time.
@@ -181,8 +181,8 @@ fn turn_to_rest_but_for_writes(map: &mut ChannelMap) {
 fn a_chat_handler_may_say_goodbye() {
     let log = Log::default();
     let (line, peer) = sim::line();
-    let probe = Probe::new(&log).on_drain(|chat, map| {
-        assert!(map.is_draining());
+    let probe = Probe::new(&log).on_shutdown(|chat, map| {
+        assert!(map.is_shutting_down());
         chat.push("421 going down\n");
         chat.close_when_done();
         Ok(())
@@ -192,16 +192,16 @@ fn a_chat_handler_may_say_goodbye() {
     map.get_mut(me).unwrap().chat.push("queued\n");
     peer.set_room(0);
     sim::settle(&mut map, me, &peer);
-    map.drain(map.now() + LATER);
-    assert_eq!(log.all(), ["connect"], "not from within drain");
+    map.shut_down(map.now() + LATER);
+    assert_eq!(log.all(), ["connect"], "not from within shut_down");
     sim::settle(&mut map, me, &peer);
     peer.set_room(100);
     sim::settle(&mut map, me, &peer);
     assert_eq!(peer.take_sent(), b"queued\n421 going down\n");
     peer.say_eof();
     sim::settle(&mut map, me, &peer);
-    assert_eq!(log.all(), ["connect", "drain", "close Done"]);
-    assert!(!map.is_draining(), "that is over");
+    assert_eq!(log.all(), ["connect", "shutdown", "close Done"]);
+    assert!(!map.is_shutting_down(), "that is over");
 }
 
 /// One that neither closes nor asks goes on until the deadline.
@@ -209,32 +209,32 @@ fn a_chat_handler_may_say_goodbye() {
 fn a_chat_handler_that_does_not_close_is_served_until_the_deadline() {
     let log = Log::default();
     let (line, peer) = sim::line();
-    let probe = Probe::new(&log).on_drain(|_, _| Ok(()));
+    let probe = Probe::new(&log).on_shutdown(|_, _| Ok(()));
     let mut map = ChannelMap::new().unwrap();
     let me = map.insert(AsyncChat::over(line, "\n", probe)).unwrap();
     sim::settle(&mut map, me, &peer);
-    map.drain(map.now() + LATER);
+    map.shut_down(map.now() + LATER);
     peer.say("still here\n");
     sim::settle(&mut map, me, &peer);
-    map.drain(map.now() + LATER);
+    map.shut_down(map.now() + LATER);
     sim::settle(&mut map, me, &peer);
-    assert_eq!(log.all(), ["connect", "drain", "message still here"]);
+    assert_eq!(log.all(), ["connect", "shutdown", "message still here"]);
     sim::step_after(&mut map, me, &peer, LATER);
-    assert_eq!(log.all().last().unwrap(), "close Drained");
+    assert_eq!(log.all().last().unwrap(), "close Shutdown");
     assert!(map.is_empty());
 }
 
 #[test]
-fn an_error_in_handle_drain_is_the_handlers() {
+fn an_error_in_handle_shutdown_is_the_handlers() {
     let log = Log::default();
     let (line, peer) = sim::line();
-    let probe = Probe::new(&log).on_drain(|_, _| Err("not now".into()));
+    let probe = Probe::new(&log).on_shutdown(|_, _| Err("not now".into()));
     let mut map = ChannelMap::new().unwrap();
     let me = map.insert(AsyncChat::over(line, "\n", probe)).unwrap();
     sim::settle(&mut map, me, &peer);
-    map.drain(map.now() + LATER);
+    map.shut_down(map.now() + LATER);
     sim::settle(&mut map, me, &peer);
-    let expected = ["connect", "drain", "error not now", "close HandlerError"];
+    let expected = ["connect", "shutdown", "error not now", "close HandlerError"];
     assert_eq!(log.all(), expected);
 }
 
@@ -248,7 +248,7 @@ fn a_channel_that_reconnects_asks_whether_it_should() {
     map.close(me);
     map.turn(Some(Duration::ZERO)).unwrap();
     assert_eq!((lives.get(), map.len()), (2, 1));
-    map.drain(Instant::now() + LATER);
+    map.shut_down(Instant::now() + LATER);
     map.run().unwrap();
     assert_eq!(lives.get(), 2);
 }
@@ -259,11 +259,11 @@ fn reconnecting(lives: &Rc<Cell<u32>>) -> AsyncChat<Probe> {
     let (line, peer) = sim::line();
     peer.say_eof();
     let probe = Probe::default().on_close(move |_, map| {
-        if !map.is_draining() {
+        if !map.is_shutting_down() {
             map.insert(reconnecting(&lives)).unwrap();
         }
     });
-    let probe = probe.on_drain(|chat, _| {
+    let probe = probe.on_shutdown(|chat, _| {
         chat.close();
         Ok(())
     });
