@@ -194,13 +194,12 @@ impl<H: ChatHandler> AsyncChat<H> {
             NOT_LIVE => self.chat.endpoint.time_ending(map),
             NEW => return self.announce(map),
             OVER_LIMIT => return self.tell_over_limit(map),
-            HELD => return self.deliver_held(map),
             EOF => return self.tell_eof(map),
             HIGH => {
                 self.chat.endpoint.flags &= !HIGH;
                 return self.handler.handle_drained(&mut self.chat, map);
             }
-            _ => return self.receive(map),
+            _ => return self.receive(map), // what is held, or what a transport has
         }
         Ok(())
     }

@@ -263,6 +263,7 @@ impl Endpoint {
     }
 
     /// Receives from the wire.
+    #[inline]
     pub(crate) fn receive(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let received = self.wire.recv(buffer);
         if self.flags & TRANSPORT != 0 {

@@ -25,8 +25,10 @@ pub(crate) struct Framer {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
+    /// At the beginning of a message, of which nothing was seen.
+    Start,
     /// In a message.
-    Open,
+    Inside,
     /// A message has ended, which is yet to be told. What ended it, so many
     /// bytes, is at the front of the data.
     Ended(u16),
@@ -55,7 +57,7 @@ impl Framer {
         Self {
             terminator,
             collected: 0,
-            state: State::Open,
+            state: State::Start,
             held: 0,
             known: 0,
         }
@@ -71,7 +73,7 @@ impl Framer {
         self.terminator = terminator;
         self.known = 0;
         if let State::Ended(1..) = self.state {
-            self.state = State::Open;
+            self.state = State::Inside;
         }
     }
 
@@ -90,9 +92,11 @@ impl Framer {
 
     /// Writes what was held back to the front of `buffer`, where the next read
     /// belongs behind it; returns how much that is.
+    #[inline]
     pub(crate) fn write_held(&self, buffer: &mut [u8]) -> usize {
         let held = usize::from(self.held);
-        if let Some(bytes) = self.terminator.as_bytes() {
+        if held > 0 {
+            let bytes = self.terminator.as_bytes().unwrap_or_default();
             buffer[..held].copy_from_slice(&bytes[..held]);
         }
         held
@@ -106,7 +110,7 @@ impl Framer {
         self.known = 0;
         self.state = match self.state {
             State::Ended(_) => State::Ended(0),
-            _ => State::Open,
+            _ => State::Start,
         };
     }
 
@@ -125,11 +129,13 @@ impl Framer {
     }
 
     /// A message has ended, which is yet to be told.
+    #[inline]
     pub(crate) fn has_ended(&self) -> bool {
         matches!(self.state, State::Ended(_))
     }
 
     /// Whether a message ends here without further data.
+    #[inline]
     pub(crate) fn is_due(&self) -> bool {
         self.has_ended() || matches!(self.terminator.0, Condition::Count(0))
     }
@@ -139,7 +145,33 @@ impl Framer {
     /// have. If the data `is_last`, nothing is held back.
     ///
     /// `data` begins with what [`write_held`](Self::write_held) wrote.
+    #[inline]
     pub(crate) fn next<'d>(
+        &mut self,
+        data: &mut &'d [u8],
+        limit: usize,
+        is_last: bool,
+    ) -> Option<Frame<'d>> {
+        let (State::Start, Condition::Pattern(pattern)) = (self.state, &self.terminator.0) else {
+            return self.next_inside(data, limit, is_last);
+        };
+        match pattern.search(data) {
+            Some(at) if at <= limit => {
+                let (message, rest) = data.split_at(at);
+                *data = &rest[pattern.bytes().len()..];
+                Some(Frame::Message(message))
+            }
+            Some(at) => Some(self.take_found(data, at, limit)),
+            None => {
+                let held = pattern.prefix_at_end(data);
+                self.take_searched(data, held, limit, is_last)
+            }
+        }
+    }
+
+    /// The same, where something of the message was seen before, or is to be
+    /// counted.
+    fn next_inside<'d>(
         &mut self,
         data: &mut &'d [u8],
         limit: usize,
@@ -153,15 +185,9 @@ impl Framer {
             (State::Over, _) => Some(Frame::OverLimit),
             (_, Condition::Pattern(pattern)) => {
                 let known = mem::take(&mut self.held) | mem::take(&mut self.known);
-                match pattern.find(data, known.into()) {
-                    Ok(at) => {
-                        let len = pattern.bytes().len();
-                        Some(self.take_found(data, at, len, limit))
-                    }
-                    Err(begun) => {
-                        let held = if is_last { 0 } else { begun };
-                        self.take_searched(data, held, limit)
-                    }
+                match pattern.resume(data, known.into()) {
+                    Ok(at) => Some(self.take_found(data, at, limit)),
+                    Err(held) => self.take_searched(data, held, limit, is_last),
                 }
             }
             (_, Condition::Count(count)) => {
@@ -172,14 +198,9 @@ impl Framer {
         }
     }
 
-    /// The terminator, of `len` bytes, was found at `at`.
-    fn take_found<'d>(
-        &mut self,
-        data: &mut &'d [u8],
-        at: usize,
-        len: usize,
-        limit: usize,
-    ) -> Frame<'d> {
+    /// The terminator was found at `at`.
+    fn take_found<'d>(&mut self, data: &mut &'d [u8], at: usize, limit: usize) -> Frame<'d> {
+        let len = self.terminator.as_bytes().map_or(0, <[u8]>::len);
         if self.state == State::Skipping {
             take(data, at + len);
             return self.end();
@@ -188,29 +209,34 @@ impl Framer {
             return self.overrun(data, limit);
         }
         let message = take(data, at);
-        if self.collected == 0 {
-            take(data, len);
-            return Frame::Message(message);
+        if self.collected > 0 && at > 0 {
+            self.state = State::Ended(len as u16);
+            return Frame::Part(message);
         }
-        if message.is_empty() {
-            take(data, len);
-            return self.end();
+        take(data, len);
+        match mem::take(&mut self.collected) {
+            0 => {
+                self.end();
+                Frame::Message(message)
+            }
+            _ => self.end(),
         }
-        self.state = State::Ended(len as u16);
-        Frame::Part(message)
     }
 
-    /// There is no whole terminator in `data`, whose last bytes may be the
-    /// beginning of one.
+    /// There is no whole terminator in `data`, of which `held` bytes at the end
+    /// may be the beginning of one.
     fn take_searched<'d>(
         &mut self,
         data: &mut &'d [u8],
         held: usize,
         limit: usize,
+        is_last: bool,
     ) -> Option<Frame<'d>> {
+        let held = if is_last { 0 } else { held };
         let len = data.len() - held;
         if len == 0 || self.state == State::Skipping {
             self.held = held as u16;
+            self.enter(held);
             take(data, data.len());
             return None;
         }
@@ -248,6 +274,7 @@ impl Framer {
             return None;
         }
         self.collected += len;
+        self.enter(len);
         Some(Frame::Part(part))
     }
 
@@ -260,13 +287,21 @@ impl Framer {
         }
     }
 
+    /// So many bytes of the message were seen.
+    fn enter(&mut self, len: usize) {
+        if len > 0 && self.state == State::Start {
+            self.state = State::Inside;
+        }
+    }
+
     fn end(&mut self) -> Frame<'static> {
-        self.state = State::Open;
+        self.state = State::Start;
         self.collected = 0;
         Frame::End
     }
 }
 
+#[inline]
 fn take<'d>(data: &mut &'d [u8], len: usize) -> &'d [u8] {
     let (front, rest) = data.split_at(len);
     *data = rest;

@@ -229,14 +229,17 @@ impl<M: MessageHandler> ChatHandler for M {
         result
     }
 
+    #[inline]
     fn found_message(
         &mut self,
         message: &[u8],
         chat: &mut Chat,
         map: &mut ChannelMap,
     ) -> Option<Result> {
-        let is_whole = chat.message.is_empty() && message.len() <= chat.limits().message;
-        is_whole.then(|| self.handle_message(message, chat, map))
+        match chat.message.is_empty() && message.len() <= chat.endpoint.limits.message {
+            true => Some(self.handle_message(message, chat, map)),
+            false => None,
+        }
     }
 
     fn handle_connect(&mut self, chat: &mut Chat, map: &mut ChannelMap) -> Result {

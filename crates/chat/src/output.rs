@@ -32,9 +32,10 @@ pub(crate) struct Output {
     queued: Queued,
     /// How many bytes of the first item were sent.
     sent: usize,
-    /// How many bytes one buffer may gather before a push has to look at the
-    /// limits.
+    /// How many bytes the one buffer may have before a push has to look further.
     room: usize,
+    /// How many bytes may be queued before a push has to look at the limits.
+    mark: usize,
     /// Where emptied buffers go; none before the channel is in a map.
     buffers: Option<Buffers>,
 }
@@ -75,13 +76,15 @@ impl Output {
         Self {
             queued: Queued::Nothing,
             sent: 0,
-            room: room(limits),
+            room: 0,
+            mark: mark(limits),
             buffers: None,
         }
     }
 
     pub(crate) fn use_limits(&mut self, limits: &Limits) {
-        self.room = room(limits);
+        self.mark = mark(limits);
+        self.room = 0;
     }
 
     pub(crate) fn use_buffers(&mut self, buffers: &Buffers) {
@@ -91,11 +94,10 @@ impl Output {
     }
 
     /// Queues a copy of `data`, if there is a buffer with room for it.
+    #[inline]
     pub(crate) fn push_within_room(&mut self, data: &[u8]) -> bool {
         match &mut self.queued {
-            Queued::One(buffer)
-                if buffer.len() + data.len() <= buffer.capacity().min(self.room) =>
-            {
+            Queued::One(buffer) if buffer.len() + data.len() <= self.room => {
                 buffer.extend_from_slice(data);
                 true
             }
@@ -131,6 +133,9 @@ impl Output {
                     _ => self.push_item(Item::Own(buffer)),
                 }
             }
+        }
+        if let Queued::One(buffer) = &self.queued {
+            self.room = buffer.capacity().min(SEGMENT_LEN).min(self.mark);
         }
     }
 
@@ -175,6 +180,7 @@ impl Output {
     }
 
     /// Nothing is left to send, and no producer either.
+    #[inline]
     pub(crate) fn is_empty(&self) -> bool {
         matches!(self.queued, Queued::Nothing | Queued::Failed(_))
     }
@@ -187,7 +193,13 @@ impl Output {
         }
     }
 
+    /// Whether so much is queued that the limits are to be looked at.
+    pub(crate) fn is_high(&self) -> bool {
+        self.len() > self.mark
+    }
+
     /// How many bytes are queued.
+    #[inline]
     pub(crate) fn len(&self) -> usize {
         match &self.queued {
             Queued::Nothing | Queued::Failed(_) => 0,
@@ -247,6 +259,7 @@ impl Output {
     }
 
     /// All that is to be sent, if it lies in one piece.
+    #[inline]
     pub(crate) fn in_one_piece(&self) -> Option<&[u8]> {
         match &self.queued {
             Queued::One(buffer) => Some(&buffer[self.sent..]),
@@ -278,6 +291,7 @@ impl Output {
     }
 
     /// The first `sent` bytes were sent.
+    #[inline]
     pub(crate) fn advance(&mut self, sent: usize) {
         self.sent += sent;
         match &mut self.queued {
@@ -362,8 +376,8 @@ impl Item {
     }
 }
 
-fn room(limits: &Limits) -> usize {
-    SEGMENT_LEN.min(limits.high_water).min(limits.output)
+fn mark(limits: &Limits) -> usize {
+    limits.high_water.min(limits.output)
 }
 
 /// A buffer that grows has a power of two: so it has room for what follows, and

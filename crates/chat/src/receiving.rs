@@ -29,43 +29,39 @@ enum Verdict {
 }
 
 impl<H: ChatHandler> AsyncChat<H> {
-    /// Reads, within a turn's budget, and delivers.
+    /// Delivers what is held; if nothing is, reads, within a turn's budget, and
+    /// delivers that.
     pub(crate) fn receive(&mut self, map: &mut ChannelMap) -> Result {
         let limits = &self.chat.endpoint.limits;
-        let (size, mut reads) = (limits.in_buffer_size, limits.reads_per_turn);
         let mut messages = limits.messages_per_turn.max(1);
+        let mut reads = limits.reads_per_turn;
         let mut buffer = map.buffers().read_buffer();
-        let buffer = &mut *buffer;
         loop {
-            let held = self.chat.framer.write_held(buffer);
-            let room = size.clamp(1, buffer.len() - held);
-            let len = match self.chat.endpoint.receive(&mut buffer[held..held + room]) {
-                Ok(0) => return self.end_input(&buffer[..held], &mut messages, map),
-                Ok(len) => len,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
-                Err(error) => {
-                    self.chat.endpoint.end_input(error);
-                    return Ok(());
-                }
+            let held = match self.chat.endpoint.flags & HELD {
+                0 => None,
+                _ => Some(mem::take(&mut self.chat.endpoint.unread)),
             };
-            self.deliver(&buffer[..held + len], None, &mut messages, map)?;
-            let chat = &mut self.chat;
-            let goes_on = map.may_continue(chat.endpoint.me);
-            if goes_on && chat.endpoint.may_send() && chat.endpoint.output.len() >= SEND_SOON {
-                chat.endpoint.send_piece();
+            let (data, is_all) = match &held {
+                Some(held) => (&held[..], true),
+                None => match self.chat.read(&mut buffer) {
+                    Some(read) => read,
+                    None => return Ok(()),
+                },
+            };
+            self.deliver(data, held.as_ref(), &mut messages, map)?;
+            if self.chat.endpoint.flags & EOF != 0 {
+                return self.tell_eof(map);
+            }
+            let endpoint = &mut self.chat.endpoint;
+            let goes_on = map.may_continue(endpoint.me);
+            if goes_on && endpoint.may_send() && endpoint.output.len() >= SEND_SOON {
+                endpoint.send_piece();
             }
             reads = reads.saturating_sub(1);
-            if len < room || reads == 0 || messages == 0 || !goes_on || !chat.may_receive() {
+            if is_all || reads == 0 || messages == 0 || !goes_on || !self.chat.may_receive() {
                 return Ok(());
             }
         }
-    }
-
-    /// Delivers what was held.
-    pub(crate) fn deliver_held(&mut self, map: &mut ChannelMap) -> Result {
-        let mut messages = self.chat.limits().messages_per_turn.max(1);
-        let held = mem::take(&mut self.chat.endpoint.unread);
-        self.deliver(&held, Some(&held), &mut messages, map)
     }
 
     /// Cuts `data` into messages and calls the handler with them, at most
@@ -151,13 +147,6 @@ impl<H: ChatHandler> AsyncChat<H> {
         told
     }
 
-    /// The peer has sent its last byte: what was held back is data.
-    fn end_input(&mut self, held: &[u8], messages: &mut usize, map: &mut ChannelMap) -> Result {
-        self.chat.endpoint.flags |= EOF;
-        self.deliver(held, None, messages, map)?;
-        self.tell_eof(map)
-    }
-
     /// Calls `handle_eof`, if it is due.
     pub(crate) fn tell_eof(&mut self, map: &mut ChannelMap) -> Result {
         if self.due() & EOF == 0 || !map.may_continue(self.chat.token()) {
@@ -169,13 +158,41 @@ impl<H: ChatHandler> AsyncChat<H> {
 }
 
 impl Chat {
+    /// Receives, behind what the framer holds back; returns both, and whether
+    /// that is all there was. After the last byte, what was held back is data.
+    #[inline]
+    fn read<'b>(&mut self, buffer: &'b mut [u8]) -> Option<(&'b [u8], bool)> {
+        let held = self.framer.write_held(buffer);
+        let size = self.endpoint.limits.in_buffer_size;
+        let room = size.clamp(1, buffer.len() - held);
+        match self.endpoint.receive(&mut buffer[held..held + room]) {
+            Ok(len) => {
+                if len == 0 {
+                    self.endpoint.flags |= EOF;
+                }
+                Some((&buffer[..held + len], len < room))
+            }
+            Err(error) => {
+                if error.kind() != io::ErrorKind::WouldBlock {
+                    self.endpoint.end_input(error);
+                }
+                None
+            }
+        }
+    }
+
     /// After a callback: `left` bytes are left of the read, and so many messages
     /// may follow in this turn.
+    #[inline]
     fn verdict(&self, is_ok: bool, left: usize, messages: usize, map: &ChannelMap) -> Verdict {
         let goes_on = is_ok && messages > 0 && map.may_continue(self.endpoint.me);
-        if goes_on && self.endpoint.flags == 0 {
-            return Verdict::GoOn;
+        match goes_on && self.endpoint.flags == 0 {
+            true => Verdict::GoOn,
+            false => self.verdict_with_care(goes_on, left),
         }
+    }
+
+    fn verdict_with_care(&self, goes_on: bool, left: usize) -> Verdict {
         if self.closing() || self.undelivered < left {
             return Verdict::Stop;
         }

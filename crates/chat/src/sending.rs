@@ -41,8 +41,8 @@ impl Endpoint {
 
     fn push_with_care(&mut self, data: &[u8]) {
         if self.takes_output() {
-            if !data.is_empty() {
-                self.output.push(data);
+            self.output.push(data);
+            if self.output.is_high() && !data.is_empty() {
                 self.relieve();
             }
         } else if let Stage::Datagrams = self.life.stage() {
@@ -58,7 +58,9 @@ impl Endpoint {
         let data = data.into();
         if self.takes_output() {
             self.output.push_bytes(data);
-            self.relieve();
+            if self.output.is_high() {
+                self.relieve();
+            }
         } else {
             self.push_with_care(&data);
         }
@@ -179,6 +181,7 @@ impl Endpoint {
 
     /// Sends what lies in one piece, by one call: all that a channel mostly has.
     /// Returns whether nothing is left.
+    #[inline]
     pub(crate) fn send_piece(&mut self) -> bool {
         if let Some(data) = self.output.in_one_piece() {
             let len = data.len();
@@ -239,6 +242,7 @@ impl Endpoint {
 
     /// Takes account of an attempt to send the `len` bytes at the head of the
     /// queue; returns how many were sent.
+    #[inline]
     fn note_sent(&mut self, len: usize, sent: io::Result<usize>) -> usize {
         match sent {
             Ok(sent) => {
@@ -260,25 +264,22 @@ impl Endpoint {
     }
 
     /// Whether a send now may be of use.
+    #[inline]
     pub(crate) fn may_send(&self) -> bool {
         self.flags & (NOT_LIVE | BLOCKED | FAILED) == 0
     }
 
     fn takes_output(&self) -> bool {
-        let is_stream = match self.life.stage() {
-            Stage::Live => true,
-            Stage::Connecting(_) => !self.closing(),
+        match self.flags & (NOT_LIVE | FAILED) {
+            0 => true,
+            NOT_LIVE => self.connecting() && !self.closing(),
             _ => false,
-        };
-        is_stream && self.flags & FAILED == 0
+        }
     }
 
     /// Sends at once when much is queued, and judges the peer when too much is.
     fn relieve(&mut self) {
         let limit = self.limits.output;
-        if self.output.len() <= self.limits.high_water.min(limit) {
-            return;
-        }
         self.flags |= HIGH;
         if self.connected() && (self.flags & BLOCKED == 0 || self.output.len() > limit) {
             self.send_ready();

@@ -208,6 +208,7 @@ impl Pattern {
         }))
     }
 
+    #[inline]
     pub(crate) fn bytes(&self) -> &[u8] {
         match self {
             Self::Byte(byte) => byte,
@@ -217,10 +218,28 @@ impl Pattern {
         }
     }
 
-    /// Where the first whole pattern in `data` begins; if there is none, how many
-    /// bytes at the end of `data` are the beginning of one. `data` is known to
-    /// begin with so many bytes of the pattern, but not all.
-    pub(crate) fn find(&self, data: &[u8], known: usize) -> Result<usize, usize> {
+    /// Where the first whole pattern in `data` begins.
+    #[inline]
+    pub(crate) fn search(&self, data: &[u8]) -> Option<usize> {
+        match self {
+            Self::Byte([byte]) => memchr(*byte, data),
+            _ => self.search_longer(data),
+        }
+    }
+
+    fn search_longer(&self, data: &[u8]) -> Option<usize> {
+        match self {
+            Self::Byte([byte]) => memchr(*byte, data),
+            Self::Pair(pair) => find_pair(*pair, data),
+            Self::Short { .. } => find_short(self.bytes(), data),
+            Self::Long(long) => long.finder.find(data),
+        }
+    }
+
+    /// Where the first whole pattern in `data` begins, which is known to begin
+    /// with so many bytes of the pattern, but not all; if there is none, how many
+    /// bytes at the end are the beginning of one.
+    pub(crate) fn resume(&self, data: &[u8], known: usize) -> Result<usize, usize> {
         // As long as a match may begin among the known bytes, the search goes on
         // where it was; then it is as any other.
         let (mut from, mut end, mut matched) = (0, known, known);
@@ -235,13 +254,7 @@ impl Pattern {
                 return Ok(from);
             }
         }
-        let found = match self {
-            Self::Byte([byte]) => memchr(*byte, data),
-            Self::Pair(pair) => find_pair(*pair, &data[from..]),
-            Self::Short { .. } => find_short(self.bytes(), &data[from..]),
-            Self::Long(long) => long.finder.find(&data[from..]),
-        };
-        match found {
+        match self.search(&data[from..]) {
             Some(at) => Ok(from + at),
             None => Err(self.prefix_at_end(&data[from..])),
         }
@@ -249,7 +262,7 @@ impl Pattern {
 
     /// How many bytes at the end of `data`, which does not contain the whole
     /// pattern, are the beginning of it: asynchat's `find_prefix_at_end`.
-    fn prefix_at_end(&self, data: &[u8]) -> usize {
+    pub(crate) fn prefix_at_end(&self, data: &[u8]) -> usize {
         let longest = self.bytes().len() - 1;
         let tail = &data[data.len().saturating_sub(longest)..];
         tail.iter()

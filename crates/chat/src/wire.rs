@@ -35,6 +35,7 @@ impl Wire {
         }
     }
 
+    #[inline]
     pub(crate) fn recv(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
             Self::Plain(socket) => retry(|| (&**socket).read(buffer)),
@@ -46,6 +47,7 @@ impl Wire {
         }
     }
 
+    #[inline]
     pub(crate) fn send(&mut self, data: &[u8]) -> io::Result<usize> {
         match self {
             Self::Plain(socket) => retry(|| socket.send(data)),
