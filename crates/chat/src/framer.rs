@@ -27,6 +27,8 @@ pub(crate) struct Framer {
 enum State {
     /// At the beginning of a message, of which nothing was seen.
     Start,
+    /// The same, and `next_whole` has just found that it does not end in the data.
+    Searched,
     /// In a message.
     Inside,
     /// A message has ended, which is yet to be told. What ended it, so many
@@ -140,38 +142,31 @@ impl Framer {
         self.has_ended() || matches!(self.terminator.0, Condition::Count(0))
     }
 
+    /// The common case: the first message in `data`, up to a string terminator, and
+    /// the data behind that. `None` if there is more to it; then
+    /// [`next`](Self::next) tells.
+    #[inline]
+    pub(crate) fn next_whole<'d>(
+        &mut self,
+        data: &'d [u8],
+        limit: usize,
+    ) -> Option<(&'d [u8], &'d [u8])> {
+        let (State::Start, Condition::Pattern(pattern)) = (self.state, &self.terminator.0) else {
+            return None;
+        };
+        let Some((message, rest)) = pattern.split(data) else {
+            self.state = State::Searched;
+            return None;
+        };
+        (message.len() <= limit).then_some((message, rest))
+    }
+
     /// Takes the next frame from the front of `data`; `None` when more data is
     /// needed. `limit` is how many bytes a message with a string terminator may
     /// have. If the data `is_last`, nothing is held back.
     ///
     /// `data` begins with what [`write_held`](Self::write_held) wrote.
-    #[inline]
     pub(crate) fn next<'d>(
-        &mut self,
-        data: &mut &'d [u8],
-        limit: usize,
-        is_last: bool,
-    ) -> Option<Frame<'d>> {
-        let (State::Start, Condition::Pattern(pattern)) = (self.state, &self.terminator.0) else {
-            return self.next_inside(data, limit, is_last);
-        };
-        match pattern.search(data) {
-            Some(at) if at <= limit => {
-                let (message, rest) = data.split_at(at);
-                *data = &rest[pattern.bytes().len()..];
-                Some(Frame::Message(message))
-            }
-            Some(at) => Some(self.take_found(data, at, limit)),
-            None => {
-                let held = pattern.prefix_at_end(data);
-                self.take_searched(data, held, limit, is_last)
-            }
-        }
-    }
-
-    /// The same, where something of the message was seen before, or is to be
-    /// counted.
-    fn next_inside<'d>(
         &mut self,
         data: &mut &'d [u8],
         limit: usize,
@@ -183,9 +178,14 @@ impl Framer {
                 Some(self.end())
             }
             (State::Over, _) => Some(Frame::OverLimit),
+            (State::Searched, Condition::Pattern(pattern)) => {
+                let held = pattern.prefix_at_end(data);
+                self.state = State::Start;
+                self.take_searched(data, held, limit, is_last)
+            }
             (_, Condition::Pattern(pattern)) => {
                 let known = mem::take(&mut self.held) | mem::take(&mut self.known);
-                match pattern.resume(data, known.into()) {
+                match pattern.find(data, known.into()) {
                     Ok(at) => Some(self.take_found(data, at, limit)),
                     Err(held) => self.take_searched(data, held, limit, is_last),
                 }

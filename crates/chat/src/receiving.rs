@@ -78,9 +78,18 @@ impl<H: ChatHandler> AsyncChat<H> {
         let mut rest = data;
         let result = loop {
             let before = rest;
-            let is_last = chat.endpoint.flags & EOF != 0;
             let limit = chat.endpoint.limits.message;
-            let Some(frame) = chat.framer.next(&mut rest, limit, is_last) else {
+            let frame = match chat.framer.next_whole(rest, limit) {
+                Some((message, behind)) => {
+                    rest = behind;
+                    Some(Frame::Message(message))
+                }
+                None => {
+                    let is_last = chat.endpoint.flags & EOF != 0;
+                    chat.framer.next(&mut rest, limit, is_last)
+                }
+            };
+            let Some(frame) = frame else {
                 chat.undelivered = 0;
                 break Ok(());
             };

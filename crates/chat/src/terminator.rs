@@ -218,16 +218,19 @@ impl Pattern {
         }
     }
 
-    /// Where the first whole pattern in `data` begins.
+    /// What is before the first whole pattern in `data`, and what is behind it.
     #[inline]
-    pub(crate) fn search(&self, data: &[u8]) -> Option<usize> {
-        match self {
-            Self::Byte([byte]) => memchr(*byte, data),
-            _ => self.search_longer(data),
+    pub(crate) fn split<'d>(&self, data: &'d [u8]) -> Option<(&'d [u8], &'d [u8])> {
+        if let Self::Byte([byte]) = self {
+            let at = memchr(*byte, data)?;
+            return Some((&data[..at], &data[at + 1..]));
         }
+        let at = self.search(data)?;
+        Some((&data[..at], &data[at + self.bytes().len()..]))
     }
 
-    fn search_longer(&self, data: &[u8]) -> Option<usize> {
+    /// Where the first whole pattern in `data` begins.
+    fn search(&self, data: &[u8]) -> Option<usize> {
         match self {
             Self::Byte([byte]) => memchr(*byte, data),
             Self::Pair(pair) => find_pair(*pair, data),
@@ -239,7 +242,7 @@ impl Pattern {
     /// Where the first whole pattern in `data` begins, which is known to begin
     /// with so many bytes of the pattern, but not all; if there is none, how many
     /// bytes at the end are the beginning of one.
-    pub(crate) fn resume(&self, data: &[u8], known: usize) -> Result<usize, usize> {
+    pub(crate) fn find(&self, data: &[u8], known: usize) -> Result<usize, usize> {
         // As long as a match may begin among the known bytes, the search goes on
         // where it was; then it is as any other.
         let (mut from, mut end, mut matched) = (0, known, known);

@@ -64,7 +64,7 @@ fn a_pattern_or_its_beginning_at_the_end_is_found_as_a_naive_search_finds_it() {
     for _ in 0..30_000 {
         let bytes = random_pattern(&mut rng);
         let data = random_data(&mut rng, &bytes);
-        let at = pattern_of(&bytes).resume(&data, 0);
+        let at = pattern_of(&bytes).find(&data, 0);
         assert_eq!(at, naive(&bytes, &data), "{bytes:?} in {data:?}");
         found += usize::from(at.is_ok());
     }
@@ -86,7 +86,7 @@ fn a_search_that_knows_how_the_data_begins_finds_the_same() {
         rest.extend(random_data(&mut rng, &bytes));
         rest.truncate(rng.below(2 * bytes.len()));
         let data = [&bytes[..known], &rest].concat();
-        let at = pattern_of(&bytes).resume(&data, known);
+        let at = pattern_of(&bytes).find(&data, known);
         assert_eq!(at, naive(&bytes, &data), "{known} of {bytes:?} in {data:?}");
         match at {
             Ok(at) if at < known => at_front += 1,
