@@ -18,10 +18,6 @@ pub(crate) enum Difference {
     /// Cut. The original takes a count of 0 for no terminator, and collects for
     /// ever. Ours ends a message at once.
     CountOfZero,
-    /// Cut. The original gives out what it held back together with what came
-    /// afterwards, ours in two parts: what `collect_incoming_data` does comes
-    /// at another byte.
-    HeldJoinsTheNextRead,
     /// Cut. `collect_incoming_data` gets the last data of a message, and sets
     /// another terminator than the string that ended it. The original calls
     /// `found_terminator` all the same. Ours does not: what ended it is data
@@ -39,8 +35,9 @@ pub(crate) enum Difference {
     /// The original gives the same data out again with the next read.
     FailedDataComesAgain,
     /// Cut. `found_terminator` raised, `handle_error` did not close, and there
-    /// was more input in the buffer. The original goes on with the next read,
-    /// but there is none; ours goes on at once.
+    /// was more input in the buffer. The original goes on with the next read, if
+    /// there is one, and what that brings; ours goes on at once. So what
+    /// `collect_incoming_data` does comes at another byte.
     RestWaitsForTheNextRead,
     /// Cut. Sending failed. The original closes the channel there; ours delivers
     /// first what the peer had sent.
@@ -90,9 +87,8 @@ pub(crate) enum Difference {
 
 impl Difference {
     /// Those that end the comparison.
-    const CUTS: [Self; 10] = [
+    const CUTS: [Self; 9] = [
         Self::CountOfZero,
-        Self::HeldJoinsTheNextRead,
         Self::EndComesAnyway,
         Self::CountOverwritesTerminator,
         Self::HeldUntilTheNextRead,
@@ -126,7 +122,6 @@ impl Difference {
     pub(crate) fn letter(self) -> char {
         match self {
             Self::CountOfZero => 'Z',
-            Self::HeldJoinsTheNextRead => 'J',
             Self::EndComesAnyway => 'A',
             Self::CountOverwritesTerminator => 'O',
             Self::HeldUntilTheNextRead => 'U',
@@ -158,7 +153,6 @@ impl Difference {
     fn cut(self, marks: &[Mark]) -> Option<usize> {
         match self {
             Self::CountOfZero => rules::count_of_zero(marks),
-            Self::HeldJoinsTheNextRead => rules::held_joins_the_next_read(marks),
             Self::EndComesAnyway => rules::end_comes_anyway(marks),
             Self::CountOverwritesTerminator => rules::count_overwrites_terminator(marks),
             Self::HeldUntilTheNextRead => rules::held_until_the_next_read(marks),

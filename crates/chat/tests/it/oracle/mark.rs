@@ -60,9 +60,6 @@ pub(crate) enum Mark {
 /// Where the original is when it calls `collect_incoming_data`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
-    /// It gives out what it held back of an earlier read, together with what
-    /// came now.
-    Held,
     /// It gives out the last data of a message.
     Found,
     /// The same, by a count.
@@ -164,7 +161,6 @@ fn term(text: &str) -> Term {
 
 fn place(text: &str) -> Place {
     match text {
-        "held" => Place::Held,
         "found" => Place::Found,
         "count-end" => Place::CountEnd,
         "count" => Place::Count,

@@ -115,7 +115,6 @@ class Subject(asynchat.async_chat):
         self.is_closing = False
         self.found = 0
         self.has_collected = False
-        self.held = self.unread = 0
         self.set_terminator(first)
 
     def collect_incoming_data(self, data):
@@ -160,8 +159,6 @@ class Subject(asynchat.async_chat):
     def place(self, data):
         """Where in its work the original is while it gives us `data`."""
         term = self.get_terminator()
-        if self.unread - len(self.ac_in_buffer) < self.held:
-            return "held"
         if not term:
             return "plain"
         if isinstance(term, int):
@@ -211,8 +208,6 @@ class Subject(asynchat.async_chat):
         if not self.is_open() or not self.readable():
             return
         self.socket.segment = segment
-        self.held = len(self.ac_in_buffer)
-        self.unread = self.held + len(segment)
         end = "eof:" + written(self.get_terminator())
         self.marks.append("read" if segment else end)
         asyncore.read(self)

@@ -9,16 +9,6 @@ pub(crate) fn count_of_zero(marks: &[Mark]) -> Option<usize> {
     Some(callback_end(marks, at))
 }
 
-pub(crate) fn held_joins_the_next_read(marks: &[Mark]) -> Option<usize> {
-    let is_effective = |mark: &Mark| {
-        matches!(
-            mark,
-            Mark::Set | Mark::Zero | Mark::Discard | Mark::Close | Mark::Done | Mark::Fail
-        )
-    };
-    acting(marks, &[Place::Held]).find(|&at| actions(marks, at).iter().any(is_effective))
-}
-
 pub(crate) fn end_comes_anyway(marks: &[Mark]) -> Option<usize> {
     let at = acting(marks, &[Place::Found]).find(|&at| sets(marks, at) && !ends(marks, at))?;
     Some(callback_end(marks, at))
@@ -48,11 +38,23 @@ pub(crate) fn failed_data_comes_again(marks: &[Mark]) -> Option<usize> {
 }
 
 pub(crate) fn rest_waits_for_the_next_read(marks: &[Mark]) -> Option<usize> {
-    let at = (0..marks.len()).find(|&at| {
+    (0..marks.len()).find_map(|at| {
         let is_left = marks[at] == Mark::Forgiven { has_rest: true };
-        is_left && !marks[at..].contains(&Mark::Read) && !is_closing(&marks[..at])
-    })?;
-    Some(at + 1)
+        if !is_left || is_closing(&marks[..at]) {
+            return None;
+        }
+        if !marks[at..].contains(&Mark::Read) {
+            return Some(at + 1);
+        }
+        // What is done with the data of the next read, that ours gave out in two?
+        let mut rest = (at..marks.len()).skip_while(|&at| marks[at] != Mark::Read);
+        let is_over = |at: usize| matches!(marks[at], Mark::Eof(_) | Mark::Forgiven { .. });
+        let acting = rest.find(|&at| {
+            let is_data = matches!(marks[at], Mark::Data(_));
+            is_over(at) || (is_data && actions(marks, at).iter().any(is_effective))
+        })?;
+        (!is_over(acting)).then_some(acting)
+    })
 }
 
 pub(crate) fn send_failure_ends_input(marks: &[Mark]) -> Option<usize> {
@@ -206,8 +208,15 @@ pub(crate) fn held_is_lost_at_eof(mut marks: Vec<Mark>) -> Vec<Mark> {
     marks
 }
 
+/// Whether it matters at which byte it is done.
+fn is_effective(mark: &Mark) -> bool {
+    matches!(
+        mark,
+        Mark::Set | Mark::Zero | Mark::Discard | Mark::Close | Mark::Done | Mark::Fail
+    )
+}
+
 const ALL_PLACES: &[Place] = &[
-    Place::Held,
     Place::Found,
     Place::CountEnd,
     Place::Count,
