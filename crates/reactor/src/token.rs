@@ -1,6 +1,5 @@
 //! Names for channels: [`Token`] and [`Handle`].
 
-use std::cmp;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::marker::PhantomData;
@@ -15,7 +14,8 @@ static NEXT_GENERATION: AtomicU64 = AtomicU64::new(1);
 ///
 /// A token is a slot number and a generation. Slots are used again, generations
 /// never are: the token of a closed channel finds nothing, even when another
-/// channel, or another map, has the slot now.
+/// channel, or another map, has the slot now. Tokens are ordered by age: the
+/// channel that was inserted first is the least.
 ///
 /// ```
 /// use reactor::{Channel, ChannelMap, Registration, Result, Token};
@@ -34,8 +34,9 @@ static NEXT_GENERATION: AtomicU64 = AtomicU64::new(1);
 /// assert!(map.is_open(second));
 /// # Ok::<(), std::io::Error>(())
 /// ```
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Token {
+    /// Different in every token of the process.
     generation: NonZeroU64,
     slot: u32,
 }
@@ -73,36 +74,6 @@ impl Token {
             token: self,
             channel: PhantomData,
         }
-    }
-}
-
-// No two tokens have one generation, so it tells them apart by itself.
-
-impl PartialEq for Token {
-    #[inline]
-    fn eq(&self, other: &Self) -> bool {
-        self.generation == other.generation
-    }
-}
-
-impl Eq for Token {}
-
-impl Hash for Token {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.generation.hash(state);
-    }
-}
-
-impl PartialOrd for Token {
-    fn partial_cmp(&self, other: &Self) -> Option<cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-/// By age: the channel that was inserted first is the least.
-impl Ord for Token {
-    fn cmp(&self, other: &Self) -> cmp::Ordering {
-        self.generation.cmp(&other.generation)
     }
 }
 

@@ -1,13 +1,16 @@
-//! Timers: what the map does with them, and the trees that they are in.
+//! Timers: what the map does with them, and the indexed binary heap that they
+//! are in.
 //!
-//! One tree has the timers as they are due, the other by their channels, so that
-//! closing a channel removes its timers at once.
+//! Every timer knows its place in the heap, so that cancelling one removes it at
+//! once instead of leaving a corpse to be popped later. The timers of one channel
+//! are linked, so that closing it removes them all.
 
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use super::{ChannelMap, slot_mut};
+use slab::Slab;
+
+use super::ChannelMap;
 use crate::token::Token;
 
 /// The next sequence number of the whole process, so that a timer of one map is
@@ -17,11 +20,9 @@ static NEXT_SEQUENCE: AtomicU64 = AtomicU64::new(0);
 /// The name of a timer that was set: what
 /// [`ChannelMap::set_timer`](crate::ChannelMap::set_timer) returns and
 /// [`Channel::handle_timer`](crate::Channel::handle_timer) is called with.
-///
-/// Timers are ordered as they are due: by deadline, then as they were set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Timer {
-    deadline: Instant,
+    key: usize,
     sequence: u64,
 }
 
@@ -65,31 +66,29 @@ impl ChannelMap {
     /// ```
     pub fn set_timer(&mut self, channel: impl Into<Token>, deadline: Instant) -> Timer {
         let token = channel.into();
-        let timer = Timer {
-            // A turn calls the timers that were set before it began to. One that is
-            // set for the past meanwhile must not get ahead of those.
-            deadline: match self.turning {
-                true => deadline.max(self.now),
-                false => deadline,
-            },
-            sequence: NEXT_SEQUENCE.fetch_add(1, Ordering::Relaxed),
+        // A turn calls the timers that were set before it began to. One that is
+        // set for the past meanwhile must not get ahead of those.
+        let deadline = match self.turning {
+            true => deadline.max(self.now),
+            false => deadline,
         };
-        if slot_mut(&mut self.slots, token).is_some() {
-            self.timers.due.insert(timer, token);
-            self.timers.owned.insert((token, timer.sequence), timer);
-        }
-        timer
+        let sequence = NEXT_SEQUENCE.fetch_add(1, Ordering::Relaxed);
+        let key = match self.is_open(token) {
+            true => self.timers.insert(deadline, sequence, token),
+            false => usize::MAX,
+        };
+        Timer { key, sequence }
     }
 
     /// Removes a timer. Returns whether it was still set.
     pub fn cancel(&mut self, timer: Timer) -> bool {
-        self.timers.take(timer).is_some()
+        self.timers.remove(timer)
     }
 
     /// How many timers are set.
     #[must_use]
     pub fn timers(&self) -> usize {
-        self.timers.due.len()
+        self.timers.heap.len()
     }
 
     /// Calls the channels whose timers are due. What one of them sets is the next
@@ -97,14 +96,13 @@ impl ChannelMap {
     pub(super) fn call_timers(&mut self) -> usize {
         let mut called = 0;
         let mark = NEXT_SEQUENCE.load(Ordering::Relaxed);
-        while let Some((&timer, _)) = self.timers.due.first_key_value() {
-            if timer.deadline > self.now || timer.sequence >= mark {
+        while let Some(&Due(deadline, sequence, key)) = self.timers.heap.first() {
+            if deadline > self.now || sequence >= mark {
                 break;
             }
-            if let Some(token) = self.timers.take(timer) {
-                self.call_timer(timer, token);
-                called += 1;
-            }
+            let token = self.timers.take(key);
+            self.call_timer(Timer { key, sequence }, token);
+            called += 1;
         }
         called
     }
@@ -122,28 +120,118 @@ impl ChannelMap {
 
 #[derive(Debug, Default)]
 pub(super) struct Timers {
-    due: BTreeMap<Timer, Token>,
-    /// By channel and sequence.
-    owned: BTreeMap<(Token, u64), Timer>,
+    entries: Slab<Entry>,
+    heap: Vec<Due>,
+    /// The first timer of the channel in each slot.
+    first: Vec<Option<usize>>,
+}
+
+/// When a timer is due, its sequence number, and its key: timers are called in
+/// this order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Due(Instant, u64, usize);
+
+#[derive(Debug)]
+struct Entry {
+    token: Token,
+    /// Where it is in the heap.
+    place: usize,
+    /// Its neighbours among the channel's timers.
+    previous: Option<usize>,
+    next: Option<usize>,
 }
 
 impl Timers {
     pub(super) fn next_deadline(&self) -> Option<Instant> {
-        Some(self.due.first_key_value()?.0.deadline)
-    }
-
-    /// Removes a timer; `None` if it is not set.
-    fn take(&mut self, timer: Timer) -> Option<Token> {
-        let token = self.due.remove(&timer)?;
-        self.owned.remove(&(token, timer.sequence));
-        Some(token)
+        Some(self.heap.first()?.0)
     }
 
     /// Removes all timers of a channel.
     pub(super) fn remove_all_of(&mut self, token: Token) {
-        let all = (token, 0)..=(token, u64::MAX);
-        while let Some((_, &timer)) = self.owned.range(all.clone()).next() {
-            self.take(timer);
+        while let Some(&Some(key)) = self.first.get(token.slot()) {
+            self.take(key);
+        }
+    }
+
+    fn insert(&mut self, deadline: Instant, sequence: u64, token: Token) -> usize {
+        if self.first.len() <= token.slot() {
+            self.first.resize(token.slot() + 1, None);
+        }
+        let place = self.heap.len();
+        let next = self.first[token.slot()];
+        let key = self.entries.insert(Entry {
+            token,
+            place,
+            previous: None,
+            next,
+        });
+        self.first[token.slot()] = Some(key);
+        if let Some(next) = next {
+            self.entries[next].previous = Some(key);
+        }
+        self.heap.push(Due(deadline, sequence, key));
+        self.sift_up(place);
+        key
+    }
+
+    /// Removes a timer, if it is still set.
+    fn remove(&mut self, timer: Timer) -> bool {
+        let entry = self.entries.get(timer.key);
+        let is_set = entry.is_some_and(|entry| self.heap[entry.place].1 == timer.sequence);
+        if is_set {
+            self.take(timer.key);
+        }
+        is_set
+    }
+
+    /// Removes the timer of this key; returns whose it was.
+    fn take(&mut self, key: usize) -> Token {
+        let entry = self.entries.remove(key);
+        match entry.previous {
+            Some(previous) => self.entries[previous].next = entry.next,
+            None => self.first[entry.token.slot()] = entry.next,
+        }
+        if let Some(next) = entry.next {
+            self.entries[next].previous = entry.previous;
+        }
+        self.heap.swap_remove(entry.place);
+        if let Some(&Due(_, _, moved)) = self.heap.get(entry.place) {
+            self.entries[moved].place = entry.place;
+            self.sift_up(entry.place);
+            self.sift_down(self.entries[moved].place);
+        }
+        entry.token
+    }
+
+    fn sift_up(&mut self, mut place: usize) {
+        while place > 0 && self.heap[place] < self.heap[(place - 1) / 2] {
+            self.swap(place, (place - 1) / 2);
+            place = (place - 1) / 2;
+        }
+    }
+
+    fn sift_down(&mut self, mut place: usize) {
+        loop {
+            let children = [2 * place + 1, 2 * place + 2];
+            let present = children.into_iter().filter(|&at| at < self.heap.len());
+            let Some(child) = present.min_by_key(|&at| self.heap[at]) else {
+                break;
+            };
+            if self.heap[place] < self.heap[child] {
+                break;
+            }
+            self.swap(child, place);
+            place = child;
+        }
+    }
+
+    fn swap(&mut self, left: usize, right: usize) {
+        self.heap.swap(left, right);
+        for place in [left, right] {
+            self.entries[self.heap[place].2].place = place;
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
