@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use super::{ChannelMap, slot_mut};
+use super::ChannelMap;
+use super::slot::slot_mut;
 use crate::token::Token;
 
 /// The next sequence number of the whole process, so that a timer of one map is
@@ -21,7 +22,7 @@ static NEXT_SEQUENCE: AtomicU64 = AtomicU64::new(0);
 /// Timers are ordered as they are due: by deadline, then as they were set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Timer {
-    deadline: Instant,
+    pub(super) deadline: Instant,
     sequence: u64,
 }
 
@@ -122,16 +123,12 @@ impl ChannelMap {
 
 #[derive(Debug, Default)]
 pub(super) struct Timers {
-    due: BTreeMap<Timer, Token>,
+    pub(super) due: BTreeMap<Timer, Token>,
     /// By channel and sequence.
     owned: BTreeMap<(Token, u64), Timer>,
 }
 
 impl Timers {
-    pub(super) fn next_deadline(&self) -> Option<Instant> {
-        Some(self.due.first_key_value()?.0.deadline)
-    }
-
     /// Removes a timer; `None` if it is not set.
     fn take(&mut self, timer: Timer) -> Option<Token> {
         let token = self.due.remove(&timer)?;
