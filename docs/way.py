@@ -6,7 +6,9 @@ The example is built without inlining and run under callgrind twice, with some
 lines and with more, one at a time. What is called at least once more for each line
 more is on the way. A closure is part of the function that it is written in, and all
 instances of a generic function are one. The standard library, other crates, what
-`derive` writes and the example's own handler do not count; what they call back does.
+`derive` writes, operators (`==`, `|`, `*` and their like, by the traits of `core::ops`
+and `core::cmp`; but `drop` counts) and the example's own handler do not count; what
+they call back does.
 """
 
 import argparse
@@ -22,6 +24,7 @@ import tempfile
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 OURS = re.compile(r"/crates/(reactor|chat)/src/")
+OPERATOR = re.compile(r" as core::(ops::(?!drop)|cmp::)")
 PAGE = os.path.join(ROOT, "docs", "architecture.md")
 BEGIN, END = "<!-- way -->\n", "<!-- /way -->\n"
 
@@ -101,7 +104,7 @@ def parse(profile):
     """Reads callgrind's format. Returns how often each function of ours was called,
     and who calls whom: {caller: {called: address}}."""
     counts, callees = collections.Counter(), collections.defaultdict(dict)
-    derived = set()
+    derived, operators = set(), set()
     file = called_file = count = None
     for line in profile:
         key, _, value = line.rstrip("\n").partition("=")
@@ -113,6 +116,8 @@ def parse(profile):
             called_file = value
         elif key == "cfn":
             called, is_closure = function(called_file or file, value), "{closure" in value
+            if OPERATOR.search(value):
+                operators.add(called)
             called_file = None
         elif key == "calls":
             count = int(value.split()[0])
@@ -126,7 +131,7 @@ def parse(profile):
                 if not is_closure:
                     callees[caller].setdefault(called, int(address, 16))
             count = None
-    ours = {each for each in counts if OURS.search(each.file) and each not in derived}
+    ours = {each for each in counts if OURS.search(each.file)} - derived - operators
     return {each: counts[each] for each in ours}, callees
 
 

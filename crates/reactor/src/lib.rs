@@ -72,7 +72,6 @@
 //! All `unsafe` code of this crate is in `source.rs`: it registers descriptors
 //! with the poller and sees to it that they are taken out before they close.
 
-mod buffers;
 mod channel;
 mod close_reason;
 mod error;
@@ -82,11 +81,10 @@ mod remote;
 mod source;
 mod token;
 
-pub use buffers::{Buffers, ReadBuffer};
 pub use channel::{Channel, Settled};
 pub use close_reason::CloseReason;
 pub use error::{Error, InsertError, NestedTurn, Result};
-pub use map::{ChannelMap, ChannelMut, Timer};
+pub use map::{Buffers, ChannelMap, ChannelMut, ReadBuffer, Timer};
 pub use readiness::Readiness;
 pub use remote::{Remote, RemoteError};
 pub use source::{Registration, Source};

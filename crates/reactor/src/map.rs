@@ -2,12 +2,14 @@
 //!
 //! How it turns is in `map/turn.rs`.
 
+mod buffers;
 mod convert;
 mod iter;
+mod slot;
 mod timer;
 mod turn;
 
-use std::any::{Any, TypeId};
+use std::any::TypeId;
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::fmt;
@@ -20,7 +22,6 @@ use std::time::Instant;
 use polling::{Events, Poller};
 use slab::Slab;
 
-use crate::buffers::Buffers;
 use crate::channel::Channel;
 use crate::close_reason::CloseReason;
 use crate::error::InsertError;
@@ -29,9 +30,11 @@ use crate::remote::Remote;
 use crate::source::Watch;
 use crate::token::{Handle, Token};
 
+pub use buffers::{Buffers, ReadBuffer};
 pub use iter::ChannelMut;
 pub use timer::Timer;
 
+use slot::{Object, interest, slot_mut};
 use timer::Timers;
 
 /// All channels of one loop: the documents' `socket_map`, and the loop itself.
@@ -90,6 +93,29 @@ pub struct ChannelMap {
     shutdown_deadline: Option<Instant>,
 }
 
+/// What the map keeps of each channel.
+struct Slot {
+    token: Token,
+    /// `None` while one of the channel's callbacks runs.
+    channel: Option<Box<dyn Object>>,
+    /// The type that handles must have: with a conversion waiting, the new one.
+    kind: TypeId,
+    /// To be done when the channel's callback has returned.
+    conversion: Option<Conversion>,
+    watch: Watch,
+    /// What the channel last said it wants to hear of.
+    interest: Readiness,
+    /// What is to be dispatched; if anything is, the token is in the ready queue.
+    ready: Readiness,
+    /// To be settled: in the touched queue, or in the batch.
+    touched: bool,
+    /// In the closing queue, and hidden.
+    closing: bool,
+}
+
+/// Makes another channel of a channel.
+type Conversion = Box<dyn FnOnce(Box<dyn Object>) -> Box<dyn Object>>;
+
 impl ChannelMap {
     /// An empty map with a poller of its own (epoll, kqueue, event ports, IOCP
     /// or `poll(2)`, by the operating system).
@@ -140,16 +166,15 @@ impl ChannelMap {
     ///
     /// See [`InsertError`].
     pub fn try_insert<C: Channel>(&mut self, channel: C) -> Result<Handle<C>, InsertError<C>> {
-        if self.is_shutdown_overdue() {
+        if self
+            .shutdown_deadline
+            .is_some_and(|deadline| deadline <= self.now)
+        {
             let error = io::Error::other("the map was shut down");
             return Err(InsertError { channel, error });
         }
         let vacancy = self.slots.vacant_entry();
-        let Ok(slot) = u32::try_from(vacancy.key()) else {
-            let error = io::ErrorKind::OutOfMemory.into();
-            return Err(InsertError { channel, error });
-        };
-        let token = Token::new(slot);
+        let token = Token::new(vacancy.key());
         let mut slot = Slot {
             token,
             channel: None,
@@ -235,16 +260,6 @@ impl ChannelMap {
         self.slot(channel.into()).is_some()
     }
 
-    /// Whether a channel that is inside one of its callbacks should go on
-    /// delivering what it has: it was neither closed nor
-    /// [converted](Self::convert) by what it delivered so far.
-    #[must_use]
-    #[inline]
-    pub fn may_continue(&self, me: Token) -> bool {
-        let goes_on = |slot: &Slot| slot.conversion.is_none();
-        self.calling == Some(me) || self.slot(me).is_some_and(goes_on)
-    }
-
     /// The channel of this handle. `None` if it is closed, of another type, or
     /// inside one of its own callbacks.
     #[must_use]
@@ -327,12 +342,6 @@ impl ChannelMap {
         self.remote.clone()
     }
 
-    /// The buffers that the channels of this map share.
-    #[must_use]
-    pub fn buffers(&self) -> &Buffers {
-        &self.buffers
-    }
-
     fn close_all_with(&mut self, reason: impl Fn() -> CloseReason) {
         let tokens: Vec<Token> = self.slots.iter().map(|(_, slot)| slot.token).collect();
         for token in tokens {
@@ -379,26 +388,13 @@ impl ChannelMap {
         }
     }
 
-    /// Puts a channel in its slot again, converted if that was asked for
-    /// meanwhile.
-    #[inline(always)] // out of line it saves more registers than it has instructions
-    fn put_back(&mut self, channel: Box<dyn Object>, token: Token) {
-        match self.slots.get_mut(token.slot()) {
-            Some(slot) if slot.token == token => match slot.conversion {
-                None => slot.channel = Some(channel),
-                Some(_) => self.put_back_converted(channel, token),
-            },
-            _ => {} // the callback put another map in this one's place
-        }
-    }
-
     /// Frees a channel's slot: its timers go, and the poller forgets it. Returns
     /// the channel, if it is not lent.
     fn vacate(&mut self, token: Token) -> Option<Box<dyn Object>> {
         self.slots
-            .get(token.slot())
+            .get(token.slot)
             .filter(|slot| slot.token == token)?;
-        let mut slot = self.slots.remove(token.slot());
+        let mut slot = self.slots.remove(token.slot);
         if !slot.closing {
             self.open -= 1;
         }
@@ -406,7 +402,7 @@ impl ChannelMap {
         // up the dead.
         let many = 2 * self.slots.len() + 1_024;
         let slots = &self.slots;
-        let is_alive = |token: &Token| slots.get(token.slot()).is_some_and(|s| s.token == *token);
+        let is_alive = |token: &Token| slots.get(token.slot).is_some_and(|s| s.token == *token);
         for queue in [self.touched.get_mut(), &mut self.ready] {
             if queue.len() > many {
                 queue.retain(is_alive);
@@ -419,16 +415,8 @@ impl ChannelMap {
     /// The slot of an open channel.
     fn slot(&self, token: Token) -> Option<&Slot> {
         self.slots
-            .get(token.slot())
+            .get(token.slot)
             .filter(|slot| slot.token == token && !slot.closing)
-    }
-}
-
-/// The slot of an open channel, for who needs other fields of the map beside.
-fn slot_mut(slots: &mut Slab<Slot>, token: Token) -> Option<&mut Slot> {
-    match slots.get_mut(token.slot()) {
-        Some(slot) if slot.token == token && !slot.closing => Some(slot),
-        _ => None,
     }
 }
 
@@ -446,102 +434,4 @@ impl fmt::Debug for ChannelMap {
             .entries(slots.map(|(_, slot)| (slot.token, slot)))
             .finish()
     }
-}
-
-/// What the map keeps of each channel.
-struct Slot {
-    token: Token,
-    /// `None` while one of the channel's callbacks runs.
-    channel: Option<Box<dyn Object>>,
-    /// The type that handles must have: with a conversion waiting, the new one.
-    kind: TypeId,
-    /// To be done when the channel's callback has returned.
-    conversion: Option<Conversion>,
-    watch: Watch,
-    /// What the channel last said it wants to hear of.
-    interest: Readiness,
-    /// What is to be dispatched; if anything is, the token is in the ready queue.
-    ready: Readiness,
-    /// To be settled: in the touched queue, or in the batch.
-    touched: bool,
-    /// In the closing queue, and hidden.
-    closing: bool,
-}
-
-/// Makes another channel of a channel.
-type Conversion = Box<dyn FnOnce(Box<dyn Object>) -> Box<dyn Object>>;
-
-impl Slot {
-    fn is<C: 'static>(&self) -> bool {
-        self.kind == TypeId::of::<C>()
-    }
-
-    /// Has the channel settled before the next wait.
-    fn touch(&mut self, queue: &mut Vec<Token>) {
-        if !mem::replace(&mut self.touched, true) {
-            queue.push(self.token);
-        }
-    }
-
-    /// Adds to what is to be dispatched.
-    fn make_ready(&mut self, readiness: Readiness, queue: &mut Vec<Token>) {
-        if self.ready.is_empty() && !readiness.is_empty() {
-            queue.push(self.token);
-        }
-        self.ready |= readiness;
-    }
-}
-
-/// The poller shall forget the channel's source, even one that outlives it.
-impl Drop for Slot {
-    fn drop(&mut self) {
-        self.watch.end(self.token);
-    }
-}
-
-impl fmt::Debug for Slot {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.channel {
-            Some(channel) => channel.fmt(f),
-            None => f.write_str("(in a callback)"),
-        }
-    }
-}
-
-/// A [`Channel`] as the map stores it: one that can become its own type again.
-trait Object: Channel {
-    fn as_channel(&self) -> &dyn Channel;
-    fn as_any(&self) -> &dyn Any;
-    fn as_any_mut(&mut self) -> &mut dyn Any;
-    fn into_any(self: Box<Self>) -> Box<dyn Any>;
-}
-
-impl<C: Channel> Object for C {
-    fn as_channel(&self) -> &dyn Channel {
-        self
-    }
-
-    fn as_any(&self) -> &dyn Any {
-        self
-    }
-
-    fn as_any_mut(&mut self) -> &mut dyn Any {
-        self
-    }
-
-    fn into_any(self: Box<Self>) -> Box<dyn Any> {
-        self
-    }
-}
-
-/// What a channel wants the poller to report.
-fn interest<C: Channel + ?Sized>(channel: &C, me: Token) -> Readiness {
-    let mut interest = Readiness::NONE;
-    if channel.readable(me) {
-        interest |= Readiness::READABLE | Readiness::PRIORITY;
-    }
-    if channel.writable(me) {
-        interest |= Readiness::WRITABLE;
-    }
-    interest
 }

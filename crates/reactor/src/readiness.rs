@@ -38,11 +38,6 @@ impl Readiness {
         self.0 & other.0 == other.0
     }
 
-    /// Those of these events that a channel is called with which wants `interest`.
-    pub(crate) fn wanted_by(self, interest: Self) -> Self {
-        Self(self.0 & (interest.0 | Self::PENDING.0 | Self::SHUTDOWN.0))
-    }
-
     /// Takes out the event that a channel is called with first.
     pub(crate) fn take_first(&mut self) -> Option<Self> {
         let first = Self(self.0 & self.0.wrapping_neg());

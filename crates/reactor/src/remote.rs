@@ -44,7 +44,7 @@ type Work = Box<dyn FnOnce(&mut ChannelMap) + Send>;
 /// ```
 #[derive(Clone)]
 pub struct Remote {
-    inbox: Arc<Inbox>,
+    pub(crate) inbox: Arc<Inbox>,
 }
 
 impl Remote {
@@ -93,11 +93,6 @@ impl Remote {
         }
     }
 
-    /// How many pieces of work wait.
-    pub(crate) fn waiting(&self) -> usize {
-        self.inbox.waiting.load(Ordering::Acquire)
-    }
-
     pub(crate) fn take_first(&self) -> Option<Work> {
         let mut queue = self.lock();
         let work = queue.work.pop_front();
@@ -128,7 +123,7 @@ impl Remote {
 impl fmt::Debug for Remote {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Remote")
-            .field("waiting", &self.waiting())
+            .field("waiting", &self.inbox.waiting)
             .finish()
     }
 }
@@ -172,11 +167,11 @@ impl<F> fmt::Display for RemoteError<F> {
 impl<F> std::error::Error for RemoteError<F> {}
 
 /// What remotes and the map share.
-struct Inbox {
+pub(crate) struct Inbox {
     poller: Arc<Poller>,
     queue: Mutex<Queue>,
     /// Length of the queue, so that a turn without work takes no lock.
-    waiting: AtomicUsize,
+    pub(crate) waiting: AtomicUsize,
 }
 
 #[derive(Default)]

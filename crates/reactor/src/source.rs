@@ -253,7 +253,7 @@ impl Link {
             return Ok(());
         }
         let event = Event::new(
-            owner.slot(),
+            owner.slot,
             interest.contains(Readiness::READABLE),
             interest.contains(Readiness::WRITABLE),
         );

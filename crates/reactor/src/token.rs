@@ -38,7 +38,7 @@ static NEXT_GENERATION: AtomicU64 = AtomicU64::new(1);
 pub struct Token {
     /// Different in every token of the process.
     generation: NonZeroU64,
-    slot: u32,
+    pub(crate) slot: usize,
 }
 
 impl Token {
@@ -49,18 +49,13 @@ impl Token {
     };
 
     /// Newer than every other token.
-    pub(crate) fn new(slot: u32) -> Self {
+    pub(crate) fn new(slot: usize) -> Self {
         let generation = NEXT_GENERATION.fetch_add(1, Ordering::Relaxed);
         Self {
             // A process that makes a channel every nanosecond gets here in 584 years.
             generation: NonZeroU64::new(generation).expect("fewer than 2^64 channels"),
             slot,
         }
-    }
-
-    #[inline]
-    pub(crate) fn slot(self) -> usize {
-        self.slot as usize
     }
 
     /// This token, taken to name a channel of type `C`.

@@ -2,7 +2,8 @@
 
 use std::any::TypeId;
 
-use super::{ChannelMap, Conversion, Object, slot_mut};
+use super::slot::{Object, slot_mut};
+use super::{ChannelMap, Conversion};
 use crate::channel::Channel;
 use crate::readiness::Readiness;
 use crate::token::{Handle, Token};
@@ -70,7 +71,7 @@ impl ChannelMap {
     /// The callback in which it was asked for has returned.
     #[cold]
     pub(super) fn put_back_converted(&mut self, channel: Box<dyn Object>, token: Token) {
-        if let Some(slot) = self.slots.get_mut(token.slot()) {
+        if let Some(slot) = self.slots.get_mut(token.slot) {
             slot.channel = slot.conversion.take().map(|convert| convert(channel));
         }
         if self.is_shutting_down() {

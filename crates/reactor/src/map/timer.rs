@@ -121,7 +121,7 @@ impl ChannelMap {
 #[derive(Debug, Default)]
 pub(super) struct Timers {
     entries: Slab<Entry>,
-    heap: Vec<Due>,
+    pub(super) heap: Vec<Due>,
     /// The first timer of the channel in each slot.
     first: Vec<Option<usize>>,
 }
@@ -129,7 +129,7 @@ pub(super) struct Timers {
 /// When a timer is due, its sequence number, and its key: timers are called in
 /// this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Due(Instant, u64, usize);
+pub(super) struct Due(pub(super) Instant, u64, usize);
 
 #[derive(Debug)]
 struct Entry {
@@ -142,30 +142,26 @@ struct Entry {
 }
 
 impl Timers {
-    pub(super) fn next_deadline(&self) -> Option<Instant> {
-        Some(self.heap.first()?.0)
-    }
-
     /// Removes all timers of a channel.
     pub(super) fn remove_all_of(&mut self, token: Token) {
-        while let Some(&Some(key)) = self.first.get(token.slot()) {
+        while let Some(&Some(key)) = self.first.get(token.slot) {
             self.take(key);
         }
     }
 
     fn insert(&mut self, deadline: Instant, sequence: u64, token: Token) -> usize {
-        if self.first.len() <= token.slot() {
-            self.first.resize(token.slot() + 1, None);
+        if self.first.len() <= token.slot {
+            self.first.resize(token.slot + 1, None);
         }
         let place = self.heap.len();
-        let next = self.first[token.slot()];
+        let next = self.first[token.slot];
         let key = self.entries.insert(Entry {
             token,
             place,
             previous: None,
             next,
         });
-        self.first[token.slot()] = Some(key);
+        self.first[token.slot] = Some(key);
         if let Some(next) = next {
             self.entries[next].previous = Some(key);
         }
@@ -189,7 +185,7 @@ impl Timers {
         let entry = self.entries.remove(key);
         match entry.previous {
             Some(previous) => self.entries[previous].next = entry.next,
-            None => self.first[entry.token.slot()] = entry.next,
+            None => self.first[entry.token.slot] = entry.next,
         }
         if let Some(next) = entry.next {
             self.entries[next].previous = entry.previous;

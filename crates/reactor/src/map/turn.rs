@@ -2,12 +2,10 @@
 
 use std::mem;
 use std::panic::{self, AssertUnwindSafe};
-use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use polling::Poller;
-
-use super::{ChannelMap, Object, Slot, interest, slot_mut};
+use super::{ChannelMap, Object, interest};
 use crate::channel::Settled;
 use crate::close_reason::CloseReason;
 use crate::error::{NestedTurn, Result};
@@ -39,12 +37,14 @@ impl ChannelMap {
     ///
     /// As [`run`](Self::run).
     pub fn run_turns(&mut self, timeout: Option<Duration>, count: usize) -> Result {
-        self.check_rest()?;
+        if self.turning || self.lending {
+            return Err(NestedTurn.into());
+        }
         for _ in 0..count {
             if self.stopping {
                 break;
             }
-            if self.is_done() && self.remote.waiting() == 0 {
+            if self.is_done() && self.remote.inbox.waiting.load(Ordering::Acquire) == 0 {
                 self.shutdown_deadline = None;
                 break;
             }
@@ -67,11 +67,12 @@ impl ChannelMap {
             let (was_done, was_stopping) = (map.is_done(), map.stopping);
             map.settle();
             if !map.is_done() || was_done {
-                let is_idle = !map.has_work() && (!map.stopping || was_stopping);
-                map.wait(match is_idle {
-                    true => map.patience(timeout),
-                    false => Some(Duration::ZERO),
-                })?;
+                let has_stopped = map.stopping && !was_stopping;
+                let patience = match has_stopped {
+                    true => Some(Duration::ZERO),
+                    false => map.patience(timeout),
+                };
+                map.wait(patience)?;
             } // or nobody is left to wait for, and `run` shall return
             map.now = Instant::now();
             Ok(map.dispatch_all())
@@ -106,6 +107,15 @@ impl ChannelMap {
         let is_open = self.is_open(token);
         self.make_ready(token, readiness);
         is_open
+    }
+
+    /// Whether a channel that is inside one of its callbacks should go on
+    /// delivering what it has: it was neither closed nor
+    /// [converted](Self::convert) by what it delivered so far.
+    #[must_use]
+    #[inline]
+    pub fn may_continue(&self, me: Token) -> bool {
+        self.calling == Some(me) || self.slot(me).is_some_and(|slot| slot.conversion.is_none())
     }
 
     /// Makes [`run`](Self::run) return once the present turn is over; if it is
@@ -146,7 +156,9 @@ impl ChannelMap {
 
     /// Makes one turn. A panic ends it, too: the map can be turned again.
     fn turn_with(&mut self, turn: impl FnOnce(&mut Self) -> Result<usize>) -> Result<usize> {
-        self.check_rest()?;
+        if self.turning || self.lending {
+            return Err(NestedTurn.into());
+        }
         self.turning = true;
         self.turns += 1;
         let turned = panic::catch_unwind(AssertUnwindSafe(|| turn(self)));
@@ -197,15 +209,14 @@ impl ChannelMap {
 
     /// Has the channel send what it has queued, and say what it wants.
     fn settle_channel(&mut self, token: Token) -> Result<(), CloseReason> {
-        let Some(slot) = slot_mut(&mut self.slots, token) else {
-            return Ok(());
+        let slot = match self.slots.get_mut(token.slot) {
+            Some(slot) if slot.token == token && slot.touched && !slot.closing => slot,
+            _ => return Ok(()),
         };
         let Some(channel) = slot.channel.as_mut() else {
             return Ok(());
         };
-        if !mem::replace(&mut slot.touched, false) {
-            return Ok(());
-        }
+        slot.touched = false;
         // It stays in its slot meanwhile, for it does not get the map.
         self.calling = Some(token);
         let settled = match channel.settle(token) {
@@ -222,11 +233,12 @@ impl ChannelMap {
     fn wait(&mut self, timeout: Option<Duration>) -> Result {
         self.events.clear();
         self.poller.wait(&mut self.events, timeout)?;
-        for event in self.events.iter() {
+        let is_one_shot = !self.poller.supports_level();
+        self.events.iter().for_each(|event| {
             let Some(slot) = self.slots.get_mut(event.key) else {
-                continue;
+                return;
             };
-            if !self.poller.supports_level() {
+            if is_one_shot {
                 slot.watch.spend();
                 slot.touch(self.touched.get_mut());
             }
@@ -241,22 +253,26 @@ impl ChannelMap {
                 reported |= Readiness::PRIORITY;
             }
             // A hang-up or an error is reported as everything at once.
-            slot.make_ready(reported.wanted_by(slot.interest), &mut self.ready);
-        }
+            slot.ready |= reported & slot.interest;
+            self.ready.push(slot.token);
+        });
         Ok(())
     }
 
-    /// Whether there is something to do without any event.
-    fn has_work(&mut self) -> bool {
-        !self.ready.is_empty()
+    /// How long the wait may sleep: not at all, if there is something to do without
+    /// any event.
+    fn patience(&mut self, timeout: Option<Duration>) -> Option<Duration> {
+        if !self.ready.is_empty()
             || !self.touched.get_mut().is_empty()
             || !self.closing.is_empty()
-            || self.remote.waiting() > 0
-    }
-
-    /// How long the wait may sleep.
-    fn patience(&self, timeout: Option<Duration>) -> Option<Duration> {
-        let deadlines = [self.timers.next_deadline(), self.shutdown_deadline];
+            || self.remote.inbox.waiting.load(Ordering::Acquire) > 0
+        {
+            return Some(Duration::ZERO);
+        }
+        let deadlines = [
+            self.timers.heap.first().map(|due| due.0),
+            self.shutdown_deadline,
+        ];
         let next = deadlines.into_iter().flatten().min();
         // A fresh reading: by `self.now`, the wait would last longer by the
         // time that this turn's callbacks took.
@@ -278,8 +294,10 @@ impl ChannelMap {
         }
         // Who was called is touched.
         self.touched.get_mut().append(&mut self.batch);
-        dispatched += self.call_timers();
-        for _ in 0..self.remote.waiting() {
+        if !self.timers.heap.is_empty() {
+            dispatched += self.call_timers();
+        }
+        for _ in 0..self.remote.inbox.waiting.load(Ordering::Acquire) {
             let Some(work) = self.remote.take_first() else {
                 break;
             };
@@ -287,12 +305,14 @@ impl ChannelMap {
             dispatched += 1;
             self.run_closes();
         }
-        if self.is_shutdown_overdue() {
-            self.close_all_with(|| CloseReason::Shutdown);
-            self.run_closes();
-        }
-        if self.is_done() {
-            self.shutdown_deadline = None;
+        if let Some(deadline) = self.shutdown_deadline {
+            if deadline <= self.now {
+                self.close_all_with(|| CloseReason::Shutdown);
+                self.run_closes();
+            }
+            if self.is_done() {
+                self.shutdown_deadline = None;
+            }
         }
         dispatched
     }
@@ -300,16 +320,17 @@ impl ChannelMap {
     /// Calls a channel with each of its events, as long as it wants them; returns
     /// whether it wanted any.
     fn dispatch_channel(&mut self, me: Token) -> bool {
-        let Some(slot) = slot_mut(&mut self.slots, me) else {
-            return false;
+        let slot = match self.slots.get_mut(me.slot) {
+            Some(slot) if slot.token == me && !slot.closing => slot,
+            _ => return false,
         };
         let mut ready = mem::replace(&mut slot.ready, Readiness::NONE);
         // If nobody touched the channel since, it wants what it wanted then.
         let is_known = !slot.touched;
         if is_known {
-            ready = ready.wanted_by(slot.interest);
+            ready = ready & (slot.interest | Readiness::PENDING | Readiness::SHUTDOWN);
         }
-        if ready.is_empty() {
+        if ready == Readiness::NONE {
             return false;
         }
         slot.touched = true; // by the next turn, for it is in the batch
@@ -375,9 +396,22 @@ impl ChannelMap {
             Readiness::SHUTDOWN => true,
             Readiness::PENDING => channel.pending(me),
             _ => {
-                let watch = &self.slots[me.slot()].watch;
+                let watch = &self.slots[me.slot].watch;
                 watch.follows(channel.registration()) && interest(channel, me).contains(event)
             }
+        }
+    }
+
+    /// Puts a channel in its slot again, converted if that was asked for
+    /// meanwhile.
+    #[inline(always)] // out of line it saves more registers than it has instructions
+    pub(super) fn put_back(&mut self, channel: Box<dyn Object>, token: Token) {
+        match self.slots.get_mut(token.slot) {
+            Some(slot) if slot.token == token => match slot.conversion {
+                None => slot.channel = Some(channel),
+                Some(_) => self.put_back_converted(channel, token),
+            },
+            _ => {} // the callback put another map in this one's place
         }
     }
 
@@ -404,38 +438,8 @@ impl ChannelMap {
         }
     }
 
-    /// A turn within a turn is an error.
-    fn check_rest(&self) -> Result {
-        match self.turning || self.lending {
-            true => Err(NestedTurn.into()),
-            false => Ok(()),
-        }
-    }
-
     /// No channel is left, and none is to be closed.
     fn is_done(&self) -> bool {
         self.open == 0 && self.closing.is_empty()
-    }
-
-    pub(super) fn is_shutdown_overdue(&self) -> bool {
-        self.shutdown_deadline
-            .is_some_and(|deadline| deadline <= self.now)
-    }
-}
-
-impl Slot {
-    /// Asks the channel what it wants: the poller is told what changed.
-    fn ask(&mut self, poller: &Arc<Poller>, queue: &mut Vec<Token>) -> Result<(), CloseReason> {
-        let Some(channel) = &self.channel else {
-            return Ok(());
-        };
-        self.interest = interest(&**channel, self.token);
-        self.watch
-            .follow(channel.registration(), poller, self.token, self.interest)
-            .map_err(CloseReason::Io)?;
-        if channel.pending(self.token) {
-            self.make_ready(Readiness::PENDING, queue);
-        }
-        Ok(())
     }
 }

@@ -5,6 +5,8 @@ use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::rc::Rc;
 
+use super::ChannelMap;
+
 /// Size of a [`ReadBuffer`] in bytes: 64 KiB, as CPython's `ac_in_buffer_size`.
 const READ_BUFFER_SIZE: usize = 65_536;
 
@@ -40,6 +42,15 @@ struct Shelf {
     spare: RefCell<Vec<Box<Vec<u8>>>>,
     /// Bytes in `spare`.
     spare_len: Cell<usize>,
+}
+
+impl ChannelMap {
+    /// The buffers that the channels of this map share.
+    #[must_use]
+    #[inline]
+    pub fn buffers(&self) -> &Buffers {
+        &self.buffers
+    }
 }
 
 impl Buffers {

@@ -1,0 +1,117 @@
+//! A channel as the map keeps it.
+
+use std::any::{Any, TypeId};
+use std::fmt;
+use std::mem;
+use std::sync::Arc;
+
+use polling::Poller;
+use slab::Slab;
+
+use super::Slot;
+use crate::channel::Channel;
+use crate::close_reason::CloseReason;
+use crate::readiness::Readiness;
+use crate::token::Token;
+
+impl Slot {
+    pub(super) fn is<C: 'static>(&self) -> bool {
+        self.kind == TypeId::of::<C>()
+    }
+
+    /// Has the channel settled before the next wait.
+    pub(super) fn touch(&mut self, queue: &mut Vec<Token>) {
+        if !mem::replace(&mut self.touched, true) {
+            queue.push(self.token);
+        }
+    }
+
+    /// Adds to what is to be dispatched.
+    pub(super) fn make_ready(&mut self, readiness: Readiness, queue: &mut Vec<Token>) {
+        if self.ready.is_empty() && !readiness.is_empty() {
+            queue.push(self.token);
+        }
+        self.ready |= readiness;
+    }
+
+    /// Asks the channel what it wants: the poller is told what changed.
+    pub(super) fn ask(
+        &mut self,
+        poller: &Arc<Poller>,
+        queue: &mut Vec<Token>,
+    ) -> Result<(), CloseReason> {
+        let Some(channel) = &self.channel else {
+            return Ok(());
+        };
+        self.interest = interest(&**channel, self.token);
+        self.watch
+            .follow(channel.registration(), poller, self.token, self.interest)
+            .map_err(CloseReason::Io)?;
+        if channel.pending(self.token) {
+            self.make_ready(Readiness::PENDING, queue);
+        }
+        Ok(())
+    }
+}
+
+/// The poller shall forget the channel's source, even one that outlives it.
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.watch.end(self.token);
+    }
+}
+
+impl fmt::Debug for Slot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.channel {
+            Some(channel) => channel.fmt(f),
+            None => f.write_str("(in a callback)"),
+        }
+    }
+}
+
+/// A [`Channel`] as the map stores it: one that can become its own type again.
+pub(super) trait Object: Channel {
+    fn as_channel(&self) -> &dyn Channel;
+    fn as_any(&self) -> &dyn Any;
+    fn as_any_mut(&mut self) -> &mut dyn Any;
+    fn into_any(self: Box<Self>) -> Box<dyn Any>;
+}
+
+impl<C: Channel> Object for C {
+    fn as_channel(&self) -> &dyn Channel {
+        self
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+
+    fn as_any_mut(&mut self) -> &mut dyn Any {
+        self
+    }
+
+    fn into_any(self: Box<Self>) -> Box<dyn Any> {
+        self
+    }
+}
+
+/// What a channel wants the poller to report.
+pub(super) fn interest<C: Channel + ?Sized>(channel: &C, me: Token) -> Readiness {
+    let mut interest = Readiness::NONE;
+    if channel.readable(me) {
+        interest |= Readiness::READABLE | Readiness::PRIORITY;
+    }
+    if channel.writable(me) {
+        interest |= Readiness::WRITABLE;
+    }
+    interest
+}
+
+/// The slot of an open channel, for who needs other fields of the map beside.
+pub(super) fn slot_mut(slots: &mut Slab<Slot>, token: Token) -> Option<&mut Slot> {
+    match slots.get_mut(token.slot) {
+        Some(slot) if slot.token == token && !slot.closing => Some(slot),
+        _ => None,
+    }
+}
