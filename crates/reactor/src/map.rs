@@ -9,7 +9,7 @@ mod slot;
 mod timer;
 mod turn;
 
-use std::any::TypeId;
+use std::any::{Any, TypeId};
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::fmt;
@@ -34,7 +34,7 @@ pub use buffers::{Buffers, ReadBuffer};
 pub use iter::ChannelMut;
 pub use timer::Timer;
 
-use slot::{Object, interest, slot_mut};
+use slot::{Slot, interest, slot_mut};
 use timer::Timers;
 
 /// All channels of one loop: the documents' `socket_map`, and the loop itself.
@@ -92,29 +92,6 @@ pub struct ChannelMap {
     stopping: bool,
     shutdown_deadline: Option<Instant>,
 }
-
-/// What the map keeps of each channel.
-struct Slot {
-    token: Token,
-    /// `None` while one of the channel's callbacks runs.
-    channel: Option<Box<dyn Object>>,
-    /// The type that handles must have: with a conversion waiting, the new one.
-    kind: TypeId,
-    /// To be done when the channel's callback has returned.
-    conversion: Option<Conversion>,
-    watch: Watch,
-    /// What the channel last said it wants to hear of.
-    interest: Readiness,
-    /// What is to be dispatched; if anything is, the token is in the ready queue.
-    ready: Readiness,
-    /// To be settled: in the touched queue, or in the batch.
-    touched: bool,
-    /// In the closing queue, and hidden.
-    closing: bool,
-}
-
-/// Makes another channel of a channel.
-type Conversion = Box<dyn FnOnce(Box<dyn Object>) -> Box<dyn Object>>;
 
 impl ChannelMap {
     /// An empty map with a poller of its own (epoll, kqueue, event ports, IOCP
@@ -221,7 +198,7 @@ impl ChannelMap {
             return None;
         }
         let channel = self.vacate(handle.token())?;
-        Some(*channel.into_any().downcast().ok()?)
+        Some(*(channel as Box<dyn Any>).downcast().ok()?)
     }
 
     /// Closes a channel: it is hidden at once, and the loop calls its
@@ -265,7 +242,7 @@ impl ChannelMap {
     #[must_use]
     pub fn get<C: Channel>(&self, handle: Handle<C>) -> Option<&C> {
         let channel = self.slot(handle.token())?.channel.as_ref()?;
-        channel.as_ref().as_any().downcast_ref()
+        (&**channel as &dyn Any).downcast_ref()
     }
 
     /// The channel of this handle, to change it; it is
@@ -274,7 +251,7 @@ impl ChannelMap {
         let slot = slot_mut(&mut self.slots, handle.token())?;
         slot.touch(self.touched.get_mut());
         let channel = slot.channel.as_mut()?;
-        channel.as_mut().as_any_mut().downcast_mut()
+        (&mut **channel as &mut dyn Any).downcast_mut()
     }
 
     /// Calls `f` with a channel *and* the map, as a callback gets them; the
@@ -293,7 +270,7 @@ impl ChannelMap {
         }
         self.touch(handle.token());
         self.lend(handle.token(), |channel, map| {
-            Some(f(channel.as_any_mut().downcast_mut()?, map))
+            Some(f((channel as &mut dyn Any).downcast_mut()?, map))
         })?
     }
 
@@ -369,7 +346,7 @@ impl ChannelMap {
     fn lend<R>(
         &mut self,
         token: Token,
-        f: impl FnOnce(&mut dyn Object, &mut Self) -> R,
+        f: impl FnOnce(&mut dyn Channel, &mut Self) -> R,
     ) -> Option<R> {
         let mut channel = slot_mut(&mut self.slots, token)?.channel.take()?;
         let was_lending = mem::replace(&mut self.lending, true);
@@ -390,7 +367,7 @@ impl ChannelMap {
 
     /// Frees a channel's slot: its timers go, and the poller forgets it. Returns
     /// the channel, if it is not lent.
-    fn vacate(&mut self, token: Token) -> Option<Box<dyn Object>> {
+    fn vacate(&mut self, token: Token) -> Option<Box<dyn Channel>> {
         self.slots
             .get(token.slot)
             .filter(|slot| slot.token == token)?;

@@ -1,9 +1,9 @@
 //! A channel that becomes a channel of another type.
 
-use std::any::TypeId;
+use std::any::{Any, TypeId};
 
-use super::slot::{Object, slot_mut};
-use super::{ChannelMap, Conversion};
+use super::ChannelMap;
+use super::slot::{Conversion, slot_mut};
 use crate::channel::Channel;
 use crate::readiness::Readiness;
 use crate::token::{Handle, Token};
@@ -50,8 +50,8 @@ impl ChannelMap {
     ) -> Option<Handle<D>> {
         let token = handle.token();
         let slot = slot_mut(&mut self.slots, token).filter(|slot| slot.is::<C>())?;
-        let convert = move |channel: Box<dyn Object>| -> Box<dyn Object> {
-            let Ok(channel) = channel.into_any().downcast::<C>() else {
+        let convert = move |channel: Box<dyn Channel>| -> Box<dyn Channel> {
+            let Ok(channel) = (channel as Box<dyn Any>).downcast::<C>() else {
                 unreachable!("the slot's type was compared with the handle's");
             };
             Box::new(f(*channel))
@@ -70,7 +70,7 @@ impl ChannelMap {
 
     /// The callback in which it was asked for has returned.
     #[cold]
-    pub(super) fn put_back_converted(&mut self, channel: Box<dyn Object>, token: Token) {
+    pub(super) fn put_back_converted(&mut self, channel: Box<dyn Channel>, token: Token) {
         if let Some(slot) = self.slots.get_mut(token.slot) {
             slot.channel = slot.conversion.take().map(|convert| convert(channel));
         }

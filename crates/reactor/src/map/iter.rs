@@ -1,5 +1,6 @@
 //! All channels of a map, one after the other.
 
+use std::any::Any;
 use std::cell::RefCell;
 use std::fmt;
 use std::ops::{Deref, DerefMut};
@@ -15,7 +16,7 @@ impl ChannelMap {
     pub fn iter(&self) -> impl Iterator<Item = (Token, &dyn Channel)> {
         self.slots.iter().filter_map(|(_, slot)| {
             let channel = slot.channel.as_ref().filter(|_| !slot.closing)?;
-            Some((slot.token, channel.as_channel()))
+            Some((slot.token, &**channel))
         })
     }
 
@@ -29,7 +30,7 @@ impl ChannelMap {
             .filter(|(_, slot)| !slot.closing)
             .filter_map(|(_, slot)| {
                 Some(ChannelMut {
-                    channel: slot.channel.as_mut()?.as_any_mut().downcast_mut()?,
+                    channel: (&mut **slot.channel.as_mut()? as &mut dyn Any).downcast_mut()?,
                     token: slot.token,
                     is_touched: &mut slot.touched,
                     touched,

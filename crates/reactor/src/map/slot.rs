@@ -1,6 +1,6 @@
 //! A channel as the map keeps it.
 
-use std::any::{Any, TypeId};
+use std::any::TypeId;
 use std::fmt;
 use std::mem;
 use std::sync::Arc;
@@ -8,11 +8,34 @@ use std::sync::Arc;
 use polling::Poller;
 use slab::Slab;
 
-use super::Slot;
 use crate::channel::Channel;
 use crate::close_reason::CloseReason;
 use crate::readiness::Readiness;
+use crate::source::Watch;
 use crate::token::Token;
+
+/// What the map keeps of each channel.
+pub(super) struct Slot {
+    pub(super) token: Token,
+    /// `None` while one of the channel's callbacks runs.
+    pub(super) channel: Option<Box<dyn Channel>>,
+    /// The type that handles must have: with a conversion waiting, the new one.
+    pub(super) kind: TypeId,
+    /// To be done when the channel's callback has returned.
+    pub(super) conversion: Option<Conversion>,
+    pub(super) watch: Watch,
+    /// What the channel last said it wants to hear of.
+    pub(super) interest: Readiness,
+    /// What is to be dispatched; if anything is, the token is in the ready queue.
+    pub(super) ready: Readiness,
+    /// To be settled: in the touched queue, or in the batch.
+    pub(super) touched: bool,
+    /// In the closing queue, and hidden.
+    pub(super) closing: bool,
+}
+
+/// Makes another channel of a channel.
+pub(super) type Conversion = Box<dyn FnOnce(Box<dyn Channel>) -> Box<dyn Channel>>;
 
 impl Slot {
     pub(super) fn is<C: 'static>(&self) -> bool {
@@ -70,34 +93,8 @@ impl fmt::Debug for Slot {
     }
 }
 
-/// A [`Channel`] as the map stores it: one that can become its own type again.
-pub(super) trait Object: Channel {
-    fn as_channel(&self) -> &dyn Channel;
-    fn as_any(&self) -> &dyn Any;
-    fn as_any_mut(&mut self) -> &mut dyn Any;
-    fn into_any(self: Box<Self>) -> Box<dyn Any>;
-}
-
-impl<C: Channel> Object for C {
-    fn as_channel(&self) -> &dyn Channel {
-        self
-    }
-
-    fn as_any(&self) -> &dyn Any {
-        self
-    }
-
-    fn as_any_mut(&mut self) -> &mut dyn Any {
-        self
-    }
-
-    fn into_any(self: Box<Self>) -> Box<dyn Any> {
-        self
-    }
-}
-
 /// What a channel wants the poller to report.
-pub(super) fn interest<C: Channel + ?Sized>(channel: &C, me: Token) -> Readiness {
+pub(super) fn interest(channel: &dyn Channel, me: Token) -> Readiness {
     let mut interest = Readiness::NONE;
     if channel.readable(me) {
         interest |= Readiness::READABLE | Readiness::PRIORITY;

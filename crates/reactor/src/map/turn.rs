@@ -5,8 +5,8 @@ use std::panic::{self, AssertUnwindSafe};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use super::{ChannelMap, Object, interest};
-use crate::channel::Settled;
+use super::{ChannelMap, interest};
+use crate::channel::{Channel, Settled};
 use crate::close_reason::CloseReason;
 use crate::error::{NestedTurn, Result};
 use crate::readiness::Readiness;
@@ -357,7 +357,7 @@ impl ChannelMap {
         &mut self,
         mut ready: Readiness,
         mut is_known: bool,
-        channel: &mut dyn Object,
+        channel: &mut dyn Channel,
         me: Token,
     ) -> bool {
         // What it said of itself may have changed by what it was told since.
@@ -376,7 +376,7 @@ impl ChannelMap {
         was_called
     }
 
-    fn call(&mut self, event: Readiness, channel: &mut dyn Object, me: Token) {
+    fn call(&mut self, event: Readiness, channel: &mut dyn Channel, me: Token) {
         let result = match event {
             Readiness::SHUTDOWN => channel.handle_shutdown(me, self),
             Readiness::PENDING => channel.handle_pending(me, self),
@@ -391,7 +391,7 @@ impl ChannelMap {
 
     /// Whether an event that was reported is still the channel's: callbacks may
     /// have changed what it wants, or replaced the source that it came from.
-    fn is_wanted(&self, event: Readiness, channel: &dyn Object, me: Token) -> bool {
+    fn is_wanted(&self, event: Readiness, channel: &dyn Channel, me: Token) -> bool {
         match event {
             Readiness::SHUTDOWN => true,
             Readiness::PENDING => channel.pending(me),
@@ -405,7 +405,7 @@ impl ChannelMap {
     /// Puts a channel in its slot again, converted if that was asked for
     /// meanwhile.
     #[inline(always)] // out of line it saves more registers than it has instructions
-    pub(super) fn put_back(&mut self, channel: Box<dyn Object>, token: Token) {
+    pub(super) fn put_back(&mut self, channel: Box<dyn Channel>, token: Token) {
         match self.slots.get_mut(token.slot) {
             Some(slot) if slot.token == token => match slot.conversion {
                 None => slot.channel = Some(channel),
