@@ -7,6 +7,7 @@
 pub(crate) mod alone;
 #[path = "../../../../reactor/tests/it/common/log.rs"]
 mod log;
+pub(crate) mod part;
 mod place;
 pub(crate) mod probe;
 // The unit tests in `src` have it, too.
