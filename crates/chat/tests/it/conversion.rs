@@ -179,6 +179,11 @@ const CHATS_ONLY: Sense = |cell| match cell.way.is_from_chat() {
     false => Err("a dispatcher does not pause, count messages or have a limit for them"),
 };
 
+const CHATS_INSIDE: Sense = |cell| match cell.is_inside() {
+    true => CHATS_ONLY(cell),
+    false => Err("between callbacks the channel is closing by then"),
+};
+
 /// Runs every cell of a state, and reports all that failed.
 #[track_caller]
 fn matrix(sense: Sense, state: fn(Cell) -> Outcome) {
@@ -771,6 +776,31 @@ fn over_limit() {
                 world.verify_live("abcd", &expected)
             }
         }
+    });
+}
+
+/// A handler that is told of the limit and does not skip the message closes the
+/// channel, whatever becomes of it there. (From elsewhere it is finishing then.)
+#[test]
+fn told_of_the_limit() {
+    matrix(CHATS_INSIDE, |cell| {
+        let mut limits = Limits::default();
+        limits.message = 4;
+        let mut world = World::new(cell, limits, |what, side, _| {
+            if what != "overlimit" {
+                return Then::Default;
+            }
+            side.push("too long");
+            Then::Convert
+        });
+        world.say("abcdefgh\r\nnext\r\n");
+        world.rest()?;
+        world.convert_outside()?;
+        world.read()?;
+        world.verify_received(b"too long")?;
+        world.say_end();
+        world.rest()?;
+        world.verify("abcd", &["close OverLimit"])
     });
 }
 

@@ -29,6 +29,7 @@ mod push;
 mod reasons;
 mod regressions;
 mod rest;
+mod seam;
 mod shutdown;
 mod skip;
 mod token;

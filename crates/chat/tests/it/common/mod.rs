@@ -14,6 +14,7 @@ pub(crate) mod probe;
 #[path = "../../common/rng.rs"]
 pub(crate) mod rng;
 pub(crate) mod sim;
+pub(crate) mod veil;
 mod witness;
 
 use std::io::{ErrorKind, Read};
