@@ -635,6 +635,9 @@ fn open() {
             world.say("two\r\nthr");
         }
         world.rest()?;
+        let input = world.record.input_of(cell.last());
+        let came = input.ends_with(b"two\r\nthr");
+        ensure!(came, "it waits for more input: {}", input.escape_ascii());
         world.now(|side| side.push("<b>"))?;
         world.say("ee\r\n");
         world.rest()?;
@@ -648,6 +651,40 @@ fn open() {
             _ => r"input two\r\nthree\r\n",
         };
         world.verify_live(old, &[input, "eof", "close Eof"])
+    });
+}
+
+/// Before its first turn, or in the `handle_connect` of that: the handler that a
+/// chat has then is told once, and one of another chat again.
+#[test]
+fn not_connected_for_long() {
+    let sense: Sense = |cell| match cell.is_inside() && !cell.way.is_from_chat() {
+        true => Err("a dispatcher that came connected is not told so"),
+        false => Ok(()),
+    };
+    matrix(sense, |cell| {
+        let mut world = World::new(cell, Limits::default(), |what, _, _| match what {
+            "connect" => Then::Convert,
+            _ => Then::Default,
+        });
+        world.say("two\r\n");
+        if cell.is_inside() {
+            world.rest()?;
+        }
+        world.convert_outside()?;
+        world.say_end();
+        world.rest()?;
+        let before = world.record.of(0);
+        let told_before = usize::from(cell.is_inside());
+        ensure!(before.len() == told_before, "the old one heard {before:?}");
+        let mut expected = vec![r"input two\r\n", "eof", "close Eof"];
+        if cell.ends_as_chat() && (cell.is_announced() || !cell.is_inside()) {
+            expected.insert(0, "connect");
+        }
+        world.heard()?; // and nobody else did
+        let heard = world.record.of(cell.last());
+        ensure!(heard == expected, "heard {heard:?}, expected {expected:?}");
+        Ok(())
     });
 }
 

@@ -10,6 +10,12 @@ use chat::{AsyncChat, ChannelMap, CloseReason, Dispatcher, Limits, More, Produce
 use crate::common::part::{Part, Record, Side};
 use crate::common::sim;
 
+/// Makes a reason, which is no `Clone`.
+type Make = fn() -> CloseReason;
+
+/// Closes a channel.
+type Close = fn(&mut Side<'_>);
+
 const STALL: Duration = Duration::from_secs(10);
 
 /// A channel over a line, settled; a test for both kinds.
@@ -89,7 +95,7 @@ fn both(test: impl Fn(&mut Closing)) {
 
 #[test]
 fn what_says_that_all_was_sent_gives_way_when_output_is_discarded() {
-    let firsts: [fn() -> CloseReason; 3] = [
+    let firsts: [Make; 3] = [
         || CloseReason::Done,
         || CloseReason::Eof,
         || CloseReason::Shutdown,
@@ -124,7 +130,7 @@ fn so_it_does_within_one_callback() {
 
 #[test]
 fn another_first_reason_stands_although_output_is_discarded() {
-    let firsts: [(fn() -> CloseReason, &str); 4] = [
+    let firsts: [(Make, &str); 4] = [
         (|| CloseReason::OverLimit, "OverLimit"),
         (|| CloseReason::Requested, "Requested"),
         (|| CloseReason::HandlerError, "HandlerError"),
@@ -231,7 +237,7 @@ impl Producer for Failing {
 
 #[test]
 fn a_producer_that_fails_does_too() {
-    let firsts: [(fn() -> CloseReason, &str); 4] = [
+    let firsts: [(Make, &str); 4] = [
         (|| CloseReason::Done, "Io(NotFound)"),
         (|| CloseReason::Eof, "Io(NotFound)"),
         (|| CloseReason::Shutdown, "Io(NotFound)"),
@@ -252,7 +258,7 @@ fn a_producer_that_fails_does_too() {
 /// Sending had failed before, and the input went on.
 #[test]
 fn output_that_was_lost_before_is_not_said_to_be_sent() {
-    let ways: [(fn(&mut Side<'_>), &str); 4] = [
+    let ways: [(Close, &str); 4] = [
         (|side| side.close_when_done(), "Io(BrokenPipe)"),
         (|side| side.close_with(CloseReason::Eof), "Io(BrokenPipe)"),
         (

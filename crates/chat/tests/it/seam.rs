@@ -5,7 +5,7 @@
 use std::io::ErrorKind;
 use std::time::Duration;
 
-use chat::{AsyncChat, ChannelMap, CloseReason, Dispatcher, Limits, Token, Transport};
+use chat::{AsyncChat, ChannelMap, CloseReason, Dispatcher, Limits, Readiness, Token, Transport};
 
 use crate::common::part::{Part, Record, Side};
 use crate::common::veil::{Far, HEAD, KEEP, MyError, Role, Veil};
@@ -285,6 +285,27 @@ fn what_was_queued_early_leaves_when_the_handshake_is_done() {
         let expected = format!("early, {}", flights.concat());
         assert_eq!(seam.far.received, expected.as_bytes());
         seam.assert_rest();
+    }
+}
+
+/// The end of the handshake is reason enough: nobody has to say that there is room.
+#[test]
+fn what_was_queued_early_leaves_after_the_last_flight_whatever_the_poller_says_of_room() {
+    for cell in simulated() {
+        let mut seam = Seam::new(cell, Limits::default());
+        seam.channel(|side| side.push("early"));
+        seam.rest();
+        // Two of the far end's flights, at most, and what it reads last.
+        for _ in 0..3 {
+            seam.far.read();
+            seam.far.send();
+            for _ in 0..3 {
+                seam.map.dispatch(seam.me, Readiness::READABLE);
+                seam.map.turn_at(seam.map.now()).unwrap();
+            }
+        }
+        seam.far.read();
+        assert_eq!(seam.far.received, b"early");
     }
 }
 
