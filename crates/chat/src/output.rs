@@ -4,6 +4,11 @@
 //! they are, and producers are asked only when they are at the head. What was
 //! sent in part stays whole, and how much of it was sent is kept beside it.
 
+#![expect(
+    clippy::box_collection,
+    reason = "a pointer in each channel in place of three words, and the pool's buffers as they are"
+)]
+
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::mem;

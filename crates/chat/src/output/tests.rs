@@ -400,7 +400,8 @@ fn after_a_failure_the_error_is_kept_until_it_is_taken() {
     output.push(b"lost");
     output.fail(io::ErrorKind::BrokenPipe.into());
     output.clear();
-    assert!(output.is_empty() && !output.is_ready() && output.len() == 0);
+    assert!(output.is_empty() && !output.is_ready());
+    assert_eq!(output.len(), 0);
     assert_eq!(
         output.take_error().unwrap().kind(),
         io::ErrorKind::BrokenPipe

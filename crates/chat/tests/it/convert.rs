@@ -1,4 +1,5 @@
-//! A channel becomes another: what was read already goes along.
+//! A channel becomes another: what was read already goes along. (`conversion.rs`
+//! has every state that it may be in.)
 
 use std::io::{ErrorKind, Write};
 use std::time::Duration;
@@ -9,9 +10,7 @@ use chat::{
 };
 
 use crate::common::sim;
-use crate::common::{
-    Log, Probe, assert_rest, read_len, read_to_end, turn_to_rest, turn_until, unix_pair,
-};
+use crate::common::{Log, Probe, assert_rest, read_len, turn_to_rest, turn_until, unix_pair};
 
 /// Makes a `Probe` of itself at the word "switch".
 struct Login(Log);
@@ -394,21 +393,4 @@ fn what_was_pushed_goes_along_to_another_kind_of_channel() {
     theirs.write_all(b"go").unwrap();
     let expected = [&b"first, second, "[..], &[b'.'; 2_000]].concat();
     assert_eq!(read_len(&mut map, &mut theirs, expected.len()), expected);
-}
-
-#[test]
-fn a_dispatcher_that_closes_when_done_does_so_as_a_chat() {
-    let log = Log::default();
-    let mut map = ChannelMap::new().unwrap();
-    let (ours, mut theirs) = unix_pair();
-    let me = map.insert(Dispatcher::new(ours, Last).unwrap()).unwrap();
-    let endpoint = &mut map.get_mut(me).unwrap().endpoint;
-    endpoint.push(vec![b'.'; 1_000_000]);
-    endpoint.close_when_done();
-    let probe = Probe::new(&log);
-    map.convert(me, |d| AsyncChat::from_endpoint(d.endpoint, "\n", probe));
-    assert_eq!(read_to_end(&mut map, &mut theirs).len(), 1_000_000);
-    drop(theirs);
-    turn_to_rest(&mut map);
-    assert_eq!(log.all(), ["close Done"]);
 }

@@ -7,12 +7,14 @@
 pub(crate) mod alone;
 #[path = "../../../../reactor/tests/it/common/log.rs"]
 mod log;
+pub(crate) mod part;
 mod place;
 pub(crate) mod probe;
 // The unit tests in `src` have it, too.
 #[path = "../../common/rng.rs"]
 pub(crate) mod rng;
 pub(crate) mod sim;
+pub(crate) mod veil;
 mod witness;
 
 use std::io::{ErrorKind, Read};

@@ -70,7 +70,8 @@ impl Transport for Line {
         if let Some(error) = state.send_error {
             return Err(error.into());
         }
-        let offered: Vec<u8> = slices.iter().flat_map(|s| s.to_vec()).collect();
+        let slices: Vec<&[u8]> = slices.iter().map(|slice| &slice[..]).collect();
+        let offered = slices.concat();
         if state.is_buffering {
             state.buffered.extend_from_slice(&offered);
             let len = state.buffered.len().min(state.room);

@@ -15,11 +15,11 @@ use chat::{
 };
 
 use crate::common::alone::{descriptors, is_alone};
+use crate::common::veil::{Far, Role, Veil};
 use crate::common::{
     Log, Probe, assert_rest, name, read_len, sim, turn_to_rest, turn_until, unix_pair,
 };
 use crate::regressions::session::Session;
-use crate::regressions::veil::{Veil, veil};
 
 /// An echo, which also counts.
 fn echo(log: &Log) -> Probe {
@@ -226,13 +226,22 @@ fn an_idle_timeout_is_a_timer_that_each_message_sets_again() {
 #[test]
 fn a_chat_channel_talks_through_a_cipher() {
     let log = Log::default();
-    let (ours, mut theirs) = unix_pair();
+    let (ours, theirs) = unix_pair();
+    let mut far = Far::of_pair(theirs, Role::Server);
     let mut map = ChannelMap::new().unwrap();
-    map.insert(AsyncChat::over(Veil::new(ours), "\n", echo(&log)))
-        .unwrap();
-    theirs.write_all(&veil(b"a secret\nanother one\n")).unwrap();
-    let answer = read_len(&mut map, &mut theirs, 21);
-    assert_eq!(veil(&answer), b"a secret\nanother one\n");
+    let veil = Veil::new(ours, Role::Server);
+    map.insert(AsyncChat::over(veil, "\n", echo(&log))).unwrap();
+    far.send(); // its hello
+    turn_until(&mut map, |_| {
+        far.read();
+        far.is_ready()
+    });
+    far.say("a secret\nanother one\n");
+    turn_until(&mut map, |_| {
+        far.read();
+        far.received.len() >= 21
+    });
+    assert_eq!(far.received, b"a secret\nanother one\n");
     let expected = ["connect", "message a secret", "message another one"];
     assert_eq!(log.all(), expected);
 }

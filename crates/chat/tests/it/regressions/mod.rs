@@ -15,4 +15,3 @@ mod page;
 mod reaching;
 mod requests;
 mod session;
-mod veil;

@@ -7,8 +7,8 @@ use std::time::Duration;
 use chat::{AsyncChat, ChannelMap, Handle, Limits};
 
 use crate::common::sim::{self, Peer};
+use crate::common::veil::{Far, Role, Veil};
 use crate::common::{Log, Probe, read_len, turn_to_rest, unix_pair};
-use crate::regressions::veil::{Veil, veil};
 
 fn simulated(map: &mut ChannelMap, probe: Probe) -> (Handle<AsyncChat<Probe>>, Peer) {
     let (line, peer) = sim::line();
@@ -100,14 +100,15 @@ fn a_message_of_another_thread_reaches_a_channel() {
 #[test]
 fn the_loop_does_not_sleep_on_input_that_a_transport_holds() {
     let log = Log::default();
-    let (ours, mut theirs) = unix_pair();
+    let (ours, theirs) = unix_pair();
+    let mut far = Far::of_pair(theirs, Role::Client);
     let mut map = ChannelMap::new().unwrap();
-    map.insert(AsyncChat::over(Veil::new(ours), "\n", Probe::new(&log)))
+    let veil = Veil::new(ours, Role::Client);
+    map.insert(AsyncChat::over(veil, "\n", Probe::new(&log)))
         .unwrap();
     turn_to_rest(&mut map);
-    theirs
-        .write_all(&veil("a line\n".repeat(20).as_bytes()))
-        .unwrap();
+    far.read();
+    far.say("a line\n".repeat(20));
     while log.count("message a line") < 20 {
         let dispatched = map.turn(Some(Duration::from_secs(1))).unwrap();
         assert!(dispatched > 0, "it slept on {} of 20", log.len());
