@@ -258,7 +258,7 @@ impl Chat {
     #[must_use]
     pub fn into_endpoint(mut self) -> Endpoint {
         self.put_back_held();
-        self.endpoint.flags &= !(NEW | PAUSED | HELD | OVER_LIMIT);
+        self.endpoint.flags &= !(NEW | PAUSED | HELD);
         self.endpoint
     }
 

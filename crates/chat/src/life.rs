@@ -162,6 +162,10 @@ fn speaks_for_output(reason: &CloseReason) -> bool {
     )
 }
 
+fn is_failure(reason: &CloseReason) -> bool {
+    matches!(reason, CloseReason::Io(_))
+}
+
 /// What happens to a channel.
 impl Endpoint {
     pub(crate) fn has_connected(&mut self) {
@@ -238,7 +242,10 @@ impl Endpoint {
         let is_lost = self.has_output() || self.flags & FAILED != 0;
         self.output.clear();
         let reason = match self.output.take_error() {
-            Some(error) if speaks_for_output(&reason) => CloseReason::Io(error),
+            // The first failure, of which the next one may be a consequence.
+            Some(error) if speaks_for_output(&reason) || is_failure(&reason) => {
+                CloseReason::Io(error)
+            }
             _ => reason,
         };
         self.change(Event::Close(reason, is_lost));

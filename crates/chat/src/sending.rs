@@ -161,7 +161,7 @@ impl Endpoint {
 
     /// `handle_drained` is due.
     pub(crate) fn is_drained(&self) -> bool {
-        self.flags & HIGH != 0
+        self.flags & (HIGH | FAILED) == HIGH
             && self.output.producers() == 0
             && self.output.len() <= self.limits.low_water
     }

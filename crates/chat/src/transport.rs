@@ -59,7 +59,9 @@ pub trait Transport: fmt::Debug {
     /// # Errors
     ///
     /// `WouldBlock` if it takes nothing now; any other error but `Interrupted`
-    /// ends the channel, after the input that is left.
+    /// ends the channel, after the input that is left. A handshake that has failed
+    /// is such an error: with `WouldBlock` the channel would wait for
+    /// [`Limits::stall`](crate::Limits::stall).
     fn send_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize>;
 
     /// Says that nothing more will be sent, as `shutdown(SHUT_WR)`. Called when

@@ -2,13 +2,16 @@
 //! stands, except that `Done`, `Eof` or `Shutdown` gives way when output that it
 //! spoke for is discarded.
 
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, IoSlice};
 use std::time::Duration;
 
-use chat::{AsyncChat, ChannelMap, CloseReason, Dispatcher, Limits, More, Producer, Token};
+use chat::{
+    AsyncChat, ChannelMap, CloseReason, Dispatcher, Limits, More, Producer, Readiness,
+    Registration, Token, Transport,
+};
 
 use crate::common::part::{Part, Record, Side};
-use crate::common::sim;
+use crate::common::{Log, Probe, sim};
 
 /// Makes a reason, which is no `Clone`.
 type Make = fn() -> CloseReason;
@@ -277,4 +280,45 @@ fn output_that_was_lost_before_is_not_said_to_be_sent() {
             closing.is_for(expected);
         });
     }
+}
+
+/// Sends fail, and so does the next receive.
+#[derive(Debug)]
+struct Dead;
+
+impl Transport for Dead {
+    fn registration(&self) -> Option<&Registration> {
+        None
+    }
+
+    fn recv(&mut self, _: &mut [u8]) -> io::Result<usize> {
+        Err(ErrorKind::ConnectionReset.into())
+    }
+
+    fn send_vectored(&mut self, _: &[IoSlice<'_>]) -> io::Result<usize> {
+        Err(ErrorKind::BrokenPipe.into())
+    }
+
+    fn shutdown(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The second failure may be a consequence of the first.
+#[test]
+fn of_two_failures_the_first_is_the_reason() {
+    let log = Log::default();
+    let mut map = ChannelMap::new().unwrap();
+    let chat = map.insert(AsyncChat::over(Dead, "\n", Probe::new(&log)));
+    let chat = chat.unwrap();
+    map.get_mut(chat).unwrap().chat.push([0; 100_000]);
+    for _ in 0..3 {
+        map.dispatch(chat, Readiness::READABLE);
+        map.turn_at(map.now()).unwrap();
+    }
+    assert_eq!(
+        log.all(),
+        ["connect", "close Io(BrokenPipe)"],
+        "nor is it drained"
+    );
 }
