@@ -199,7 +199,8 @@ impl<H: ChatHandler> AsyncChat<H> {
                 self.chat.endpoint.flags &= !HIGH;
                 return self.handler.handle_drained(&mut self.chat, map);
             }
-            _ => return self.receive(map), // what is held, or what a transport has
+            // What is held, or what a transport has.
+            _ => return self.take_input(true, self.chat.token(), map),
         }
         Ok(())
     }
@@ -211,20 +212,41 @@ impl<H: ChatHandler> AsyncChat<H> {
         self.handler.handle_connect(&mut self.chat, map)
     }
 
-    fn receive_with_care(&mut self, map: &mut ChannelMap) -> Result {
+    /// Receives. What is held is delivered only when that `is_due`: it has a turn's
+    /// worth of its own.
+    fn take_input(&mut self, is_due: bool, me: Token, map: &mut ChannelMap) -> Result {
+        let is_clear = match self.chat.endpoint.flags {
+            0 => Ok(true),
+            _ => self.clear_the_way(is_due, map),
+        };
+        let result = match is_clear {
+            Ok(true) => self.receive(map),
+            Ok(false) => Ok(()),
+            Err(error) => Err(error),
+        };
+        self.conclude(result, me, map)
+    }
+
+    /// Does what comes before input; returns whether that is to be received then.
+    #[cold]
+    fn clear_the_way(&mut self, is_due: bool, map: &mut ChannelMap) -> Result<bool> {
+        if self.chat.endpoint.flags & TRANSPORT != 0 {
+            // It may have waited for this, if only for a record.
+            self.chat.endpoint.flags &= !BLOCKED;
+        }
+        if is_due {
+            return Ok(true);
+        }
         if self.due() & NEW != 0 {
             self.announce(map)?;
             if !map.may_continue(self.chat.token()) {
-                return Ok(());
+                return Ok(false);
             }
-        }
-        if self.chat.may_receive() {
-            return self.receive(map);
         }
         if self.chat.endpoint.discards_input() {
             self.chat.endpoint.discard_input(map);
         }
-        Ok(())
+        Ok(self.chat.may_receive())
     }
 
     fn settle_with_care(&mut self, me: Token) -> Result<Settled, CloseReason> {
@@ -241,13 +263,13 @@ impl<H: ChatHandler> AsyncChat<H> {
         Ok(Settled::Ask)
     }
 
-    /// After a callback: closing, and no memory for the idle.
+    /// After a callback: the map hears of a close.
+    #[inline]
     fn conclude(&mut self, result: Result, me: Token, map: &mut ChannelMap) -> Result {
-        if let Some(reason) = self.chat.endpoint.take_reason() {
-            map.close_with(me, reason);
-        }
-        if self.chat.message.is_empty() && self.chat.message.capacity() > 0 {
-            self.chat.message = Vec::new();
+        if self.chat.endpoint.flags & NOT_LIVE != 0 {
+            if let Some(reason) = self.chat.endpoint.take_reason() {
+                map.close_with(me, reason);
+            }
         }
         result
     }
@@ -279,11 +301,7 @@ impl<H: ChatHandler> Channel for AsyncChat<H> {
     }
 
     fn handle_read_event(&mut self, me: Token, map: &mut ChannelMap) -> Result {
-        let result = match self.chat.endpoint.flags {
-            0 => self.receive(map),
-            _ => self.receive_with_care(map),
-        };
-        self.conclude(result, me, map)
+        self.take_input(false, me, map)
     }
 
     fn handle_write_event(&mut self, me: Token, map: &mut ChannelMap) -> Result {

@@ -146,7 +146,7 @@ impl Chat {
     /// ```
     pub fn skip_message(&mut self) {
         self.framer.skip();
-        self.message.clear();
+        self.message = Vec::new();
         self.endpoint.flags &= !OVER_LIMIT;
     }
 
@@ -207,7 +207,7 @@ impl Chat {
         self.endpoint.output.clear();
         self.endpoint.unread.clear();
         self.framer.discard();
-        self.message.clear();
+        self.message = Vec::new();
         self.undelivered = 0;
         self.note_held();
         self.endpoint.flags |= UNSETTLED;

@@ -27,7 +27,7 @@ pub(crate) struct Framer {
 enum State {
     /// At the beginning of a message, of which nothing was seen.
     Start,
-    /// The same, and `next_whole` has just found that it does not end in the data.
+    /// The same, and `next` has just found that it does not end in the data.
     Searched,
     /// In a message.
     Inside,
@@ -131,7 +131,6 @@ impl Framer {
     }
 
     /// A message has ended, which is yet to be told.
-    #[inline]
     pub(crate) fn has_ended(&self) -> bool {
         matches!(self.state, State::Ended(_))
     }
@@ -139,26 +138,7 @@ impl Framer {
     /// Whether a message ends here without further data.
     #[inline]
     pub(crate) fn is_due(&self) -> bool {
-        self.has_ended() || matches!(self.terminator.0, Condition::Count(0))
-    }
-
-    /// The common case: the first message in `data`, up to a string terminator, and
-    /// the data behind that. `None` if there is more to it; then
-    /// [`next`](Self::next) tells.
-    #[inline]
-    pub(crate) fn next_whole<'d>(
-        &mut self,
-        data: &'d [u8],
-        limit: usize,
-    ) -> Option<(&'d [u8], &'d [u8])> {
-        let (State::Start, Condition::Pattern(pattern)) = (self.state, &self.terminator.0) else {
-            return None;
-        };
-        let Some((message, rest)) = pattern.split(data) else {
-            self.state = State::Searched;
-            return None;
-        };
-        (message.len() <= limit).then_some((message, rest))
+        matches!(self.state, State::Ended(_)) || matches!(self.terminator.0, Condition::Count(0))
     }
 
     /// Takes the next frame from the front of `data`; `None` when more data is
@@ -166,7 +146,31 @@ impl Framer {
     /// have. If the data `is_last`, nothing is held back.
     ///
     /// `data` begins with what [`write_held`](Self::write_held) wrote.
+    #[inline]
     pub(crate) fn next<'d>(
+        &mut self,
+        data: &mut &'d [u8],
+        limit: usize,
+        is_last: bool,
+    ) -> Option<Frame<'d>> {
+        if let (State::Start, Condition::Pattern(pattern)) = (self.state, &self.terminator.0) {
+            match pattern.split(data) {
+                Some((message, rest)) if message.len() <= limit => {
+                    *data = rest;
+                    return Some(Frame::Message(message));
+                }
+                Some(_) => {}
+                None => self.state = State::Searched,
+            }
+        }
+        let mut rest = *data; // whose address is taken: `data` stays in registers
+        let frame = self.next_with_care(&mut rest, limit, is_last);
+        *data = rest;
+        frame
+    }
+
+    /// The same, where there is more to it than a whole message.
+    fn next_with_care<'d>(
         &mut self,
         data: &mut &'d [u8],
         limit: usize,
@@ -192,7 +196,7 @@ impl Framer {
             }
             (_, Condition::Count(count)) => {
                 let count = *count;
-                self.take_counted(data, count)
+                self.take_counted(data, count, limit)
             }
             (_, Condition::None) => self.take_part(data, data.len()),
         }
@@ -250,7 +254,12 @@ impl Framer {
     }
 
     /// Takes data of a message that goes by its length.
-    fn take_counted<'d>(&mut self, data: &mut &'d [u8], count: usize) -> Option<Frame<'d>> {
+    fn take_counted<'d>(
+        &mut self,
+        data: &mut &'d [u8],
+        count: usize,
+        limit: usize,
+    ) -> Option<Frame<'d>> {
         if count > data.len() {
             self.terminator = Terminator::from(count - data.len());
             return self.take_part(data, data.len());
@@ -260,7 +269,7 @@ impl Framer {
         if self.state == State::Skipping || (rest.is_empty() && self.collected > 0) {
             return Some(self.end());
         }
-        if self.collected == 0 {
+        if self.collected == 0 && count <= limit {
             return Some(Frame::Message(rest));
         }
         self.state = State::Ended(0);

@@ -8,7 +8,7 @@ use reactor::{ChannelMap, CloseReason, Result};
 
 use crate::async_chat::AsyncChat;
 use crate::chat::Chat;
-use crate::flags::{EOF, EOF_TOLD, HELD, OVER_LIMIT, PAUSED};
+use crate::flags::{BLOCKED, EOF, EOF_TOLD, HELD, OVER_LIMIT, PAUSED};
 use crate::framer::Frame;
 use crate::handler::ChatHandler;
 
@@ -16,17 +16,6 @@ use crate::handler::ChatHandler;
 /// afterwards, while the processor has them at hand. Less waits for the settle:
 /// others may add to it.
 const SEND_SOON: usize = 16_384;
-
-/// What becomes of the rest of a read, after each callback.
-enum Verdict {
-    /// It is delivered.
-    GoOn,
-    /// It is kept: the handler has paused, failed or converted the channel, or
-    /// has got as many messages in this turn as it may.
-    Hold,
-    /// It is dropped: the channel is closing, or its buffers were discarded.
-    Stop,
-}
 
 impl<H: ChatHandler> AsyncChat<H> {
     /// Delivers what is held; if nothing is, reads, within a turn's budget, and
@@ -49,13 +38,17 @@ impl<H: ChatHandler> AsyncChat<H> {
                 },
             };
             self.deliver(data, held.as_ref(), &mut messages, map)?;
-            if self.chat.endpoint.flags & EOF != 0 {
+            let endpoint = &mut self.chat.endpoint;
+            if endpoint.flags & EOF != 0 {
                 return self.tell_eof(map);
             }
-            let endpoint = &mut self.chat.endpoint;
             let goes_on = map.may_continue(endpoint.me);
-            if goes_on && endpoint.may_send() && endpoint.output.len() >= SEND_SOON {
-                endpoint.send_piece();
+            let piece = endpoint.output.in_one_piece();
+            if piece.is_some_and(|piece| piece.len() >= SEND_SOON)
+                && goes_on
+                && endpoint.flags & BLOCKED == 0
+            {
+                endpoint.send_ready();
             }
             reads = reads.saturating_sub(1);
             if is_all || reads == 0 || messages == 0 || !goes_on || !self.chat.may_receive() {
@@ -79,17 +72,8 @@ impl<H: ChatHandler> AsyncChat<H> {
         let result = loop {
             let before = rest;
             let limit = chat.endpoint.limits.message;
-            let frame = match chat.framer.next_whole(rest, limit) {
-                Some((message, behind)) => {
-                    rest = behind;
-                    Some(Frame::Message(message))
-                }
-                None => {
-                    let is_last = chat.endpoint.flags & EOF != 0;
-                    chat.framer.next(&mut rest, limit, is_last)
-                }
-            };
-            let Some(frame) = frame else {
+            let is_last = chat.endpoint.flags & EOF != 0;
+            let Some(frame) = chat.framer.next(&mut rest, limit, is_last) else {
                 chat.undelivered = 0;
                 break Ok(());
             };
@@ -120,14 +104,12 @@ impl<H: ChatHandler> AsyncChat<H> {
                     Ok(())
                 }
             };
-            match chat.verdict(result.is_ok(), rest.len(), *messages, map) {
-                Verdict::GoOn if rest.is_empty() && !chat.framer.is_due() => break result,
-                Verdict::GoOn => {}
-                Verdict::Hold => break result,
-                Verdict::Stop => {
-                    chat.undelivered = 0;
-                    break result;
-                }
+            let goes_on = result.is_ok() && *messages > 0 && map.may_continue(chat.endpoint.me);
+            if (!goes_on || chat.endpoint.flags != 0) && !chat.may_deliver(goes_on, rest.len()) {
+                break result;
+            }
+            if rest.is_empty() && !chat.framer.is_due() {
+                break result;
             }
         };
         if chat.endpoint.flags == 0 && chat.undelivered == 0 && !chat.framer.is_due() {
@@ -169,12 +151,12 @@ impl<H: ChatHandler> AsyncChat<H> {
 impl Chat {
     /// Receives, behind what the framer holds back; returns both, and whether
     /// that is all there was. After the last byte, what was held back is data.
-    #[inline]
+    #[inline(always)] // into `receive` of each handler's channel: one frame less
     fn read<'b>(&mut self, buffer: &'b mut [u8]) -> Option<(&'b [u8], bool)> {
         let held = self.framer.write_held(buffer);
         let size = self.endpoint.limits.in_buffer_size;
         let room = size.clamp(1, buffer.len() - held);
-        match self.endpoint.receive(&mut buffer[held..held + room]) {
+        match self.endpoint.wire.recv(&mut buffer[held..held + room]) {
             Ok(len) => {
                 if len == 0 {
                     self.endpoint.flags |= EOF;
@@ -190,30 +172,21 @@ impl Chat {
         }
     }
 
-    /// After a callback: `left` bytes are left of the read, and so many messages
-    /// may follow in this turn.
-    #[inline]
-    fn verdict(&self, is_ok: bool, left: usize, messages: usize, map: &ChannelMap) -> Verdict {
-        let goes_on = is_ok && messages > 0 && map.may_continue(self.endpoint.me);
-        match goes_on && self.endpoint.flags == 0 {
-            true => Verdict::GoOn,
-            false => self.verdict_with_care(goes_on, left),
-        }
-    }
-
-    fn verdict_with_care(&self, goes_on: bool, left: usize) -> Verdict {
+    /// After a callback: whether the rest of the read, `left` bytes, is delivered now.
+    /// Otherwise it is held; but that of a channel that is closing, or whose buffers
+    /// were discarded, is dropped.
+    #[cold]
+    fn may_deliver(&mut self, goes_on: bool, left: usize) -> bool {
         if self.closing() || self.undelivered < left {
-            return Verdict::Stop;
+            self.undelivered = 0;
+            return false;
         }
         let flags = self.endpoint.flags;
         // An end follows its data at once, even after a pause.
         let is_paused = flags & PAUSED != 0 && !self.framer.has_ended();
         // What was put back comes first.
         let is_behind = !self.endpoint.unread.is_empty();
-        match goes_on && !is_paused && !is_behind && flags & OVER_LIMIT == 0 {
-            true => Verdict::GoOn,
-            false => Verdict::Hold,
-        }
+        goes_on && !is_paused && !is_behind && flags & OVER_LIMIT == 0
     }
 
     /// Keeps the rest of a read that cannot be delivered now.

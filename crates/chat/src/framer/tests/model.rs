@@ -107,13 +107,7 @@ impl Driver {
         let mut data = &buffer[..];
         while !self.is_over {
             let before = data;
-            let frame = match self.framer.next_whole(data, self.script.limit) {
-                Some((message, rest)) => {
-                    data = rest;
-                    Some(Frame::Message(message))
-                }
-                None => self.framer.next(&mut data, self.script.limit, is_last),
-            };
+            let frame = self.framer.next(&mut data, self.script.limit, is_last);
             let Some(frame) = frame else {
                 assert!(data.is_empty(), "left {data:?}");
                 return;
