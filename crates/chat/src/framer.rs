@@ -153,14 +153,16 @@ impl Framer {
         limit: usize,
         is_last: bool,
     ) -> Option<Frame<'d>> {
-        if let (State::Start, Condition::Pattern(pattern)) = (self.state, &self.terminator.0) {
-            match pattern.split(data) {
-                Some((message, rest)) if message.len() <= limit => {
-                    *data = rest;
-                    return Some(Frame::Message(message));
+        if let Condition::Pattern(pattern) = &self.terminator.0 {
+            if self.state == State::Start {
+                match pattern.split(data) {
+                    Some((message, rest)) if message.len() <= limit => {
+                        *data = rest;
+                        return Some(Frame::Message(message));
+                    }
+                    Some(_) => {}
+                    None => self.state = State::Searched,
                 }
-                Some(_) => {}
-                None => self.state = State::Searched,
             }
         }
         let mut rest = *data; // whose address is taken: `data` stays in registers

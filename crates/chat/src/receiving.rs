@@ -73,20 +73,18 @@ impl<H: ChatHandler> AsyncChat<H> {
             let before = rest;
             let limit = chat.endpoint.limits.message;
             let is_last = chat.endpoint.flags & EOF != 0;
-            let Some(frame) = chat.framer.next(&mut rest, limit, is_last) else {
-                chat.undelivered = 0;
-                break Ok(());
-            };
+            let frame = chat.framer.next(&mut rest, limit, is_last);
             chat.undelivered = rest.len();
             let result = match frame {
-                Frame::Message(message) => match handler.found_message(message, chat, map) {
+                Some(Frame::Message(message)) => match handler.found_message(message, chat, map) {
                     Some(result) => {
                         *messages -= 1;
                         result
                     }
                     None => {
-                        rest = &before[message.len()..];
-                        chat.framer.reopen(rest.len() - chat.undelivered);
+                        let behind = &before[message.len()..];
+                        chat.framer.reopen(behind.len() - rest.len());
+                        rest = behind;
                         if message.is_empty() {
                             continue;
                         }
@@ -94,28 +92,37 @@ impl<H: ChatHandler> AsyncChat<H> {
                         handler.collect_incoming_data(message, chat, map)
                     }
                 },
-                Frame::Part(part) => handler.collect_incoming_data(part, chat, map),
-                Frame::End => {
+                Some(Frame::Part(part)) => handler.collect_incoming_data(part, chat, map),
+                Some(Frame::End) => {
                     *messages -= 1;
                     handler.found_terminator(chat, map)
                 }
-                Frame::OverLimit => {
+                Some(Frame::OverLimit) => {
                     chat.endpoint.flags |= OVER_LIMIT;
                     Ok(())
                 }
+                None => break Ok(()),
             };
-            let goes_on = result.is_ok() && *messages > 0 && map.may_continue(chat.endpoint.me);
-            if (!goes_on || chat.endpoint.flags != 0) && !chat.may_deliver(goes_on, rest.len()) {
+            if result.is_err() {
                 break result;
             }
-            if rest.is_empty() && !chat.framer.is_due() {
-                break result;
+            if *messages == 0
+                || !map.may_continue(chat.endpoint.me)
+                || chat.endpoint.flags != 0 && !chat.may_deliver(rest.len())
+                || rest.is_empty() && !chat.framer.is_due()
+            {
+                break Ok(());
             }
         };
-        if chat.endpoint.flags == 0 && chat.undelivered == 0 && !chat.framer.is_due() {
+        if chat.endpoint.flags == 0 && rest.is_empty() && !chat.framer.is_due() {
             return result;
         }
-        let rest = &data[data.len() - chat.undelivered..];
+        // Nothing is kept for a channel that is closing, or whose buffers were discarded.
+        let left = match chat.closing() {
+            true => 0,
+            false => chat.undelivered,
+        };
+        let rest = &data[data.len() - left..];
         chat.hold(match whole {
             Some(whole) => whole.slice_ref(rest),
             None => Bytes::copy_from_slice(rest),
@@ -173,20 +180,15 @@ impl Chat {
     }
 
     /// After a callback: whether the rest of the read, `left` bytes, is delivered now.
-    /// Otherwise it is held; but that of a channel that is closing, or whose buffers
-    /// were discarded, is dropped.
     #[cold]
-    fn may_deliver(&mut self, goes_on: bool, left: usize) -> bool {
-        if self.closing() || self.undelivered < left {
-            self.undelivered = 0;
-            return false;
-        }
+    fn may_deliver(&self, left: usize) -> bool {
         let flags = self.endpoint.flags;
         // An end follows its data at once, even after a pause.
         let is_paused = flags & PAUSED != 0 && !self.framer.has_ended();
         // What was put back comes first.
         let is_behind = !self.endpoint.unread.is_empty();
-        goes_on && !is_paused && !is_behind && flags & OVER_LIMIT == 0
+        let has_discarded = self.undelivered < left;
+        !(self.closing() || has_discarded || is_paused || is_behind || flags & OVER_LIMIT != 0)
     }
 
     /// Keeps the rest of a read that cannot be delivered now.
