@@ -199,8 +199,8 @@ impl<H: ChatHandler> AsyncChat<H> {
                 self.chat.endpoint.flags &= !HIGH;
                 return self.handler.handle_drained(&mut self.chat, map);
             }
-            // What is held, or what a transport has.
-            _ => return self.take_input(true, self.chat.token(), map),
+            HELD => return self.deliver_held(map),
+            _ => return self.handle_read_event(self.chat.token(), map), // what a transport has
         }
         Ok(())
     }
@@ -212,30 +212,12 @@ impl<H: ChatHandler> AsyncChat<H> {
         self.handler.handle_connect(&mut self.chat, map)
     }
 
-    /// Receives. What is held is delivered only when that `is_due`: it has a turn's
-    /// worth of its own.
-    fn take_input(&mut self, is_due: bool, me: Token, map: &mut ChannelMap) -> Result {
-        let is_clear = match self.chat.endpoint.flags {
-            0 => Ok(true),
-            _ => self.clear_the_way(is_due, map),
-        };
-        let result = match is_clear {
-            Ok(true) => self.receive(map),
-            Ok(false) => Ok(()),
-            Err(error) => Err(error),
-        };
-        self.conclude(result, me, map)
-    }
-
     /// Does what comes before input; returns whether that is to be received then.
     #[cold]
-    fn clear_the_way(&mut self, is_due: bool, map: &mut ChannelMap) -> Result<bool> {
+    fn clear_the_way(&mut self, map: &mut ChannelMap) -> Result<bool> {
         if self.chat.endpoint.flags & TRANSPORT != 0 {
             // It may have waited for this, if only for a record.
             self.chat.endpoint.flags &= !BLOCKED;
-        }
-        if is_due {
-            return Ok(true);
         }
         if self.due() & NEW != 0 {
             self.announce(map)?;
@@ -301,7 +283,16 @@ impl<H: ChatHandler> Channel for AsyncChat<H> {
     }
 
     fn handle_read_event(&mut self, me: Token, map: &mut ChannelMap) -> Result {
-        self.take_input(false, me, map)
+        let is_clear = match self.chat.endpoint.flags {
+            0 => Ok(true),
+            _ => self.clear_the_way(map),
+        };
+        let result = match is_clear {
+            Ok(true) => self.receive(map),
+            Ok(false) => Ok(()),
+            Err(error) => Err(error),
+        };
+        self.conclude(result, me, map)
     }
 
     fn handle_write_event(&mut self, me: Token, map: &mut ChannelMap) -> Result {

@@ -307,6 +307,12 @@ impl Output {
         }
     }
 
+    /// All that is to be sent lies in one piece, of at least `len` bytes.
+    #[inline]
+    pub(crate) fn is_piece_of(&self, len: usize) -> bool {
+        self.in_one_piece().is_some_and(|piece| piece.len() >= len)
+    }
+
     /// Fills `slices` with what is at the head; returns how many, and how many
     /// bytes they are.
     pub(crate) fn gather<'o>(&'o self, slices: &mut [IoSlice<'o>; MAX_SLICES]) -> (usize, usize) {

@@ -18,48 +18,56 @@ use crate::handler::ChatHandler;
 const SEND_SOON: usize = 16_384;
 
 impl<H: ChatHandler> AsyncChat<H> {
-    /// Delivers what is held; if nothing is, reads, within a turn's budget, and
-    /// delivers that.
+    /// Reads, within a turn's budget, and delivers that.
+    #[inline]
     pub(crate) fn receive(&mut self, map: &mut ChannelMap) -> Result {
         let limits = &self.chat.endpoint.limits;
         let mut messages = limits.messages_per_turn.max(1);
         let mut reads = limits.reads_per_turn;
         let mut buffer = map.buffers().read_buffer();
-        loop {
-            let held = match self.chat.endpoint.flags & HELD {
-                0 => None,
-                _ => Some(mem::take(&mut self.chat.endpoint.unread)),
-            };
-            let (data, is_all) = match &held {
-                Some(held) => (&held[..], true),
-                None => match self.chat.read(&mut buffer) {
-                    Some(read) => read,
-                    None => return Ok(()),
-                },
-            };
-            self.deliver(data, held.as_ref(), &mut messages, map)?;
+        while let Some((data, is_all)) = self.chat.read(&mut buffer) {
+            self.deliver(data, None, &mut messages, map)?;
             let endpoint = &mut self.chat.endpoint;
             if endpoint.flags & EOF != 0 {
                 return self.tell_eof(map);
             }
-            let goes_on = map.may_continue(endpoint.me);
-            let piece = endpoint.output.in_one_piece();
-            if piece.is_some_and(|piece| piece.len() >= SEND_SOON)
-                && goes_on
-                && endpoint.flags & BLOCKED == 0
-            {
-                endpoint.send_ready();
+            if endpoint.output.is_piece_of(SEND_SOON) {
+                self.send_soon(map);
             }
             reads = reads.saturating_sub(1);
-            if is_all || reads == 0 || messages == 0 || !goes_on || !self.chat.may_receive() {
-                return Ok(());
+            if is_all || reads == 0 || messages == 0 || !self.goes_on(map) {
+                break;
             }
+        }
+        Ok(())
+    }
+
+    /// Delivers what is held, within a turn's budget.
+    pub(crate) fn deliver_held(&mut self, map: &mut ChannelMap) -> Result {
+        let held = mem::take(&mut self.chat.endpoint.unread);
+        let mut messages = self.chat.endpoint.limits.messages_per_turn.max(1);
+        self.deliver(&held, Some(&held), &mut messages, map)?;
+        match self.chat.endpoint.flags & EOF {
+            0 => Ok(()),
+            _ => self.tell_eof(map),
+        }
+    }
+
+    fn goes_on(&self, map: &ChannelMap) -> bool {
+        map.may_continue(self.chat.token()) && self.chat.may_receive()
+    }
+
+    #[cold]
+    fn send_soon(&mut self, map: &ChannelMap) {
+        if self.chat.endpoint.flags & BLOCKED == 0 && map.may_continue(self.chat.token()) {
+            self.chat.endpoint.send_ready();
         }
     }
 
     /// Cuts `data` into messages and calls the handler with them, at most
     /// `messages` times; the rest is held. `whole` is the same as `data`, if that
     /// is shared.
+    #[inline(always)] // what is read needs no frame, and no `whole`
     fn deliver(
         &mut self,
         data: &[u8],
@@ -162,7 +170,7 @@ impl Chat {
     fn read<'b>(&mut self, buffer: &'b mut [u8]) -> Option<(&'b [u8], bool)> {
         let held = self.framer.write_held(buffer);
         let size = self.endpoint.limits.in_buffer_size;
-        let room = size.clamp(1, buffer.len() - held);
+        let room = size.min(buffer.len() - held).max(1);
         match self.endpoint.wire.recv(&mut buffer[held..held + room]) {
             Ok(len) => {
                 if len == 0 {

@@ -37,7 +37,7 @@ pub struct Buffers(Rc<Shelf>);
 
 #[derive(Default)]
 struct Shelf {
-    read: Cell<Option<Box<[u8]>>>,
+    read: Cell<Option<Box<[u8; READ_BUFFER_SIZE]>>>,
     #[expect(clippy::vec_box, reason = "lending moves one word")]
     spare: RefCell<Vec<Box<Vec<u8>>>>,
     /// Bytes in `spare`.
@@ -62,11 +62,7 @@ impl Buffers {
     #[inline]
     pub fn read_buffer(&self) -> ReadBuffer {
         ReadBuffer {
-            bytes: self
-                .0
-                .read
-                .take()
-                .unwrap_or_else(|| vec![0; READ_BUFFER_SIZE].into_boxed_slice()),
+            bytes: Some(self.0.read.take().unwrap_or_else(fresh)),
             shelf: Rc::clone(&self.0),
         }
     }
@@ -109,35 +105,45 @@ impl fmt::Debug for Buffers {
 
 /// The map's read buffer, on loan; derefs to `[u8]`.
 pub struct ReadBuffer {
-    bytes: Box<[u8]>,
+    /// There until the drop.
+    bytes: Option<Box<[u8; READ_BUFFER_SIZE]>>,
     shelf: Rc<Shelf>,
 }
 
 impl Deref for ReadBuffer {
     type Target = [u8];
 
+    #[inline]
     fn deref(&self) -> &[u8] {
-        &self.bytes
+        self.bytes.as_deref().map_or(&[], |bytes| bytes)
     }
 }
 
 impl DerefMut for ReadBuffer {
+    #[inline]
     fn deref_mut(&mut self) -> &mut [u8] {
-        &mut self.bytes
+        self.bytes.as_deref_mut().map_or(&mut [], |bytes| bytes)
     }
 }
 
 impl Drop for ReadBuffer {
     #[inline]
     fn drop(&mut self) {
-        self.shelf.read.set(Some(std::mem::take(&mut self.bytes)));
+        self.shelf.read.set(self.bytes.take());
     }
 }
 
 impl fmt::Debug for ReadBuffer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ReadBuffer")
-            .field("len", &self.bytes.len())
+            .field("len", &self.len())
             .finish()
     }
+}
+
+#[cold]
+fn fresh() -> Box<[u8; READ_BUFFER_SIZE]> {
+    // Not `Box::new`, which would make it on the stack first.
+    let bytes = vec![0; READ_BUFFER_SIZE].into_boxed_slice();
+    bytes.try_into().expect("as long as was asked for")
 }
