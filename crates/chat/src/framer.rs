@@ -27,7 +27,7 @@ pub(crate) struct Framer {
 enum State {
     /// At the beginning of a message, of which nothing was seen.
     Start,
-    /// The same, and `next` has just found that it does not end in the data.
+    /// The same, and `next_whole` has just found that it does not end in the data.
     Searched,
     /// In a message.
     Inside,
@@ -43,8 +43,6 @@ enum State {
 /// What comes next in the stream.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Frame<'d> {
-    /// A whole message, of which nothing was handed out before.
-    Message(&'d [u8]),
     /// Some of a message, not empty.
     Part(&'d [u8]),
     /// The end of a message.
@@ -124,7 +122,7 @@ impl Framer {
         }
     }
 
-    /// The [`Message`](Frame::Message) that was just returned is handed out as a
+    /// The message that [`next_whole`](Self::next_whole) has found is handed out as a
     /// part: `len` bytes behind it are what ended it, and its end comes next.
     pub(crate) fn reopen(&mut self, len: usize) {
         self.state = State::Ended(len as u16); // a terminator has up to 4,096
@@ -141,38 +139,43 @@ impl Framer {
         matches!(self.state, State::Ended(_)) || matches!(self.terminator.0, Condition::Count(0))
     }
 
+    /// The common case: the message that lies whole at the front of `data`, and the
+    /// data behind it. `None` if there is more to it; then [`next`](Self::next) tells.
+    /// `limit` is how many bytes a message may have.
+    #[inline(always)] // its outcome stays in registers then
+    pub(crate) fn next_whole<'d>(
+        &mut self,
+        data: &'d [u8],
+        limit: usize,
+    ) -> Option<(&'d [u8], &'d [u8])> {
+        if self.state != State::Start {
+            return None;
+        }
+        let Condition::Pattern(pattern) = &self.terminator.0 else {
+            return self.next_counted(data, limit);
+        };
+        let Some((message, rest)) = pattern.split(data) else {
+            self.state = State::Searched;
+            return None;
+        };
+        (message.len() <= limit).then_some((message, rest))
+    }
+
+    /// The same, where the message goes by its length.
+    #[inline(never)]
+    fn next_counted<'d>(&mut self, data: &'d [u8], limit: usize) -> Option<(&'d [u8], &'d [u8])> {
+        let count = self.terminator.count().filter(|&count| count <= limit)?;
+        let split = data.split_at_checked(count)?;
+        self.terminator = Terminator::none();
+        Some(split)
+    }
+
     /// Takes the next frame from the front of `data`; `None` when more data is
     /// needed. `limit` is how many bytes a message with a string terminator may
     /// have. If the data `is_last`, nothing is held back.
     ///
     /// `data` begins with what [`write_held`](Self::write_held) wrote.
-    #[inline]
     pub(crate) fn next<'d>(
-        &mut self,
-        data: &mut &'d [u8],
-        limit: usize,
-        is_last: bool,
-    ) -> Option<Frame<'d>> {
-        if let Condition::Pattern(pattern) = &self.terminator.0 {
-            if self.state == State::Start {
-                match pattern.split(data) {
-                    Some((message, rest)) if message.len() <= limit => {
-                        *data = rest;
-                        return Some(Frame::Message(message));
-                    }
-                    Some(_) => {}
-                    None => self.state = State::Searched,
-                }
-            }
-        }
-        let mut rest = *data; // whose address is taken: `data` stays in registers
-        let frame = self.next_with_care(&mut rest, limit, is_last);
-        *data = rest;
-        frame
-    }
-
-    /// The same, where there is more to it than a whole message.
-    fn next_with_care<'d>(
         &mut self,
         data: &mut &'d [u8],
         limit: usize,
@@ -198,7 +201,7 @@ impl Framer {
             }
             (_, Condition::Count(count)) => {
                 let count = *count;
-                self.take_counted(data, count, limit)
+                self.take_counted(data, count)
             }
             (_, Condition::None) => self.take_part(data, data.len()),
         }
@@ -214,19 +217,12 @@ impl Framer {
         if at > 0 && self.collected + at > limit {
             return self.overrun(data, limit);
         }
-        let message = take(data, at);
-        if self.collected > 0 && at > 0 {
+        if at > 0 {
             self.state = State::Ended(len as u16);
-            return Frame::Part(message);
+            return Frame::Part(take(data, at));
         }
         take(data, len);
-        match mem::take(&mut self.collected) {
-            0 => {
-                self.end();
-                Frame::Message(message)
-            }
-            _ => self.end(),
-        }
+        self.end()
     }
 
     /// There is no whole terminator in `data`, of which `held` bytes at the end
@@ -256,23 +252,15 @@ impl Framer {
     }
 
     /// Takes data of a message that goes by its length.
-    fn take_counted<'d>(
-        &mut self,
-        data: &mut &'d [u8],
-        count: usize,
-        limit: usize,
-    ) -> Option<Frame<'d>> {
+    fn take_counted<'d>(&mut self, data: &mut &'d [u8], count: usize) -> Option<Frame<'d>> {
         if count > data.len() {
             self.terminator = Terminator::from(count - data.len());
             return self.take_part(data, data.len());
         }
         self.terminator = Terminator::none();
         let rest = take(data, count);
-        if self.state == State::Skipping || (rest.is_empty() && self.collected > 0) {
+        if self.state == State::Skipping || rest.is_empty() {
             return Some(self.end());
-        }
-        if self.collected == 0 && count <= limit {
-            return Some(Frame::Message(rest));
         }
         self.state = State::Ended(0);
         Some(Frame::Part(rest))

@@ -75,42 +75,35 @@ impl<H: ChatHandler> AsyncChat<H> {
         messages: &mut usize,
         map: &mut ChannelMap,
     ) -> Result {
-        let Self { chat, handler } = self;
         let mut rest = data;
         let result = loop {
-            let before = rest;
-            let limit = chat.endpoint.limits.message;
-            let is_last = chat.endpoint.flags & EOF != 0;
-            let frame = chat.framer.next(&mut rest, limit, is_last);
-            chat.undelivered = rest.len();
-            let result = match frame {
-                Some(Frame::Message(message)) => match handler.found_message(message, chat, map) {
-                    Some(result) => {
-                        *messages -= 1;
-                        result
-                    }
-                    None => {
-                        let behind = &before[message.len()..];
-                        chat.framer.reopen(behind.len() - rest.len());
-                        rest = behind;
-                        if message.is_empty() {
-                            continue;
+            let Self { chat, handler } = self;
+            let result = match chat.framer.next_whole(rest, chat.endpoint.limits.message) {
+                Some((message, behind)) => {
+                    chat.undelivered = behind.len();
+                    match handler.found_message(message, chat, map) {
+                        Some(result) => {
+                            rest = behind;
+                            *messages -= 1;
+                            result
                         }
-                        chat.undelivered = rest.len();
-                        handler.collect_incoming_data(message, chat, map)
+                        None => {
+                            rest = &rest[message.len()..];
+                            chat.framer.reopen(rest.len() - behind.len());
+                            chat.undelivered = rest.len();
+                            match message {
+                                [] => Ok(()),
+                                part => handler.collect_incoming_data(part, chat, map),
+                            }
+                        }
                     }
+                }
+                None => match self.deliver_part(&mut rest, messages, map) {
+                    Some(result) => result,
+                    None => break Ok(()),
                 },
-                Some(Frame::Part(part)) => handler.collect_incoming_data(part, chat, map),
-                Some(Frame::End) => {
-                    *messages -= 1;
-                    handler.found_terminator(chat, map)
-                }
-                Some(Frame::OverLimit) => {
-                    chat.endpoint.flags |= OVER_LIMIT;
-                    Ok(())
-                }
-                None => break Ok(()),
             };
+            let chat = &mut self.chat;
             if result.is_err() {
                 break result;
             }
@@ -122,6 +115,7 @@ impl<H: ChatHandler> AsyncChat<H> {
                 break Ok(());
             }
         };
+        let chat = &mut self.chat;
         if chat.endpoint.flags == 0 && rest.is_empty() && !chat.framer.is_due() {
             return result;
         }
@@ -137,6 +131,32 @@ impl<H: ChatHandler> AsyncChat<H> {
         });
         result?;
         self.tell_over_limit(map)
+    }
+
+    /// Delivers what comes next and is no whole message; `None` if it needs more data.
+    #[inline(never)]
+    fn deliver_part(
+        &mut self,
+        rest: &mut &[u8],
+        messages: &mut usize,
+        map: &mut ChannelMap,
+    ) -> Option<Result> {
+        let Self { chat, handler } = self;
+        let limit = chat.endpoint.limits.message;
+        let is_last = chat.endpoint.flags & EOF != 0;
+        let frame = chat.framer.next(rest, limit, is_last);
+        chat.undelivered = rest.len();
+        match frame? {
+            Frame::Part(part) => Some(handler.collect_incoming_data(part, chat, map)),
+            Frame::End => {
+                *messages -= 1;
+                Some(handler.found_terminator(chat, map))
+            }
+            Frame::OverLimit => {
+                chat.endpoint.flags |= OVER_LIMIT;
+                Some(Ok(()))
+            }
+        }
     }
 
     /// The message is longer than it may be: tells that, if it is to be told.

@@ -106,24 +106,25 @@ impl Driver {
         buffer[held..].copy_from_slice(read);
         let mut data = &buffer[..];
         while !self.is_over {
-            let before = data;
+            let whole = self.framer.next_whole(data, self.script.limit);
+            if let Some((message, behind)) = whole {
+                assert!(self.collected.is_empty(), "not all of it");
+                self.collected.extend_from_slice(message);
+                if self.messages % 2 == 0 {
+                    data = behind;
+                    self.end_message();
+                } else {
+                    data = &data[message.len()..];
+                    self.framer.reopen(data.len() - behind.len());
+                }
+                continue;
+            }
             let frame = self.framer.next(&mut data, self.script.limit, is_last);
             let Some(frame) = frame else {
                 assert!(data.is_empty(), "left {data:?}");
                 return;
             };
             match frame {
-                Frame::Message(message) if self.messages % 2 == 0 => {
-                    assert!(self.collected.is_empty(), "not all of it");
-                    self.collected.extend_from_slice(message);
-                    self.end_message();
-                }
-                Frame::Message(message) => {
-                    let behind = before.len() - message.len() - data.len();
-                    self.framer.reopen(behind);
-                    data = &before[message.len()..];
-                    self.collected.extend_from_slice(message);
-                }
                 Frame::Part(part) => {
                     assert!(!part.is_empty(), "an empty part");
                     self.collected.extend_from_slice(part);
