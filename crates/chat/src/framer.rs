@@ -152,7 +152,7 @@ impl Framer {
             return None;
         }
         let Condition::Pattern(pattern) = &self.terminator.0 else {
-            return self.next_counted(data, limit);
+            return Some(data.split_at(self.next_counted(data.len().min(limit))?));
         };
         let Some((message, rest)) = pattern.split(data) else {
             self.state = State::Searched;
@@ -161,13 +161,12 @@ impl Framer {
         (message.len() <= limit).then_some((message, rest))
     }
 
-    /// The same, where the message goes by its length.
+    /// How long a message is that goes by its length, if that is at most `limit`.
     #[inline(never)]
-    fn next_counted<'d>(&mut self, data: &'d [u8], limit: usize) -> Option<(&'d [u8], &'d [u8])> {
+    fn next_counted(&mut self, limit: usize) -> Option<usize> {
         let count = self.terminator.count().filter(|&count| count <= limit)?;
-        let split = data.split_at_checked(count)?;
         self.terminator = Terminator::none();
-        Some(split)
+        Some(count)
     }
 
     /// Takes the next frame from the front of `data`; `None` when more data is

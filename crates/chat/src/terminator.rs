@@ -221,11 +221,12 @@ impl Pattern {
     /// What is before the first whole pattern in `data`, and what is behind it.
     #[inline]
     pub(crate) fn split<'d>(&self, data: &'d [u8]) -> Option<(&'d [u8], &'d [u8])> {
-        let (at, len) = match self {
-            Self::Byte([byte]) => (memchr(*byte, data)?, 1),
-            _ => (self.search(data)?, self.bytes().len()),
-        };
-        Some((&data[..at], &data[at + len..]))
+        if let Self::Byte([byte]) = self {
+            let at = memchr(*byte, data)?;
+            return Some((&data[..at], &data[at + 1..]));
+        }
+        let at = self.search(data)?;
+        Some((&data[..at], &data[at + self.bytes().len()..]))
     }
 
     /// Where the first whole pattern in `data` begins.
