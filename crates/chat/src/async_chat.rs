@@ -231,6 +231,7 @@ impl<H: ChatHandler> AsyncChat<H> {
         Ok(self.chat.may_receive())
     }
 
+    #[cold]
     fn settle_with_care(&mut self, me: Token) -> Result<Settled, CloseReason> {
         self.chat.endpoint.enter(me);
         let is_deaf = !self.readable(me);
@@ -276,10 +277,10 @@ impl<H: ChatHandler> Channel for AsyncChat<H> {
 
     fn settle(&mut self, me: Token) -> Result<Settled, CloseReason> {
         let endpoint = &mut self.chat.endpoint;
-        if endpoint.flags == 0 && endpoint.me == me && endpoint.send_piece() {
-            return Ok(Settled::AsBefore);
+        match endpoint.flags == 0 && endpoint.me == me && endpoint.send_piece() {
+            true => Ok(Settled::AsBefore),
+            false => self.settle_with_care(me),
         }
-        self.settle_with_care(me)
     }
 
     fn handle_read_event(&mut self, me: Token, map: &mut ChannelMap) -> Result {

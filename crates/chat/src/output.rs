@@ -34,7 +34,7 @@ type Buffer = Box<Vec<u8>>;
 pub(crate) struct Output {
     queued: Queued,
     /// How many bytes of the first item were sent.
-    sent: usize,
+    pub(crate) sent: usize,
     /// How many bytes may be queued before a push has to look at the limits.
     mark: usize,
     /// Where emptied buffers go; none before the channel is in a map.
@@ -164,7 +164,7 @@ impl Output {
 
     /// This buffer is all that is queued.
     #[inline]
-    fn keep(&mut self, buffer: Buffer) {
+    pub(crate) fn keep(&mut self, buffer: Buffer) {
         self.queued = match buffer.capacity() <= self.mark {
             true => Queued::Open(buffer),
             false => Queued::Shut(buffer),
@@ -188,17 +188,9 @@ impl Output {
         if let Queued::Failed(_) = self.queued {
             return;
         }
-        self.finish();
-    }
-
-    /// All is sent, or is not to be.
-    #[inline]
-    pub(crate) fn finish(&mut self) {
         self.sent = 0;
         if let Queued::Open(buffer) | Queued::Shut(buffer) = mem::take(&mut self.queued) {
-            if let Some(buffers) = &self.buffers {
-                buffers.put_spare(buffer);
-            }
+            self.give_back(buffer);
         }
     }
 
@@ -307,6 +299,18 @@ impl Output {
         }
     }
 
+    /// Takes all that is to be sent, if it lies in one piece.
+    #[inline]
+    pub(crate) fn take_piece(&mut self) -> Option<Buffer> {
+        match mem::take(&mut self.queued) {
+            Queued::Open(buffer) | Queued::Shut(buffer) => Some(buffer),
+            queued => {
+                self.queued = queued;
+                None
+            }
+        }
+    }
+
     /// All that is to be sent lies in one piece, of at least `len` bytes.
     #[inline]
     pub(crate) fn is_piece_of(&self, len: usize) -> bool {
@@ -342,7 +346,7 @@ impl Output {
         match &mut self.queued {
             Queued::Open(buffer) | Queued::Shut(buffer) => {
                 if self.sent == buffer.len() {
-                    self.finish();
+                    self.clear();
                 }
             }
             Queued::Many(_) => self.drop_what_was_sent(),
@@ -388,7 +392,8 @@ impl Output {
         }
     }
 
-    fn give_back(&self, buffer: Buffer) {
+    #[inline]
+    pub(crate) fn give_back(&self, buffer: Buffer) {
         if let Some(buffers) = &self.buffers {
             buffers.put_spare(buffer);
         }

@@ -90,6 +90,7 @@ impl<H: ChatHandler> AsyncChat<H> {
                         None => {
                             rest = &rest[message.len()..];
                             chat.framer.reopen(rest.len() - behind.len());
+                            chat.endpoint.flags |= HELD;
                             chat.undelivered = rest.len();
                             match message {
                                 [] => Ok(()),
@@ -103,20 +104,24 @@ impl<H: ChatHandler> AsyncChat<H> {
                     None => break Ok(()),
                 },
             };
-            let chat = &mut self.chat;
+            let chat = &self.chat;
             if result.is_err() {
                 break result;
             }
-            if *messages == 0
-                || !map.may_continue(chat.endpoint.me)
-                || chat.endpoint.flags != 0 && !chat.may_deliver(rest.len())
-                || rest.is_empty() && !chat.framer.is_due()
-            {
+            if *messages == 0 || !map.may_continue(chat.endpoint.me) {
+                break Ok(());
+            }
+            // Nothing more is due without a flag.
+            let goes_on = match chat.endpoint.flags {
+                0 => !rest.is_empty(),
+                _ => chat.may_deliver(rest.len()),
+            };
+            if !goes_on {
                 break Ok(());
             }
         };
         let chat = &mut self.chat;
-        if chat.endpoint.flags == 0 && rest.is_empty() && !chat.framer.is_due() {
+        if chat.endpoint.flags == 0 && rest.is_empty() {
             return result;
         }
         // Nothing is kept for a channel that is closing, or whose buffers were discarded.
@@ -146,6 +151,9 @@ impl<H: ChatHandler> AsyncChat<H> {
         let is_last = chat.endpoint.flags & EOF != 0;
         let frame = chat.framer.next(rest, limit, is_last);
         chat.undelivered = rest.len();
+        if chat.framer.is_due() {
+            chat.endpoint.flags |= HELD;
+        }
         match frame? {
             Frame::Part(part) => Some(handler.collect_incoming_data(part, chat, map)),
             Frame::End => {
@@ -207,16 +215,18 @@ impl Chat {
         }
     }
 
-    /// After a callback: whether the rest of the read, `left` bytes, is delivered now.
+    /// After a callback: whether more is delivered now, of which `left` bytes are left
+    /// of the read.
     #[cold]
     fn may_deliver(&self, left: usize) -> bool {
         let flags = self.endpoint.flags;
         // An end follows its data at once, even after a pause.
         let is_paused = flags & PAUSED != 0 && !self.framer.has_ended();
-        // What was put back comes first.
-        let is_behind = !self.endpoint.unread.is_empty();
         let has_discarded = self.undelivered < left;
-        !(self.closing() || has_discarded || is_paused || is_behind || flags & OVER_LIMIT != 0)
+        !(self.closing() || has_discarded || is_paused)
+            && flags & OVER_LIMIT == 0
+            && self.endpoint.unread.is_empty() // what was put back comes first
+            && (left > 0 || self.framer.is_due())
     }
 
     /// Keeps the rest of a read that cannot be delivered now.

@@ -191,17 +191,19 @@ impl Endpoint {
     /// Returns whether nothing is left.
     #[inline(always)] // into `settle` of each handler's channel: one frame less
     pub(crate) fn send_piece(&mut self) -> bool {
-        let Some(data) = self.output.in_one_piece() else {
+        let Some(buffer) = self.output.take_piece() else {
             return self.output.is_empty();
         };
-        let len = data.len();
-        match self.wire.send(data) {
+        let len = buffer.len() - self.output.sent;
+        match self.wire.send(&buffer[self.output.sent..]) {
             Ok(sent) if sent == len => {
                 self.taken += sent as u64;
-                self.output.finish();
+                self.output.sent = 0;
+                self.output.give_back(buffer);
                 true
             }
             sent => {
+                self.output.keep(buffer);
                 self.note_sent(len, sent);
                 false
             }

@@ -193,8 +193,9 @@ impl ChannelMap {
     fn settle(&mut self) {
         for _ in 0..SETTLE_ROUNDS {
             mem::swap(self.touched.get_mut(), &mut self.batch);
-            for nth in 0..self.batch.len() {
-                let token = self.batch[nth];
+            let mut nth = 0;
+            while let Some(&token) = self.batch.get(nth) {
+                nth += 1;
                 if let Err(reason) = self.settle_channel(token) {
                     self.close_with(token, reason);
                 }
@@ -285,13 +286,11 @@ impl ChannelMap {
         let mut dispatched = 0;
         // What callbacks make ready is the next turn's.
         mem::swap(&mut self.ready, &mut self.batch);
-        for nth in 0..self.batch.len() {
-            // Gone if a callback put another map in this one's place.
-            let Some(&token) = self.batch.get(nth) else {
-                break;
-            };
+        let mut nth = 0;
+        while let Some(&token) = self.batch.get(nth) {
             dispatched += usize::from(self.dispatch_channel(token));
             self.run_closes();
+            nth += 1;
         }
         // Who was called is touched.
         self.touched.get_mut().append(&mut self.batch);
