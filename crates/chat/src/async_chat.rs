@@ -284,15 +284,13 @@ impl<H: ChatHandler> Channel for AsyncChat<H> {
     }
 
     fn handle_read_event(&mut self, me: Token, map: &mut ChannelMap) -> Result {
-        let is_clear = match self.chat.endpoint.flags {
-            0 => Ok(true),
-            _ => self.clear_the_way(map),
-        };
-        let result = match is_clear {
-            Ok(true) => self.receive(map),
-            Ok(false) => Ok(()),
-            Err(error) => Err(error),
-        };
+        if self.chat.endpoint.flags != 0 {
+            match self.clear_the_way(map) {
+                Ok(true) => {}
+                other => return self.conclude(other.map(|_| ()), me, map),
+            }
+        }
+        let result = self.receive(map);
         self.conclude(result, me, map)
     }
 

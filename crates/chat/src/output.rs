@@ -120,7 +120,7 @@ impl Output {
     #[inline]
     pub(crate) fn push_first(&mut self, data: &[u8]) -> bool {
         match (&self.queued, &self.buffers) {
-            (Queued::Nothing, Some(buffers)) if !data.is_empty() && data.len() <= self.mark => {
+            (Queued::Nothing, Some(buffers)) if (1..=self.mark).contains(&data.len()) => {
                 let mut buffer = buffers.take_spare();
                 append(&mut buffer, data);
                 self.keep(buffer);
@@ -311,10 +311,10 @@ impl Output {
         }
     }
 
-    /// All that is to be sent lies in one piece, of at least `len` bytes.
+    /// What is to be sent lies in one piece, of at least `len` bytes.
     #[inline]
     pub(crate) fn is_piece_of(&self, len: usize) -> bool {
-        self.in_one_piece().is_some_and(|piece| piece.len() >= len)
+        matches!(&self.queued, Queued::Open(buffer) | Queued::Shut(buffer) if buffer.len() >= len)
     }
 
     /// Fills `slices` with what is at the head; returns how many, and how many

@@ -34,8 +34,11 @@ impl<H: ChatHandler> AsyncChat<H> {
             if endpoint.output.is_piece_of(SEND_SOON) {
                 self.send_soon(map);
             }
+            if is_all {
+                break;
+            }
             reads = reads.saturating_sub(1);
-            if is_all || reads == 0 || messages == 0 || !self.goes_on(map) {
+            if reads == 0 || messages == 0 || !self.goes_on(map) {
                 break;
             }
         }
@@ -99,10 +102,15 @@ impl<H: ChatHandler> AsyncChat<H> {
                         }
                     }
                 }
-                None => match self.deliver_part(&mut rest, messages, map) {
-                    Some(result) => result,
-                    None => break Ok(()),
-                },
+                None => {
+                    let mut left = rest; // whose address is taken: `rest` needs none
+                    let delivered = self.deliver_part(&mut left, messages, map);
+                    rest = left;
+                    match delivered {
+                        Some(result) => result,
+                        None => break Ok(()),
+                    }
+                }
             };
             let chat = &self.chat;
             if result.is_err() {

@@ -83,11 +83,12 @@ impl Buffers {
     }
 
     /// Takes back a buffer of [`take_spare`](Self::take_spare).
-    #[inline]
+    #[inline(always)] // once in the `settle` of each channel type
     pub fn put_spare(&self, mut buffer: Box<Vec<u8>>) {
         buffer.clear();
-        let len = self.0.spare_len.get() + buffer.capacity();
-        let is_fit = (SPARE_CAPACITY..=SPARE_MAX_CAPACITY).contains(&buffer.capacity());
+        let capacity = buffer.capacity();
+        let len = self.0.spare_len.get() + capacity;
+        let is_fit = (SPARE_CAPACITY..=SPARE_MAX_CAPACITY).contains(&capacity);
         if is_fit && len <= SPARE_MAX {
             self.0.spare_len.set(len);
             self.0.spare.borrow_mut().push(buffer);
@@ -103,9 +104,11 @@ impl fmt::Debug for Buffers {
     }
 }
 
+const LENT: &str = "lent until it is dropped";
+
 /// The map's read buffer, on loan; derefs to `[u8]`.
 pub struct ReadBuffer {
-    /// There until the drop.
+    /// None only while it is dropped.
     bytes: Option<Box<[u8; READ_BUFFER_SIZE]>>,
     shelf: Rc<Shelf>,
 }
@@ -115,14 +118,14 @@ impl Deref for ReadBuffer {
 
     #[inline]
     fn deref(&self) -> &[u8] {
-        self.bytes.as_deref().map_or(&[], |bytes| bytes)
+        self.bytes.as_deref().expect(LENT)
     }
 }
 
 impl DerefMut for ReadBuffer {
     #[inline]
     fn deref_mut(&mut self) -> &mut [u8] {
-        self.bytes.as_deref_mut().map_or(&mut [], |bytes| bytes)
+        self.bytes.as_deref_mut().expect(LENT)
     }
 }
 
