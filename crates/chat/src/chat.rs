@@ -111,7 +111,7 @@ impl Chat {
     /// `STARTTLS` (RFC 3207, section 4.2), refuses the change unless it is 0.
     #[must_use]
     pub fn undelivered(&self) -> usize {
-        self.undelivered + self.endpoint.unread.len() + self.framer.held()
+        self.undelivered + self.endpoint.unread.len() + usize::from(self.framer.held)
     }
 
     /// Drops the rest of the message that is being received, however long it

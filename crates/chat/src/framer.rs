@@ -18,7 +18,7 @@ pub(crate) struct Framer {
     state: State,
     /// How many bytes of the terminator the data so far ended with: not all of
     /// it, and not handed out.
-    held: u16,
+    pub(crate) held: u16,
     /// How many bytes of it the rest of the data is known to begin with.
     known: u16,
 }
@@ -85,20 +85,12 @@ impl Framer {
         &bytes[..held]
     }
 
-    /// How many bytes are held back.
-    pub(crate) fn held(&self) -> usize {
-        self.held.into()
-    }
-
     /// Writes what was held back to the front of `buffer`, where the next read
     /// belongs behind it; returns how much that is.
-    #[inline]
     pub(crate) fn write_held(&self, buffer: &mut [u8]) -> usize {
         let held = usize::from(self.held);
-        if held > 0 {
-            let bytes = self.terminator.as_bytes().unwrap_or_default();
-            buffer[..held].copy_from_slice(&bytes[..held]);
-        }
+        let bytes = self.terminator.as_bytes().unwrap_or_default();
+        buffer[..held].copy_from_slice(&bytes[..held]);
         held
     }
 

@@ -313,7 +313,10 @@ impl Chat {
     /// whatever is large goes by a producer.
     #[inline]
     pub fn push(&mut self, data: impl AsRef<[u8]>) {
-        self.endpoint.push(data);
+        let data = data.as_ref();
+        if !self.endpoint.output.push_within_room(data) {
+            self.endpoint.push_with_care(data);
+        }
     }
 
     /// Queues `data` without copying it (but for up to 1,024 bytes): for what

@@ -340,7 +340,9 @@ impl ChannelMap {
         self.calling = Some(me);
         let was_called = match is_known && ready == Readiness::READABLE {
             true => {
-                self.call(Readiness::READABLE, &mut *channel, me);
+                if let Err(error) = channel.handle_read_event(me, self) {
+                    channel.handle_error(error, me, self);
+                }
                 true
             }
             false => self.call_one_by_one(ready, is_known, &mut *channel, me),
@@ -365,7 +367,16 @@ impl ChannelMap {
         let mut was_called = false;
         while let Some(event) = ready.take_first() {
             if is_known || self.is_wanted(event, channel, me) {
-                self.call(event, channel, me);
+                let result = match event {
+                    Readiness::SHUTDOWN => channel.handle_shutdown(me, self),
+                    Readiness::PENDING => channel.handle_pending(me, self),
+                    Readiness::PRIORITY => channel.handle_expt_event(me, self),
+                    Readiness::READABLE => channel.handle_read_event(me, self),
+                    _ => channel.handle_write_event(me, self),
+                };
+                if let Err(error) = result {
+                    channel.handle_error(error, me, self);
+                }
                 was_called = true;
                 is_known = false;
                 if !self.may_continue(me) {
@@ -374,19 +385,6 @@ impl ChannelMap {
             }
         }
         was_called
-    }
-
-    fn call(&mut self, event: Readiness, channel: &mut dyn Object, me: Token) {
-        let result = match event {
-            Readiness::SHUTDOWN => channel.handle_shutdown(me, self),
-            Readiness::PENDING => channel.handle_pending(me, self),
-            Readiness::PRIORITY => channel.handle_expt_event(me, self),
-            Readiness::READABLE => channel.handle_read_event(me, self),
-            _ => channel.handle_write_event(me, self),
-        };
-        if let Err(error) = result {
-            channel.handle_error(error, me, self);
-        }
     }
 
     /// Whether an event that was reported is still the channel's: callbacks may

@@ -101,7 +101,7 @@ impl Driver {
     }
 
     fn frame(&mut self, read: &[u8], is_last: bool) {
-        let mut buffer = vec![0; self.framer.held() + read.len()];
+        let mut buffer = vec![0; usize::from(self.framer.held) + read.len()];
         let held = self.framer.write_held(&mut buffer);
         buffer[held..].copy_from_slice(read);
         let mut data = &buffer[..];
@@ -143,7 +143,7 @@ impl Driver {
         let message = std::mem::take(&mut self.collected);
         self.events.push(Event::Message(message));
         if let Some(next) = self.script.next(self.messages) {
-            assert_eq!(self.framer.held(), 0, "a message has just ended");
+            assert_eq!(usize::from(self.framer.held), 0, "a message has just ended");
             self.framer.set_terminator(next);
         }
         self.messages += 1;
