@@ -85,13 +85,12 @@ impl Framer {
         &bytes[..held]
     }
 
-    /// Writes what was held back to the front of `buffer`, where the next read
-    /// belongs behind it; returns how much that is.
-    pub(crate) fn write_held(&self, buffer: &mut [u8]) -> usize {
+    /// Writes what is held back to the front of `buffer`, where the next read belongs
+    /// behind it.
+    pub(crate) fn write_held(&self, buffer: &mut [u8]) {
         let held = usize::from(self.held);
         let bytes = self.terminator.as_bytes().unwrap_or_default();
         buffer[..held].copy_from_slice(&bytes[..held]);
-        held
     }
 
     /// Forgets the message that was begun; but if it has ended, that is told.

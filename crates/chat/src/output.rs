@@ -290,15 +290,6 @@ impl Output {
         Ok(())
     }
 
-    /// All that is to be sent, if it lies in one piece.
-    #[inline]
-    pub(crate) fn in_one_piece(&self) -> Option<&[u8]> {
-        match &self.queued {
-            Queued::Open(buffer) | Queued::Shut(buffer) => Some(&buffer[self.sent..]),
-            _ => None,
-        }
-    }
-
     /// Takes all that is to be sent, if it lies in one piece.
     #[inline]
     pub(crate) fn take_piece(&mut self) -> Option<Buffer> {
@@ -320,12 +311,13 @@ impl Output {
     /// Fills `slices` with what is at the head; returns how many, and how many
     /// bytes they are.
     pub(crate) fn gather<'o>(&'o self, slices: &mut [IoSlice<'o>; MAX_SLICES]) -> (usize, usize) {
-        if let Some(data) = self.in_one_piece() {
-            slices[0] = IoSlice::new(data);
-            return (1, data.len());
-        }
-        let Queued::Many(queue) = &self.queued else {
-            return (0, 0);
+        let queue = match &self.queued {
+            Queued::Nothing | Queued::Failed(_) => return (0, 0),
+            Queued::Open(buffer) | Queued::Shut(buffer) => {
+                slices[0] = IoSlice::new(&buffer[self.sent..]);
+                return (1, slices[0].len());
+            }
+            Queued::Many(queue) => queue,
         };
         let (mut count, mut len, mut sent) = (0, 0, self.sent);
         // A producer comes before what is behind it.

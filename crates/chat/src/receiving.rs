@@ -204,10 +204,10 @@ impl Chat {
     /// that is all there was. After the last byte, what was held back is data.
     #[inline(always)] // into `receive` of each handler's channel: one frame less
     fn read<'b>(&mut self, buffer: &'b mut [u8]) -> Option<(&'b [u8], bool)> {
-        let held = match self.framer.held {
-            0 => 0,
-            _ => self.framer.write_held(buffer),
-        };
+        if self.framer.held > 0 {
+            self.framer.write_held(buffer);
+        }
+        let held = usize::from(self.framer.held);
         let size = self.endpoint.limits.in_buffer_size;
         let room = size.min(buffer.len() - held).max(1);
         match self.endpoint.wire.recv(&mut buffer[held..held + room]) {

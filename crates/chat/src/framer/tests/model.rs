@@ -102,7 +102,8 @@ impl Driver {
 
     fn frame(&mut self, read: &[u8], is_last: bool) {
         let mut buffer = vec![0; usize::from(self.framer.held) + read.len()];
-        let held = self.framer.write_held(&mut buffer);
+        self.framer.write_held(&mut buffer);
+        let held = usize::from(self.framer.held);
         buffer[held..].copy_from_slice(read);
         let mut data = &buffer[..];
         while !self.is_over {
