@@ -72,14 +72,12 @@ impl Buffers {
     #[must_use]
     #[inline]
     pub fn take_spare(&self) -> Box<Vec<u8>> {
-        match self.0.spare.borrow_mut().pop() {
-            Some(spare) => {
-                let len = self.0.spare_len.get() - spare.capacity();
-                self.0.spare_len.set(len);
-                spare
-            }
-            None => Box::new(Vec::with_capacity(SPARE_CAPACITY)),
-        }
+        let Some(spare) = self.0.spare.borrow_mut().pop() else {
+            return fresh_spare();
+        };
+        let len = self.0.spare_len.get() - spare.capacity();
+        self.0.spare_len.set(len);
+        spare
     }
 
     /// Takes back a buffer of [`take_spare`](Self::take_spare).
@@ -149,4 +147,10 @@ fn fresh() -> Box<[u8; READ_BUFFER_SIZE]> {
     // Not `Box::new`, which would make it on the stack first.
     let bytes = vec![0; READ_BUFFER_SIZE].into_boxed_slice();
     bytes.try_into().expect("as long as was asked for")
+}
+
+#[cold]
+#[expect(clippy::box_collection, reason = "lending moves one word")]
+fn fresh_spare() -> Box<Vec<u8>> {
+    Box::new(Vec::with_capacity(SPARE_CAPACITY))
 }
