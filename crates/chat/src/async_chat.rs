@@ -199,7 +199,8 @@ impl<H: ChatHandler> AsyncChat<H> {
                 self.chat.endpoint.flags &= !HIGH;
                 return self.handler.handle_drained(&mut self.chat, map);
             }
-            _ => return self.receive(map), // what is held, or what a transport has
+            HELD => return self.deliver_held(map),
+            _ => return self.handle_read_event(self.chat.token(), map), // what a transport has
         }
         Ok(())
     }
@@ -211,22 +212,26 @@ impl<H: ChatHandler> AsyncChat<H> {
         self.handler.handle_connect(&mut self.chat, map)
     }
 
-    fn receive_with_care(&mut self, map: &mut ChannelMap) -> Result {
+    /// Does what comes before input; returns whether that is to be received then.
+    #[cold]
+    fn clear_the_way(&mut self, map: &mut ChannelMap) -> Result<bool> {
+        if self.chat.endpoint.flags & TRANSPORT != 0 {
+            // It may have waited for this, if only for a record.
+            self.chat.endpoint.flags &= !BLOCKED;
+        }
         if self.due() & NEW != 0 {
             self.announce(map)?;
             if !map.may_continue(self.chat.token()) {
-                return Ok(());
+                return Ok(false);
             }
-        }
-        if self.chat.may_receive() {
-            return self.receive(map);
         }
         if self.chat.endpoint.discards_input() {
             self.chat.endpoint.discard_input(map);
         }
-        Ok(())
+        Ok(self.chat.may_receive())
     }
 
+    #[cold]
     fn settle_with_care(&mut self, me: Token) -> Result<Settled, CloseReason> {
         self.chat.endpoint.enter(me);
         let is_deaf = !self.readable(me);
@@ -241,13 +246,13 @@ impl<H: ChatHandler> AsyncChat<H> {
         Ok(Settled::Ask)
     }
 
-    /// After a callback: closing, and no memory for the idle.
+    /// After a callback: the map hears of a close.
+    #[inline]
     fn conclude(&mut self, result: Result, me: Token, map: &mut ChannelMap) -> Result {
-        if let Some(reason) = self.chat.endpoint.take_reason() {
-            map.close_with(me, reason);
-        }
-        if self.chat.message.is_empty() && self.chat.message.capacity() > 0 {
-            self.chat.message = Vec::new();
+        if self.chat.endpoint.flags & NOT_LIVE != 0 {
+            if let Some(reason) = self.chat.endpoint.take_reason() {
+                map.close_with(me, reason);
+            }
         }
         result
     }
@@ -272,17 +277,20 @@ impl<H: ChatHandler> Channel for AsyncChat<H> {
 
     fn settle(&mut self, me: Token) -> Result<Settled, CloseReason> {
         let endpoint = &mut self.chat.endpoint;
-        if endpoint.flags == 0 && endpoint.me == me && endpoint.send_piece() {
-            return Ok(Settled::AsBefore);
+        match endpoint.flags == 0 && endpoint.me == me && endpoint.send_piece() {
+            true => Ok(Settled::AsBefore),
+            false => self.settle_with_care(me),
         }
-        self.settle_with_care(me)
     }
 
     fn handle_read_event(&mut self, me: Token, map: &mut ChannelMap) -> Result {
-        let result = match self.chat.endpoint.flags {
-            0 => self.receive(map),
-            _ => self.receive_with_care(map),
-        };
+        if self.chat.endpoint.flags != 0 {
+            match self.clear_the_way(map) {
+                Ok(true) => {}
+                other => return self.conclude(other.map(|_| ()), me, map),
+            }
+        }
+        let result = self.receive(map);
         self.conclude(result, me, map)
     }
 

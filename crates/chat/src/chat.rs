@@ -111,7 +111,7 @@ impl Chat {
     /// `STARTTLS` (RFC 3207, section 4.2), refuses the change unless it is 0.
     #[must_use]
     pub fn undelivered(&self) -> usize {
-        self.undelivered + self.endpoint.unread.len() + self.framer.held()
+        self.undelivered + self.endpoint.unread.len() + usize::from(self.framer.held)
     }
 
     /// Drops the rest of the message that is being received, however long it
@@ -146,7 +146,7 @@ impl Chat {
     /// ```
     pub fn skip_message(&mut self) {
         self.framer.skip();
-        self.message.clear();
+        self.message = Vec::new();
         self.endpoint.flags &= !OVER_LIMIT;
     }
 
@@ -207,7 +207,7 @@ impl Chat {
         self.endpoint.output.clear();
         self.endpoint.unread.clear();
         self.framer.discard();
-        self.message.clear();
+        self.message = Vec::new();
         self.undelivered = 0;
         self.note_held();
         self.endpoint.flags |= UNSETTLED;

@@ -18,7 +18,7 @@ pub(crate) struct Framer {
     state: State,
     /// How many bytes of the terminator the data so far ended with: not all of
     /// it, and not handed out.
-    held: u16,
+    pub(crate) held: u16,
     /// How many bytes of it the rest of the data is known to begin with.
     known: u16,
 }
@@ -43,8 +43,6 @@ enum State {
 /// What comes next in the stream.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Frame<'d> {
-    /// A whole message, of which nothing was handed out before.
-    Message(&'d [u8]),
     /// Some of a message, not empty.
     Part(&'d [u8]),
     /// The end of a message.
@@ -87,21 +85,12 @@ impl Framer {
         &bytes[..held]
     }
 
-    /// How many bytes are held back.
-    pub(crate) fn held(&self) -> usize {
-        self.held.into()
-    }
-
-    /// Writes what was held back to the front of `buffer`, where the next read
-    /// belongs behind it; returns how much that is.
-    #[inline]
-    pub(crate) fn write_held(&self, buffer: &mut [u8]) -> usize {
+    /// Writes what is held back to the front of `buffer`, where the next read belongs
+    /// behind it.
+    pub(crate) fn write_held(&self, buffer: &mut [u8]) {
         let held = usize::from(self.held);
-        if held > 0 {
-            let bytes = self.terminator.as_bytes().unwrap_or_default();
-            buffer[..held].copy_from_slice(&bytes[..held]);
-        }
-        held
+        let bytes = self.terminator.as_bytes().unwrap_or_default();
+        buffer[..held].copy_from_slice(&bytes[..held]);
     }
 
     /// Forgets the message that was begun; but if it has ended, that is told.
@@ -124,14 +113,13 @@ impl Framer {
         }
     }
 
-    /// The [`Message`](Frame::Message) that was just returned is handed out as a
+    /// The message that [`next_whole`](Self::next_whole) has found is handed out as a
     /// part: `len` bytes behind it are what ended it, and its end comes next.
     pub(crate) fn reopen(&mut self, len: usize) {
         self.state = State::Ended(len as u16); // a terminator has up to 4,096
     }
 
     /// A message has ended, which is yet to be told.
-    #[inline]
     pub(crate) fn has_ended(&self) -> bool {
         matches!(self.state, State::Ended(_))
     }
@@ -139,26 +127,37 @@ impl Framer {
     /// Whether a message ends here without further data.
     #[inline]
     pub(crate) fn is_due(&self) -> bool {
-        self.has_ended() || matches!(self.terminator.0, Condition::Count(0))
+        matches!(self.state, State::Ended(_)) || matches!(self.terminator.0, Condition::Count(0))
     }
 
-    /// The common case: the first message in `data`, up to a string terminator, and
-    /// the data behind that. `None` if there is more to it; then
-    /// [`next`](Self::next) tells.
-    #[inline]
+    /// The common case: the message that lies whole at the front of `data`, and the
+    /// data behind it. `None` if there is more to it; then [`next`](Self::next) tells.
+    /// `limit` is how many bytes a message may have.
+    #[inline(always)] // its outcome stays in registers then
     pub(crate) fn next_whole<'d>(
         &mut self,
         data: &'d [u8],
         limit: usize,
     ) -> Option<(&'d [u8], &'d [u8])> {
-        let (State::Start, Condition::Pattern(pattern)) = (self.state, &self.terminator.0) else {
+        if self.state != State::Start {
             return None;
+        }
+        let Condition::Pattern(pattern) = &self.terminator.0 else {
+            return Some(data.split_at(self.next_counted(data.len().min(limit))?));
         };
         let Some((message, rest)) = pattern.split(data) else {
             self.state = State::Searched;
             return None;
         };
         (message.len() <= limit).then_some((message, rest))
+    }
+
+    /// How long a message is that goes by its length, if that is at most `limit`.
+    #[inline(never)]
+    fn next_counted(&mut self, limit: usize) -> Option<usize> {
+        let count = self.terminator.count().filter(|&count| count <= limit)?;
+        self.terminator = Terminator::none();
+        Some(count)
     }
 
     /// Takes the next frame from the front of `data`; `None` when more data is
@@ -208,19 +207,12 @@ impl Framer {
         if at > 0 && self.collected + at > limit {
             return self.overrun(data, limit);
         }
-        let message = take(data, at);
-        if self.collected > 0 && at > 0 {
+        if at > 0 {
             self.state = State::Ended(len as u16);
-            return Frame::Part(message);
+            return Frame::Part(take(data, at));
         }
         take(data, len);
-        match mem::take(&mut self.collected) {
-            0 => {
-                self.end();
-                Frame::Message(message)
-            }
-            _ => self.end(),
-        }
+        self.end()
     }
 
     /// There is no whole terminator in `data`, of which `held` bytes at the end
@@ -257,11 +249,8 @@ impl Framer {
         }
         self.terminator = Terminator::none();
         let rest = take(data, count);
-        if self.state == State::Skipping || (rest.is_empty() && self.collected > 0) {
+        if self.state == State::Skipping || rest.is_empty() {
             return Some(self.end());
-        }
-        if self.collected == 0 {
-            return Some(Frame::Message(rest));
         }
         self.state = State::Ended(0);
         Some(Frame::Part(rest))

@@ -222,11 +222,8 @@ impl<M: MessageHandler> ChatHandler for M {
     }
 
     fn found_terminator(&mut self, chat: &mut Chat, map: &mut ChannelMap) -> Result {
-        let mut message = mem::take(&mut chat.message);
-        let result = self.handle_message(&message, chat, map);
-        message.clear();
-        chat.message = message;
-        result
+        let message = mem::take(&mut chat.message);
+        self.handle_message(&message, chat, map)
     }
 
     #[inline]
@@ -236,10 +233,7 @@ impl<M: MessageHandler> ChatHandler for M {
         chat: &mut Chat,
         map: &mut ChannelMap,
     ) -> Option<Result> {
-        match chat.message.is_empty() && message.len() <= chat.endpoint.limits.message {
-            true => Some(self.handle_message(message, chat, map)),
-            false => None,
-        }
+        Some(self.handle_message(message, chat, map))
     }
 
     fn handle_connect(&mut self, chat: &mut Chat, map: &mut ChannelMap) -> Result {

@@ -267,7 +267,10 @@ impl Endpoint {
         self.life.take(event);
         match self.life.0 {
             Stage::Live => self.flags &= !NOT_LIVE,
-            _ => self.flags |= NOT_LIVE,
+            _ => {
+                self.flags |= NOT_LIVE;
+                self.output.shut();
+            }
         }
     }
 }

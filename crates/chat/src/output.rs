@@ -32,13 +32,14 @@ const EMPTY_ANSWERS: usize = 16;
 /// How many slices one vectored write gets.
 pub(crate) const MAX_SLICES: usize = 16;
 
+/// What the map lends, by its pointer.
+type Buffer = Box<Vec<u8>>;
+
 #[derive(Debug)]
 pub(crate) struct Output {
     queued: Queued,
     /// How many bytes of the first item were sent.
-    sent: usize,
-    /// How many bytes the one buffer may have before a push has to look further.
-    room: usize,
+    pub(crate) sent: usize,
     /// How many bytes may be queued before a push has to look at the limits.
     mark: usize,
     /// Where emptied buffers go; none before the channel is in a map.
@@ -50,8 +51,11 @@ pub(crate) struct Output {
 enum Queued {
     #[default]
     Nothing,
-    /// Not empty.
-    One(Box<Vec<u8>>),
+    /// One buffer, not empty. Whatever fits into it can be pushed without a look at
+    /// the limits or the channel's state.
+    Open(Buffer),
+    /// The same, but who pushes has to look.
+    Shut(Buffer),
     /// Not empty.
     Many(Box<Queue>),
     /// Sending has failed.
@@ -71,7 +75,7 @@ struct Queue {
 #[derive(Debug)]
 enum Item {
     Shared(Bytes),
-    Own(Box<Vec<u8>>),
+    Own(Buffer),
     Producer(Box<dyn Producer>),
 }
 
@@ -81,7 +85,6 @@ impl Output {
         Self {
             queued: Queued::Nothing,
             sent: 0,
-            room: 0,
             mark: mark(limits),
             buffers: None,
         }
@@ -89,7 +92,15 @@ impl Output {
 
     pub(crate) fn use_limits(&mut self, limits: &Limits) {
         self.mark = mark(limits);
-        self.room = 0;
+        self.shut();
+    }
+
+    /// Something has changed that who pushes has to look at.
+    pub(crate) fn shut(&mut self) {
+        self.queued = match mem::take(&mut self.queued) {
+            Queued::Open(buffer) => Queued::Shut(buffer),
+            queued => queued,
+        };
     }
 
     pub(crate) fn use_buffers(&mut self, buffers: &Buffers) {
@@ -102,8 +113,22 @@ impl Output {
     #[inline]
     pub(crate) fn push_within_room(&mut self, data: &[u8]) -> bool {
         match &mut self.queued {
-            Queued::One(buffer) if buffer.len() + data.len() <= self.room => {
+            Queued::Open(buffer) if data.len() <= buffer.capacity() - buffer.len() => {
                 buffer.extend_from_slice(data);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Queues a copy of `data` where nothing is queued, unless there is more to it.
+    #[inline]
+    pub(crate) fn push_first(&mut self, data: &[u8]) -> bool {
+        match (&self.queued, &self.buffers) {
+            (Queued::Nothing, Some(buffers)) if (1..=self.mark).contains(&data.len()) => {
+                let mut buffer = buffers.take_spare();
+                append(&mut buffer, data);
+                self.keep(buffer);
                 true
             }
             _ => false,
@@ -115,33 +140,40 @@ impl Output {
         if data.is_empty() {
             return;
         }
-        let (last, len) = match &mut self.queued {
-            Queued::One(buffer) => (Some(buffer), None),
-            Queued::Many(queue) => match queue.items.back_mut() {
-                Some(Item::Own(buffer)) => (Some(buffer), Some(&mut queue.len)),
-                _ => (None, None),
-            },
-            _ => (None, None),
-        };
-        match last {
-            Some(buffer) if buffer.len() + data.len() <= SEGMENT_LEN => {
-                append(buffer, data);
-                if let Some(len) = len {
-                    *len += data.len();
-                }
-            }
-            _ => {
-                let mut buffer = self.take_buffer();
+        match mem::take(&mut self.queued) {
+            Queued::Open(mut buffer) | Queued::Shut(mut buffer)
+                if buffer.len() + data.len() <= SEGMENT_LEN =>
+            {
                 append(&mut buffer, data);
-                match self.queued {
-                    Queued::Nothing => self.queued = Queued::One(buffer),
-                    _ => self.push_item(Item::Own(buffer)),
+                return self.keep(buffer);
+            }
+            queued => self.queued = queued,
+        }
+        if let Queued::Many(queue) = &mut self.queued {
+            match queue.items.back_mut() {
+                Some(Item::Own(buffer)) if buffer.len() + data.len() <= SEGMENT_LEN => {
+                    queue.len += data.len();
+                    return append(buffer, data);
                 }
+                _ => {}
             }
         }
-        if let Queued::One(buffer) = &self.queued {
-            self.room = buffer.capacity().min(SEGMENT_LEN).min(self.mark);
+        let buffers = self.buffers.as_ref();
+        let mut buffer = buffers.map_or_else(Box::default, Buffers::take_spare);
+        append(&mut buffer, data);
+        match self.queued {
+            Queued::Nothing => self.keep(buffer),
+            _ => self.push_item(Item::Own(buffer)),
         }
+    }
+
+    /// This buffer is all that is queued.
+    #[inline]
+    pub(crate) fn keep(&mut self, buffer: Buffer) {
+        self.queued = match buffer.capacity() <= self.mark {
+            true => Queued::Open(buffer),
+            false => Queued::Shut(buffer),
+        };
     }
 
     /// Queues `data` as it is, unless it is short.
@@ -162,7 +194,7 @@ impl Output {
             return;
         }
         self.sent = 0;
-        if let Queued::One(buffer) = mem::take(&mut self.queued) {
+        if let Queued::Open(buffer) | Queued::Shut(buffer) = mem::take(&mut self.queued) {
             self.give_back(buffer);
         }
     }
@@ -208,7 +240,7 @@ impl Output {
     pub(crate) fn len(&self) -> usize {
         match &self.queued {
             Queued::Nothing | Queued::Failed(_) => 0,
-            Queued::One(buffer) => buffer.len() - self.sent,
+            Queued::Open(buffer) | Queued::Shut(buffer) => buffer.len() - self.sent,
             Queued::Many(queue) => queue.len - self.sent,
         }
     }
@@ -217,7 +249,7 @@ impl Output {
     pub(crate) fn is_ready(&self) -> bool {
         match &self.queued {
             Queued::Nothing | Queued::Failed(_) => false,
-            Queued::One(_) => true,
+            Queued::Open(_) | Queued::Shut(_) => true,
             Queued::Many(queue) => {
                 !queue.is_stalled || !matches!(queue.items.front(), Some(Item::Producer(_)))
             }
@@ -263,24 +295,34 @@ impl Output {
         Ok(())
     }
 
-    /// All that is to be sent, if it lies in one piece.
+    /// Takes all that is to be sent, if it lies in one piece.
     #[inline]
-    pub(crate) fn in_one_piece(&self) -> Option<&[u8]> {
-        match &self.queued {
-            Queued::One(buffer) => Some(&buffer[self.sent..]),
-            _ => None,
+    pub(crate) fn take_piece(&mut self) -> Option<Buffer> {
+        match mem::take(&mut self.queued) {
+            Queued::Open(buffer) | Queued::Shut(buffer) => Some(buffer),
+            queued => {
+                self.queued = queued;
+                None
+            }
         }
+    }
+
+    /// What is to be sent lies in one piece, of at least `len` bytes.
+    #[inline]
+    pub(crate) fn is_piece_of(&self, len: usize) -> bool {
+        matches!(&self.queued, Queued::Open(buffer) | Queued::Shut(buffer) if buffer.len() >= len)
     }
 
     /// Fills `slices` with what is at the head; returns how many, and how many
     /// bytes they are.
     pub(crate) fn gather<'o>(&'o self, slices: &mut [IoSlice<'o>; MAX_SLICES]) -> (usize, usize) {
-        if let Some(data) = self.in_one_piece() {
-            slices[0] = IoSlice::new(data);
-            return (1, data.len());
-        }
-        let Queued::Many(queue) = &self.queued else {
-            return (0, 0);
+        let queue = match &self.queued {
+            Queued::Nothing | Queued::Failed(_) => return (0, 0),
+            Queued::Open(buffer) | Queued::Shut(buffer) => {
+                slices[0] = IoSlice::new(&buffer[self.sent..]);
+                return (1, slices[0].len());
+            }
+            Queued::Many(queue) => queue,
         };
         let (mut count, mut len, mut sent) = (0, 0, self.sent);
         // A producer comes before what is behind it.
@@ -296,11 +338,10 @@ impl Output {
     }
 
     /// The first `sent` bytes were sent.
-    #[inline]
     pub(crate) fn advance(&mut self, sent: usize) {
         self.sent += sent;
         match &mut self.queued {
-            Queued::One(buffer) => {
+            Queued::Open(buffer) | Queued::Shut(buffer) => {
                 if self.sent == buffer.len() {
                     self.clear();
                 }
@@ -330,7 +371,7 @@ impl Output {
     fn push_item(&mut self, item: Item) {
         let mut queue = match mem::take(&mut self.queued) {
             Queued::Many(queue) => queue,
-            Queued::One(buffer) => {
+            Queued::Open(buffer) | Queued::Shut(buffer) => {
                 let mut queue = Box::<Queue>::default();
                 queue.push(Item::Own(buffer));
                 queue
@@ -348,12 +389,8 @@ impl Output {
         }
     }
 
-    fn take_buffer(&self) -> Box<Vec<u8>> {
-        let buffers = self.buffers.as_ref();
-        buffers.map_or_else(Box::default, Buffers::take_spare)
-    }
-
-    fn give_back(&self, buffer: Box<Vec<u8>>) {
+    #[inline]
+    pub(crate) fn give_back(&self, buffer: Buffer) {
         if let Some(buffers) = &self.buffers {
             buffers.put_spare(buffer);
         }
@@ -385,14 +422,20 @@ fn mark(limits: &Limits) -> usize {
     limits.high_water.min(limits.output)
 }
 
-/// A buffer that grows has a power of two: so it has room for what follows, and
-/// the next one to use it need not grow it again.
+#[inline]
 fn append(buffer: &mut Vec<u8>, data: &[u8]) {
-    let len = buffer.len() + data.len();
-    if len > buffer.capacity() {
-        buffer.reserve_exact(len.next_power_of_two() - buffer.len());
+    if data.len() > buffer.capacity() - buffer.len() {
+        grow(buffer, data.len());
     }
     buffer.extend_from_slice(data);
+}
+
+/// A buffer that grows has a power of two: so it has room for what follows, and
+/// the next one to use it need not grow it again.
+#[cold]
+fn grow(buffer: &mut Vec<u8>, len: usize) {
+    let len = (buffer.len() + len).next_power_of_two();
+    buffer.reserve_exact(len - buffer.len());
 }
 
 #[cfg(test)]

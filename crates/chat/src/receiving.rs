@@ -8,7 +8,7 @@ use reactor::{ChannelMap, CloseReason, Result};
 
 use crate::async_chat::AsyncChat;
 use crate::chat::Chat;
-use crate::flags::{EOF, EOF_TOLD, HELD, OVER_LIMIT, PAUSED};
+use crate::flags::{BLOCKED, EOF, EOF_TOLD, HELD, OVER_LIMIT, PAUSED};
 use crate::framer::Frame;
 use crate::handler::ChatHandler;
 
@@ -17,56 +17,60 @@ use crate::handler::ChatHandler;
 /// others may add to it.
 const SEND_SOON: usize = 16_384;
 
-/// What becomes of the rest of a read, after each callback.
-enum Verdict {
-    /// It is delivered.
-    GoOn,
-    /// It is kept: the handler has paused, failed or converted the channel, or
-    /// has got as many messages in this turn as it may.
-    Hold,
-    /// It is dropped: the channel is closing, or its buffers were discarded.
-    Stop,
-}
-
 impl<H: ChatHandler> AsyncChat<H> {
-    /// Delivers what is held; if nothing is, reads, within a turn's budget, and
-    /// delivers that.
+    /// Reads, within a turn's budget, and delivers that.
+    #[inline]
     pub(crate) fn receive(&mut self, map: &mut ChannelMap) -> Result {
         let limits = &self.chat.endpoint.limits;
         let mut messages = limits.messages_per_turn.max(1);
         let mut reads = limits.reads_per_turn;
         let mut buffer = map.buffers().read_buffer();
-        loop {
-            let held = match self.chat.endpoint.flags & HELD {
-                0 => None,
-                _ => Some(mem::take(&mut self.chat.endpoint.unread)),
-            };
-            let (data, is_all) = match &held {
-                Some(held) => (&held[..], true),
-                None => match self.chat.read(&mut buffer) {
-                    Some(read) => read,
-                    None => return Ok(()),
-                },
-            };
-            self.deliver(data, held.as_ref(), &mut messages, map)?;
-            if self.chat.endpoint.flags & EOF != 0 {
+        while let Some((data, is_all)) = self.chat.read(&mut buffer) {
+            self.deliver(data, None, &mut messages, map)?;
+            let endpoint = &mut self.chat.endpoint;
+            if endpoint.flags & EOF != 0 {
                 return self.tell_eof(map);
             }
-            let endpoint = &mut self.chat.endpoint;
-            let goes_on = map.may_continue(endpoint.me);
-            if goes_on && endpoint.may_send() && endpoint.output.len() >= SEND_SOON {
-                endpoint.send_piece();
+            if endpoint.output.is_piece_of(SEND_SOON) {
+                self.send_soon(map);
+            }
+            if is_all {
+                break;
             }
             reads = reads.saturating_sub(1);
-            if is_all || reads == 0 || messages == 0 || !goes_on || !self.chat.may_receive() {
-                return Ok(());
+            if reads == 0 || messages == 0 || !self.goes_on(map) {
+                break;
             }
+        }
+        Ok(())
+    }
+
+    /// Delivers what is held, within a turn's budget.
+    pub(crate) fn deliver_held(&mut self, map: &mut ChannelMap) -> Result {
+        let held = mem::take(&mut self.chat.endpoint.unread);
+        let mut messages = self.chat.endpoint.limits.messages_per_turn.max(1);
+        self.deliver(&held, Some(&held), &mut messages, map)?;
+        match self.chat.endpoint.flags & EOF {
+            0 => Ok(()),
+            _ => self.tell_eof(map),
+        }
+    }
+
+    fn goes_on(&self, map: &ChannelMap) -> bool {
+        map.may_continue(self.chat.token()) && self.chat.may_receive()
+    }
+
+    #[cold]
+    fn send_soon(&mut self, map: &ChannelMap) {
+        if self.chat.endpoint.flags & BLOCKED == 0 && map.may_continue(self.chat.token()) {
+            self.chat.endpoint.send_ready();
         }
     }
 
     /// Cuts `data` into messages and calls the handler with them, at most
     /// `messages` times; the rest is held. `whole` is the same as `data`, if that
     /// is shared.
+    #[inline(always)] // what is read needs no frame, and no `whole`
     fn deliver(
         &mut self,
         data: &[u8],
@@ -74,72 +78,101 @@ impl<H: ChatHandler> AsyncChat<H> {
         messages: &mut usize,
         map: &mut ChannelMap,
     ) -> Result {
-        let Self { chat, handler } = self;
         let mut rest = data;
         let result = loop {
-            let before = rest;
-            let limit = chat.endpoint.limits.message;
-            let frame = match chat.framer.next_whole(rest, limit) {
+            let Self { chat, handler } = self;
+            let result = match chat.framer.next_whole(rest, chat.endpoint.limits.message) {
                 Some((message, behind)) => {
-                    rest = behind;
-                    Some(Frame::Message(message))
+                    chat.undelivered = behind.len();
+                    match handler.found_message(message, chat, map) {
+                        Some(result) => {
+                            rest = behind;
+                            *messages -= 1;
+                            result
+                        }
+                        None => {
+                            rest = &rest[message.len()..];
+                            chat.framer.reopen(rest.len() - behind.len());
+                            chat.endpoint.flags |= HELD;
+                            chat.undelivered = rest.len();
+                            match message {
+                                [] => Ok(()),
+                                part => handler.collect_incoming_data(part, chat, map),
+                            }
+                        }
+                    }
                 }
                 None => {
-                    let is_last = chat.endpoint.flags & EOF != 0;
-                    chat.framer.next(&mut rest, limit, is_last)
+                    let mut left = rest; // whose address is taken: `rest` needs none
+                    let delivered = self.deliver_part(&mut left, messages, map);
+                    rest = left;
+                    match delivered {
+                        Some(result) => result,
+                        None => break Ok(()),
+                    }
                 }
             };
-            let Some(frame) = frame else {
-                chat.undelivered = 0;
+            let chat = &self.chat;
+            if result.is_err() {
+                break result;
+            }
+            if *messages == 0 || !map.may_continue(chat.endpoint.me) {
                 break Ok(());
+            }
+            // Nothing more is due without a flag.
+            let goes_on = match chat.endpoint.flags {
+                0 => !rest.is_empty(),
+                _ => chat.may_deliver(rest.len()),
             };
-            chat.undelivered = rest.len();
-            let result = match frame {
-                Frame::Message(message) => match handler.found_message(message, chat, map) {
-                    Some(result) => {
-                        *messages -= 1;
-                        result
-                    }
-                    None => {
-                        rest = &before[message.len()..];
-                        chat.framer.reopen(rest.len() - chat.undelivered);
-                        if message.is_empty() {
-                            continue;
-                        }
-                        chat.undelivered = rest.len();
-                        handler.collect_incoming_data(message, chat, map)
-                    }
-                },
-                Frame::Part(part) => handler.collect_incoming_data(part, chat, map),
-                Frame::End => {
-                    *messages -= 1;
-                    handler.found_terminator(chat, map)
-                }
-                Frame::OverLimit => {
-                    chat.endpoint.flags |= OVER_LIMIT;
-                    Ok(())
-                }
-            };
-            match chat.verdict(result.is_ok(), rest.len(), *messages, map) {
-                Verdict::GoOn if rest.is_empty() && !chat.framer.is_due() => break result,
-                Verdict::GoOn => {}
-                Verdict::Hold => break result,
-                Verdict::Stop => {
-                    chat.undelivered = 0;
-                    break result;
-                }
+            if !goes_on {
+                break Ok(());
             }
         };
-        if chat.endpoint.flags == 0 && chat.undelivered == 0 && !chat.framer.is_due() {
+        let chat = &mut self.chat;
+        if chat.endpoint.flags == 0 && rest.is_empty() {
             return result;
         }
-        let rest = &data[data.len() - chat.undelivered..];
+        // Nothing is kept for a channel that is closing, or whose buffers were discarded.
+        let left = match chat.closing() {
+            true => 0,
+            false => chat.undelivered,
+        };
+        let rest = &data[data.len() - left..];
         chat.hold(match whole {
             Some(whole) => whole.slice_ref(rest),
             None => Bytes::copy_from_slice(rest),
         });
         result?;
         self.tell_over_limit(map)
+    }
+
+    /// Delivers what comes next and is no whole message; `None` if it needs more data.
+    #[inline(never)]
+    fn deliver_part(
+        &mut self,
+        rest: &mut &[u8],
+        messages: &mut usize,
+        map: &mut ChannelMap,
+    ) -> Option<Result> {
+        let Self { chat, handler } = self;
+        let limit = chat.endpoint.limits.message;
+        let is_last = chat.endpoint.flags & EOF != 0;
+        let frame = chat.framer.next(rest, limit, is_last);
+        chat.undelivered = rest.len();
+        if chat.framer.is_due() {
+            chat.endpoint.flags |= HELD;
+        }
+        match frame? {
+            Frame::Part(part) => Some(handler.collect_incoming_data(part, chat, map)),
+            Frame::End => {
+                *messages -= 1;
+                Some(handler.found_terminator(chat, map))
+            }
+            Frame::OverLimit => {
+                chat.endpoint.flags |= OVER_LIMIT;
+                Some(Ok(()))
+            }
+        }
     }
 
     /// The message is longer than it may be: tells that, if it is to be told.
@@ -169,12 +202,15 @@ impl<H: ChatHandler> AsyncChat<H> {
 impl Chat {
     /// Receives, behind what the framer holds back; returns both, and whether
     /// that is all there was. After the last byte, what was held back is data.
-    #[inline]
+    #[inline(always)] // into `receive` of each handler's channel: one frame less
     fn read<'b>(&mut self, buffer: &'b mut [u8]) -> Option<(&'b [u8], bool)> {
-        let held = self.framer.write_held(buffer);
+        if self.framer.held > 0 {
+            self.framer.write_held(buffer);
+        }
+        let held = usize::from(self.framer.held);
         let size = self.endpoint.limits.in_buffer_size;
-        let room = size.clamp(1, buffer.len() - held);
-        match self.endpoint.receive(&mut buffer[held..held + room]) {
+        let room = size.min(buffer.len() - held).max(1);
+        match self.endpoint.wire.recv(&mut buffer[held..held + room]) {
             Ok(len) => {
                 if len == 0 {
                     self.endpoint.flags |= EOF;
@@ -190,30 +226,18 @@ impl Chat {
         }
     }
 
-    /// After a callback: `left` bytes are left of the read, and so many messages
-    /// may follow in this turn.
-    #[inline]
-    fn verdict(&self, is_ok: bool, left: usize, messages: usize, map: &ChannelMap) -> Verdict {
-        let goes_on = is_ok && messages > 0 && map.may_continue(self.endpoint.me);
-        match goes_on && self.endpoint.flags == 0 {
-            true => Verdict::GoOn,
-            false => self.verdict_with_care(goes_on, left),
-        }
-    }
-
-    fn verdict_with_care(&self, goes_on: bool, left: usize) -> Verdict {
-        if self.closing() || self.undelivered < left {
-            return Verdict::Stop;
-        }
+    /// After a callback: whether more is delivered now, of which `left` bytes are left
+    /// of the read.
+    #[cold]
+    fn may_deliver(&self, left: usize) -> bool {
         let flags = self.endpoint.flags;
         // An end follows its data at once, even after a pause.
         let is_paused = flags & PAUSED != 0 && !self.framer.has_ended();
-        // What was put back comes first.
-        let is_behind = !self.endpoint.unread.is_empty();
-        match goes_on && !is_paused && !is_behind && flags & OVER_LIMIT == 0 {
-            true => Verdict::GoOn,
-            false => Verdict::Hold,
-        }
+        let has_discarded = self.undelivered < left;
+        !(self.closing() || has_discarded || is_paused)
+            && flags & OVER_LIMIT == 0
+            && self.endpoint.unread.is_empty() // what was put back comes first
+            && (left > 0 || self.framer.is_due())
     }
 
     /// Keeps the rest of a read that cannot be delivered now.

@@ -34,12 +34,20 @@ impl Endpoint {
     #[inline]
     pub fn push(&mut self, data: impl AsRef<[u8]>) {
         let data = data.as_ref();
-        if self.flags & (NOT_LIVE | FAILED) != 0 || !self.output.push_within_room(data) {
+        if !self.output.push_within_room(data) {
             self.push_with_care(data);
         }
     }
 
     fn push_with_care(&mut self, data: &[u8]) {
+        if self.flags & (NOT_LIVE | FAILED) == 0 && self.output.push_first(data) {
+            return;
+        }
+        self.push_further(data);
+    }
+
+    #[inline(never)] // the usual first push needs none of its registers
+    fn push_further(&mut self, data: &[u8]) {
         if self.takes_output() {
             self.output.push(data);
             if self.output.is_high() && !data.is_empty() {
@@ -62,7 +70,7 @@ impl Endpoint {
                 self.relieve();
             }
         } else {
-            self.push_with_care(&data);
+            self.push_further(&data);
         }
     }
 
@@ -181,14 +189,25 @@ impl Endpoint {
 
     /// Sends what lies in one piece, by one call: all that a channel mostly has.
     /// Returns whether nothing is left.
-    #[inline]
+    #[inline(always)] // into `settle` of each handler's channel: one frame less
     pub(crate) fn send_piece(&mut self) -> bool {
-        if let Some(data) = self.output.in_one_piece() {
-            let len = data.len();
-            let sent = self.wire.send(data);
-            self.note_sent(len, sent);
+        let Some(buffer) = self.output.take_piece() else {
+            return self.output.is_empty();
+        };
+        let len = buffer.len() - self.output.sent;
+        match self.wire.send(&buffer[self.output.sent..]) {
+            Ok(sent) if sent == len => {
+                self.taken += sent as u64;
+                self.output.sent = 0;
+                self.output.give_back(buffer);
+                true
+            }
+            sent => {
+                self.output.keep(buffer);
+                self.note_sent(len, sent);
+                false
+            }
         }
-        self.output.is_empty()
     }
 
     /// Asks the producer at the head for more, and sends, up to a turn's worth.
@@ -230,7 +249,7 @@ impl Endpoint {
 
     /// Sends what is ready, once; returns how much that was. Calls neither
     /// handlers nor producers.
-    fn send_ready(&mut self) -> usize {
+    pub(crate) fn send_ready(&mut self) -> usize {
         let mut slices = [IoSlice::new(&[]); MAX_SLICES];
         let (count, len) = self.output.gather(&mut slices);
         if count == 0 && !self.has_output() {
@@ -242,7 +261,6 @@ impl Endpoint {
 
     /// Takes account of an attempt to send the `len` bytes at the head of the
     /// queue; returns how many were sent.
-    #[inline]
     fn note_sent(&mut self, len: usize, sent: io::Result<usize>) -> usize {
         match sent {
             Ok(sent) => {
@@ -261,12 +279,6 @@ impl Endpoint {
             }
         }
         0
-    }
-
-    /// Whether a send now may be of use.
-    #[inline]
-    pub(crate) fn may_send(&self) -> bool {
-        self.flags & (NOT_LIVE | BLOCKED | FAILED) == 0
     }
 
     fn takes_output(&self) -> bool {
@@ -301,7 +313,10 @@ impl Chat {
     /// whatever is large goes by a producer.
     #[inline]
     pub fn push(&mut self, data: impl AsRef<[u8]>) {
-        self.endpoint.push(data);
+        let data = data.as_ref();
+        if !self.endpoint.output.push_within_room(data) {
+            self.endpoint.push_with_care(data);
+        }
     }
 
     /// Queues `data` without copying it (but for up to 1,024 bytes): for what
@@ -352,7 +367,7 @@ impl Chat {
     /// yet to come. Time to [`pause`](Self::pause), for a handler that answers.
     #[must_use]
     pub fn needs_drain(&self) -> bool {
-        self.endpoint.needs_drain()
+        self.endpoint.flags & HIGH != 0
     }
 
     /// Whether sending has failed: what is pushed goes nowhere, and the channel

@@ -37,7 +37,7 @@ pub struct Buffers(Rc<Shelf>);
 
 #[derive(Default)]
 struct Shelf {
-    read: Cell<Option<Box<[u8]>>>,
+    read: Cell<Option<Box<[u8; READ_BUFFER_SIZE]>>>,
     #[expect(clippy::vec_box, reason = "lending moves one word")]
     spare: RefCell<Vec<Box<Vec<u8>>>>,
     /// Bytes in `spare`.
@@ -62,11 +62,7 @@ impl Buffers {
     #[inline]
     pub fn read_buffer(&self) -> ReadBuffer {
         ReadBuffer {
-            bytes: self
-                .0
-                .read
-                .take()
-                .unwrap_or_else(|| vec![0; READ_BUFFER_SIZE].into_boxed_slice()),
+            bytes: Some(self.0.read.take().unwrap_or_else(fresh)),
             shelf: Rc::clone(&self.0),
         }
     }
@@ -76,22 +72,21 @@ impl Buffers {
     #[must_use]
     #[inline]
     pub fn take_spare(&self) -> Box<Vec<u8>> {
-        match self.0.spare.borrow_mut().pop() {
-            Some(spare) => {
-                let len = self.0.spare_len.get() - spare.capacity();
-                self.0.spare_len.set(len);
-                spare
-            }
-            None => Box::new(Vec::with_capacity(SPARE_CAPACITY)),
-        }
+        let Some(spare) = self.0.spare.borrow_mut().pop() else {
+            return fresh_spare();
+        };
+        let len = self.0.spare_len.get() - spare.capacity();
+        self.0.spare_len.set(len);
+        spare
     }
 
     /// Takes back a buffer of [`take_spare`](Self::take_spare).
-    #[inline]
+    #[inline(always)] // once in the `settle` of each channel type
     pub fn put_spare(&self, mut buffer: Box<Vec<u8>>) {
         buffer.clear();
-        let len = self.0.spare_len.get() + buffer.capacity();
-        let is_fit = (SPARE_CAPACITY..=SPARE_MAX_CAPACITY).contains(&buffer.capacity());
+        let capacity = buffer.capacity();
+        let len = self.0.spare_len.get() + capacity;
+        let is_fit = (SPARE_CAPACITY..=SPARE_MAX_CAPACITY).contains(&capacity);
         if is_fit && len <= SPARE_MAX {
             self.0.spare_len.set(len);
             self.0.spare.borrow_mut().push(buffer);
@@ -107,37 +102,55 @@ impl fmt::Debug for Buffers {
     }
 }
 
+const LENT: &str = "lent until it is dropped";
+
 /// The map's read buffer, on loan; derefs to `[u8]`.
 pub struct ReadBuffer {
-    bytes: Box<[u8]>,
+    /// None only while it is dropped.
+    bytes: Option<Box<[u8; READ_BUFFER_SIZE]>>,
     shelf: Rc<Shelf>,
 }
 
 impl Deref for ReadBuffer {
     type Target = [u8];
 
+    #[inline]
     fn deref(&self) -> &[u8] {
-        &self.bytes
+        self.bytes.as_deref().expect(LENT)
     }
 }
 
 impl DerefMut for ReadBuffer {
+    #[inline]
     fn deref_mut(&mut self) -> &mut [u8] {
-        &mut self.bytes
+        self.bytes.as_deref_mut().expect(LENT)
     }
 }
 
 impl Drop for ReadBuffer {
     #[inline]
     fn drop(&mut self) {
-        self.shelf.read.set(Some(std::mem::take(&mut self.bytes)));
+        self.shelf.read.set(self.bytes.take());
     }
 }
 
 impl fmt::Debug for ReadBuffer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ReadBuffer")
-            .field("len", &self.bytes.len())
+            .field("len", &self.len())
             .finish()
     }
+}
+
+#[cold]
+fn fresh() -> Box<[u8; READ_BUFFER_SIZE]> {
+    // Not `Box::new`, which would make it on the stack first.
+    let bytes = vec![0; READ_BUFFER_SIZE].into_boxed_slice();
+    bytes.try_into().expect("as long as was asked for")
+}
+
+#[cold]
+#[expect(clippy::box_collection, reason = "lending moves one word")]
+fn fresh_spare() -> Box<Vec<u8>> {
+    Box::new(Vec::with_capacity(SPARE_CAPACITY))
 }

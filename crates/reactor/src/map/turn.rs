@@ -193,8 +193,9 @@ impl ChannelMap {
     fn settle(&mut self) {
         for _ in 0..SETTLE_ROUNDS {
             mem::swap(self.touched.get_mut(), &mut self.batch);
-            for nth in 0..self.batch.len() {
-                let token = self.batch[nth];
+            let mut nth = 0;
+            while let Some(&token) = self.batch.get(nth) {
+                nth += 1;
                 if let Err(reason) = self.settle_channel(token) {
                     self.close_with(token, reason);
                 }
@@ -284,13 +285,11 @@ impl ChannelMap {
         let mut dispatched = 0;
         // What callbacks make ready is the next turn's.
         mem::swap(&mut self.ready, &mut self.batch);
-        for nth in 0..self.batch.len() {
-            // Gone if a callback put another map in this one's place.
-            let Some(&token) = self.batch.get(nth) else {
-                break;
-            };
+        let mut nth = 0;
+        while let Some(&token) = self.batch.get(nth) {
             dispatched += usize::from(self.dispatch_channel(token));
             self.run_closes();
+            nth += 1;
         }
         // Who was called is touched.
         self.touched.get_mut().append(&mut self.batch);
@@ -340,7 +339,9 @@ impl ChannelMap {
         self.calling = Some(me);
         let was_called = match is_known && ready == Readiness::READABLE {
             true => {
-                self.call(Readiness::READABLE, &mut *channel, me);
+                if let Err(error) = channel.handle_read_event(me, self) {
+                    channel.handle_error(error, me, self);
+                }
                 true
             }
             false => self.call_one_by_one(ready, is_known, &mut *channel, me),
@@ -365,7 +366,16 @@ impl ChannelMap {
         let mut was_called = false;
         while let Some(event) = ready.take_first() {
             if is_known || self.is_wanted(event, channel, me) {
-                self.call(event, channel, me);
+                let result = match event {
+                    Readiness::SHUTDOWN => channel.handle_shutdown(me, self),
+                    Readiness::PENDING => channel.handle_pending(me, self),
+                    Readiness::PRIORITY => channel.handle_expt_event(me, self),
+                    Readiness::READABLE => channel.handle_read_event(me, self),
+                    _ => channel.handle_write_event(me, self),
+                };
+                if let Err(error) = result {
+                    channel.handle_error(error, me, self);
+                }
                 was_called = true;
                 is_known = false;
                 if !self.may_continue(me) {
@@ -374,19 +384,6 @@ impl ChannelMap {
             }
         }
         was_called
-    }
-
-    fn call(&mut self, event: Readiness, channel: &mut dyn Channel, me: Token) {
-        let result = match event {
-            Readiness::SHUTDOWN => channel.handle_shutdown(me, self),
-            Readiness::PENDING => channel.handle_pending(me, self),
-            Readiness::PRIORITY => channel.handle_expt_event(me, self),
-            Readiness::READABLE => channel.handle_read_event(me, self),
-            _ => channel.handle_write_event(me, self),
-        };
-        if let Err(error) = result {
-            channel.handle_error(error, me, self);
-        }
     }
 
     /// Whether an event that was reported is still the channel's: callbacks may

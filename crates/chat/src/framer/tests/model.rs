@@ -101,35 +101,31 @@ impl Driver {
     }
 
     fn frame(&mut self, read: &[u8], is_last: bool) {
-        let mut buffer = vec![0; self.framer.held() + read.len()];
-        let held = self.framer.write_held(&mut buffer);
+        let mut buffer = vec![0; usize::from(self.framer.held) + read.len()];
+        self.framer.write_held(&mut buffer);
+        let held = usize::from(self.framer.held);
         buffer[held..].copy_from_slice(read);
         let mut data = &buffer[..];
         while !self.is_over {
-            let before = data;
-            let frame = match self.framer.next_whole(data, self.script.limit) {
-                Some((message, rest)) => {
-                    data = rest;
-                    Some(Frame::Message(message))
+            let whole = self.framer.next_whole(data, self.script.limit);
+            if let Some((message, behind)) = whole {
+                assert!(self.collected.is_empty(), "not all of it");
+                self.collected.extend_from_slice(message);
+                if self.messages % 2 == 0 {
+                    data = behind;
+                    self.end_message();
+                } else {
+                    data = &data[message.len()..];
+                    self.framer.reopen(data.len() - behind.len());
                 }
-                None => self.framer.next(&mut data, self.script.limit, is_last),
-            };
+                continue;
+            }
+            let frame = self.framer.next(&mut data, self.script.limit, is_last);
             let Some(frame) = frame else {
                 assert!(data.is_empty(), "left {data:?}");
                 return;
             };
             match frame {
-                Frame::Message(message) if self.messages % 2 == 0 => {
-                    assert!(self.collected.is_empty(), "not all of it");
-                    self.collected.extend_from_slice(message);
-                    self.end_message();
-                }
-                Frame::Message(message) => {
-                    let behind = before.len() - message.len() - data.len();
-                    self.framer.reopen(behind);
-                    data = &before[message.len()..];
-                    self.collected.extend_from_slice(message);
-                }
                 Frame::Part(part) => {
                     assert!(!part.is_empty(), "an empty part");
                     self.collected.extend_from_slice(part);
@@ -148,7 +144,7 @@ impl Driver {
         let message = std::mem::take(&mut self.collected);
         self.events.push(Event::Message(message));
         if let Some(next) = self.script.next(self.messages) {
-            assert_eq!(self.framer.held(), 0, "a message has just ended");
+            assert_eq!(usize::from(self.framer.held), 0, "a message has just ended");
             self.framer.set_terminator(next);
         }
         self.messages += 1;
