@@ -16,14 +16,16 @@ use socket2::Socket;
 use crate::chat::Chat;
 use crate::endpoint::Endpoint;
 use crate::flags::{
-    BLOCKED, EOF, EOF_TOLD, Flags, HELD, HIGH, NEW, NOT_LIVE, OVER_LIMIT, PAUSED, TRANSPORT,
-    UNSETTLED,
+    BLOCKED, EOF, EOF_TOLD, Flags, HELD, HIGH, NEW, NOT_LIVE, OVER_LIMIT, PAUSED, UNSETTLED,
 };
 use crate::handler::ChatHandler;
 use crate::life::Stage;
 use crate::limits::Limits;
 use crate::terminator::Terminator;
 use crate::transport::Transport;
+
+/// Only of what is due: a transport has input that no event will tell of.
+const HIDDEN_INPUT: Flags = 1 << 15;
 
 /// A channel that cuts its input into messages and queues its output:
 /// asynchat's `async_chat`.
@@ -182,8 +184,8 @@ impl<H: ChatHandler> AsyncChat<H> {
         if endpoint.is_drained() {
             due |= HIGH;
         }
-        if flags & TRANSPORT != 0 && endpoint.has_hidden_input() && self.chat.may_receive() {
-            due |= TRANSPORT;
+        if endpoint.has_hidden_input() && self.chat.may_receive() {
+            due |= HIDDEN_INPUT;
         }
         due
     }
@@ -215,10 +217,7 @@ impl<H: ChatHandler> AsyncChat<H> {
     /// Does what comes before input; returns whether that is to be received then.
     #[cold]
     fn clear_the_way(&mut self, map: &mut ChannelMap) -> Result<bool> {
-        if self.chat.endpoint.flags & TRANSPORT != 0 {
-            // It may have waited for this, if only for a record.
-            self.chat.endpoint.flags &= !BLOCKED;
-        }
+        self.chat.endpoint.unblock_transport();
         if self.due() & NEW != 0 {
             self.announce(map)?;
             if !map.may_continue(self.chat.token()) {
@@ -316,7 +315,7 @@ impl<H: ChatHandler> Channel for AsyncChat<H> {
 
     fn handle_pending(&mut self, me: Token, map: &mut ChannelMap) -> Result {
         let mut result = Ok(());
-        for what in [NOT_LIVE, NEW, OVER_LIMIT, HELD, EOF, HIGH, TRANSPORT] {
+        for what in [NOT_LIVE, NEW, OVER_LIMIT, HELD, EOF, HIGH, HIDDEN_INPUT] {
             if self.due() & what != 0 {
                 result = self.handle_due(what, map);
                 if result.is_err() || !map.may_continue(me) {

@@ -10,7 +10,7 @@ use reactor::{CloseReason, Token};
 use socket2::{SockRef, Socket, Type};
 
 use crate::address::Address;
-use crate::flags::{BLOCKED, EOF, EOF_TOLD, Flags, NOT_LIVE, SHUT_DUE, TRANSPORT, UNSETTLED};
+use crate::flags::{BLOCKED, EOF, EOF_TOLD, Flags, NOT_LIVE, SHUT_DUE, UNSETTLED};
 use crate::life::{Life, Origin, Stage};
 use crate::limits::Limits;
 use crate::listening::is_listener;
@@ -74,9 +74,6 @@ impl Endpoint {
         let mut flags = UNSETTLED;
         if !matches!(stage, Stage::Live) {
             flags |= NOT_LIVE;
-        }
-        if wire.transport().is_some() {
-            flags |= TRANSPORT;
         }
         let limits = Limits::shared();
         Self {
@@ -266,10 +263,15 @@ impl Endpoint {
     #[inline]
     pub(crate) fn receive(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let received = self.wire.recv(buffer);
-        if self.flags & TRANSPORT != 0 {
-            self.flags &= !BLOCKED; // it may have waited for this, if only for a record
-        }
+        self.unblock_transport();
         received
+    }
+
+    /// A transport may have waited for what was received, if only for a record.
+    pub(crate) fn unblock_transport(&mut self) {
+        if self.wire.transport().is_some() {
+            self.flags &= !BLOCKED;
+        }
     }
 
     /// Receiving has failed for good. A plain socket is dead then. A transport
@@ -277,7 +279,7 @@ impl Endpoint {
     pub(crate) fn end_input(&mut self, error: io::Error) {
         self.flags |= EOF | EOF_TOLD;
         let reason = CloseReason::Io(error);
-        match self.flags & TRANSPORT != 0 && self.has_output() {
+        match self.wire.transport().is_some() && self.has_output() {
             true => self.close_when_done_with(reason),
             false => self.close_with(reason),
         }

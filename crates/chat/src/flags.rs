@@ -33,7 +33,5 @@ pub(crate) const BLOCKED: Flags = 1 << 8;
 pub(crate) const FAILED: Flags = 1 << 9;
 /// The sending half is to be shut when all is sent.
 pub(crate) const SHUT_DUE: Flags = 1 << 10;
-/// The wire is a transport that has a say in everything.
-pub(crate) const TRANSPORT: Flags = 1 << 11;
 /// The map was last told something else than "readable, and nothing more".
-pub(crate) const UNSETTLED: Flags = 1 << 12;
+pub(crate) const UNSETTLED: Flags = 1 << 11;

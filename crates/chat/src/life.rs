@@ -8,7 +8,7 @@ use reactor::CloseReason;
 
 use crate::ending::Ending;
 use crate::endpoint::Endpoint;
-use crate::flags::{EOF, FAILED, NOT_LIVE, SHUT_DUE, TRANSPORT};
+use crate::flags::{EOF, FAILED, NOT_LIVE, SHUT_DUE};
 
 /// Where a channel's life stands. Others read it; only this file changes it.
 #[derive(Debug)]
@@ -219,7 +219,7 @@ impl Endpoint {
         self.change(Event::Finish(reason));
         if self.flags & FAILED != 0 {
             self.close_with(CloseReason::Eof); // gives way to the failure
-        } else if self.flags & (EOF | TRANSPORT) == EOF && !self.has_output() {
+        } else if self.flags & EOF != 0 && self.wire.transport().is_none() && !self.has_output() {
             self.has_finished(true); // nothing is left to do, on either side
         }
     }

@@ -9,10 +9,11 @@ use reactor::CloseReason;
 
 use crate::chat::Chat;
 use crate::endpoint::Endpoint;
-use crate::flags::{BLOCKED, EOF, FAILED, HIGH, NOT_LIVE, SHUT_DUE, TRANSPORT};
+use crate::flags::{BLOCKED, EOF, FAILED, HIGH, NOT_LIVE, SHUT_DUE};
 use crate::life::Stage;
 use crate::output::MAX_SLICES;
 use crate::producer::Producer;
+use crate::wire::Wire;
 
 /// # Output that is queued
 impl Endpoint {
@@ -188,25 +189,29 @@ impl Endpoint {
     }
 
     /// Sends what lies in one piece, by one call: all that a channel mostly has.
-    /// Returns whether nothing is left.
+    /// Returns whether nothing is left, and nothing is to be read without an event.
     #[inline(always)] // into `settle` of each handler's channel: one frame less
     pub(crate) fn send_piece(&mut self) -> bool {
-        let Some(buffer) = self.output.take_piece() else {
-            return self.output.is_empty();
-        };
-        let len = buffer.len() - self.output.sent;
-        match self.wire.send(&buffer[self.output.sent..]) {
-            Ok(sent) if sent == len => {
-                self.taken += sent as u64;
-                self.output.sent = 0;
-                self.output.give_back(buffer);
-                true
+        if let Some(buffer) = self.output.take_piece() {
+            let len = buffer.len() - self.output.sent;
+            match self.wire.send(&buffer[self.output.sent..]) {
+                Ok(sent) if sent == len => {
+                    self.taken += sent as u64;
+                    self.output.sent = 0;
+                    self.output.give_back(buffer);
+                }
+                sent => {
+                    self.output.keep(buffer);
+                    self.note_sent(len, sent);
+                    return false;
+                }
             }
-            sent => {
-                self.output.keep(buffer);
-                self.note_sent(len, sent);
-                false
-            }
+        } else if !self.output.is_empty() {
+            return false;
+        }
+        match &self.wire {
+            Wire::Other(transport) => transport.queued() == 0 && !transport.has_input(),
+            Wire::Plain(_) | Wire::Datagram(_) => true,
         }
     }
 
@@ -237,7 +242,7 @@ impl Endpoint {
         if self.flags & SHUT_DUE != 0 {
             self.flags &= !SHUT_DUE;
             // A plain socket's peer that has closed is told by our own close.
-            if !(is_finishing && has_ended) || self.flags & TRANSPORT != 0 {
+            if !(is_finishing && has_ended) || self.wire.transport().is_some() {
                 is_gone = self.wire.shutdown(Shutdown::Write).is_err();
                 self.send_ready(); // a transport's last words
             }
