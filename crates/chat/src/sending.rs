@@ -187,18 +187,17 @@ impl Endpoint {
         self.take_reason().map_or(Ok(()), Err)
     }
 
-    /// Sends what lies in one piece, by one call: all that a channel mostly has.
+    /// Sends what lies in one whole piece, by one call: all that a channel mostly has.
     /// Returns whether nothing is left.
     #[inline(always)] // into `settle` of each handler's channel: one frame less
     pub(crate) fn send_piece(&mut self) -> bool {
         let Some(buffer) = self.output.take_piece() else {
             return self.output.is_empty();
         };
-        let len = buffer.len() - self.output.sent;
-        match self.wire.send(&buffer[self.output.sent..]) {
+        let len = buffer.len();
+        match self.wire.send(&buffer) {
             Ok(sent) if sent == len => {
                 self.taken += sent as u64;
-                self.output.sent = 0;
                 self.output.give_back(buffer);
                 true
             }
