@@ -31,8 +31,11 @@ impl<H: ChatHandler> AsyncChat<H> {
             if endpoint.flags & EOF != 0 {
                 return self.tell_eof(map);
             }
-            if endpoint.output.is_piece_of(SEND_SOON) {
-                self.send_soon(map);
+            if endpoint.output.is_piece_of(SEND_SOON)
+                && endpoint.flags & BLOCKED == 0
+                && map.may_continue(endpoint.me)
+            {
+                endpoint.send_ready();
             }
             if is_all {
                 break;
@@ -51,17 +54,7 @@ impl<H: ChatHandler> AsyncChat<H> {
         let held = mem::take(&mut self.chat.endpoint.unread);
         let mut messages = self.chat.endpoint.limits.messages_per_turn.max(1);
         self.deliver(&held, Some(&held), &mut messages, map)?;
-        match self.chat.endpoint.flags & EOF {
-            0 => Ok(()),
-            _ => self.tell_eof(map),
-        }
-    }
-
-    #[cold]
-    fn send_soon(&mut self, map: &ChannelMap) {
-        if self.chat.endpoint.flags & BLOCKED == 0 && map.may_continue(self.chat.token()) {
-            self.chat.endpoint.send_ready();
-        }
+        self.tell_eof(map)
     }
 
     /// Cuts `data` into messages and calls the handler with them, at most
