@@ -39,7 +39,7 @@ type Buffer = Box<Vec<u8>>;
 pub(crate) struct Output {
     queued: Queued,
     /// How many bytes of the first item were sent.
-    pub(crate) sent: usize,
+    sent: usize,
     /// How many bytes may be queued before a push has to look at the limits.
     mark: usize,
     /// Where emptied buffers go; none before the channel is in a map.
@@ -295,11 +295,11 @@ impl Output {
         Ok(())
     }
 
-    /// Takes all that is to be sent, if it lies in one piece.
+    /// Takes all that is to be sent, if it lies in one piece of which nothing was sent.
     #[inline]
     pub(crate) fn take_piece(&mut self) -> Option<Buffer> {
         match mem::take(&mut self.queued) {
-            Queued::Open(buffer) | Queued::Shut(buffer) => Some(buffer),
+            Queued::Open(buffer) | Queued::Shut(buffer) if self.sent == 0 => Some(buffer),
             queued => {
                 self.queued = queued;
                 None

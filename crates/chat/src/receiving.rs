@@ -31,14 +31,18 @@ impl<H: ChatHandler> AsyncChat<H> {
             if endpoint.flags & EOF != 0 {
                 return self.tell_eof(map);
             }
-            if endpoint.output.is_piece_of(SEND_SOON) {
-                self.send_soon(map);
+            if endpoint.output.is_piece_of(SEND_SOON)
+                && endpoint.flags & BLOCKED == 0
+                && map.may_continue(endpoint.me)
+            {
+                endpoint.send_ready();
             }
             if is_all {
                 break;
             }
             reads = reads.saturating_sub(1);
-            if reads == 0 || messages == 0 || !self.goes_on(map) {
+            let goes_on = map.may_continue(self.chat.token()) && self.chat.may_receive();
+            if reads == 0 || messages == 0 || !goes_on {
                 break;
             }
         }
@@ -50,21 +54,7 @@ impl<H: ChatHandler> AsyncChat<H> {
         let held = mem::take(&mut self.chat.endpoint.unread);
         let mut messages = self.chat.endpoint.limits.messages_per_turn.max(1);
         self.deliver(&held, Some(&held), &mut messages, map)?;
-        match self.chat.endpoint.flags & EOF {
-            0 => Ok(()),
-            _ => self.tell_eof(map),
-        }
-    }
-
-    fn goes_on(&self, map: &ChannelMap) -> bool {
-        map.may_continue(self.chat.token()) && self.chat.may_receive()
-    }
-
-    #[cold]
-    fn send_soon(&mut self, map: &ChannelMap) {
-        if self.chat.endpoint.flags & BLOCKED == 0 && map.may_continue(self.chat.token()) {
-            self.chat.endpoint.send_ready();
-        }
+        self.tell_eof(map)
     }
 
     /// Cuts `data` into messages and calls the handler with them, at most
@@ -128,20 +118,10 @@ impl<H: ChatHandler> AsyncChat<H> {
                 break Ok(());
             }
         };
-        let chat = &mut self.chat;
-        if chat.endpoint.flags == 0 && rest.is_empty() {
+        if self.chat.endpoint.flags == 0 && rest.is_empty() {
             return result;
         }
-        // Nothing is kept for a channel that is closing, or whose buffers were discarded.
-        let left = match chat.closing() {
-            true => 0,
-            false => chat.undelivered,
-        };
-        let rest = &data[data.len() - left..];
-        chat.hold(match whole {
-            Some(whole) => whole.slice_ref(rest),
-            None => Bytes::copy_from_slice(rest),
-        });
+        self.chat.hold(rest, whole);
         result?;
         self.tell_over_limit(map)
     }
@@ -240,13 +220,18 @@ impl Chat {
             && (left > 0 || self.framer.is_due())
     }
 
-    /// Keeps the rest of a read that cannot be delivered now.
-    fn hold(&mut self, rest: Bytes) {
-        self.undelivered = 0;
-        let unread = &mut self.endpoint.unread;
-        match unread.is_empty() {
-            true => *unread = rest,
-            false => *unread = [&unread[..], &rest].concat().into(),
+    /// Keeps the rest of a read that cannot be delivered now; but not for a channel
+    /// that is closing, or whose buffers were discarded.
+    fn hold(&mut self, rest: &[u8], whole: Option<&Bytes>) {
+        let left = mem::take(&mut self.undelivered);
+        if left > 0 && !self.closing() {
+            let rest = &rest[rest.len() - left..];
+            let rest = whole.map_or_else(|| Bytes::copy_from_slice(rest), |it| it.slice_ref(rest));
+            let unread = &mut self.endpoint.unread;
+            *unread = match unread.is_empty() {
+                true => rest,
+                false => [&unread[..], &rest].concat().into(),
+            };
         }
         self.note_held();
     }

@@ -188,19 +188,18 @@ impl Endpoint {
         self.take_reason().map_or(Ok(()), Err)
     }
 
-    /// Sends what lies in one piece, by one call: all that a channel mostly has.
+    /// Sends what lies in one whole piece, by one call: all that a channel mostly has.
     /// Returns whether nothing is left, and nothing is to be read without an event.
     #[inline(always)] // into `settle` of each handler's channel: one frame less
     pub(crate) fn send_piece(&mut self) -> bool {
         if let Some(buffer) = self.output.take_piece() {
-            let len = buffer.len() - self.output.sent;
-            match self.wire.send(&buffer[self.output.sent..]) {
-                Ok(sent) if sent == len => {
+            match self.wire.send(&buffer) {
+                Ok(sent) if sent == buffer.len() => {
                     self.taken += sent as u64;
-                    self.output.sent = 0;
                     self.output.give_back(buffer);
                 }
                 sent => {
+                    let len = buffer.len();
                     self.output.keep(buffer);
                     self.note_sent(len, sent);
                     return false;

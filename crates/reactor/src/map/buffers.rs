@@ -96,9 +96,7 @@ impl Buffers {
 
 impl fmt::Debug for Buffers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Buffers")
-            .field("spare", &self.0.spare.borrow().len())
-            .finish()
+        f.debug_struct("Buffers").finish_non_exhaustive()
     }
 }
 
@@ -136,9 +134,7 @@ impl Drop for ReadBuffer {
 
 impl fmt::Debug for ReadBuffer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ReadBuffer")
-            .field("len", &self.len())
-            .finish()
+        f.debug_struct("ReadBuffer").finish_non_exhaustive()
     }
 }
 
