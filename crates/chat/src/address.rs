@@ -30,7 +30,6 @@ pub enum Address {
 
 impl Address {
     /// The IP address and port, if it has them.
-    #[must_use]
     pub fn as_inet(&self) -> Option<SocketAddr> {
         match self {
             Self::Inet(address) => Some(*address),
@@ -39,7 +38,6 @@ impl Address {
     }
 
     /// The path, if it is that of a Unix socket.
-    #[must_use]
     pub fn as_path(&self) -> Option<&Path> {
         match self {
             Self::Unix(path) => path.as_deref(),

@@ -61,7 +61,6 @@ impl Chat {
 
     /// The terminator: asynchat's `get_terminator`. For a number, how many bytes
     /// are still to come.
-    #[must_use]
     #[doc(alias = "get_terminator")]
     pub fn terminator(&self) -> &Terminator {
         self.framer.terminator()
@@ -109,7 +108,6 @@ impl Chat {
     ///
     /// A protocol that changes its meaning for all that follows, as by SMTP's
     /// `STARTTLS` (RFC 3207, section 4.2), refuses the change unless it is 0.
-    #[must_use]
     pub fn undelivered(&self) -> usize {
         self.undelivered + self.endpoint.unread.len() + usize::from(self.framer.held)
     }
@@ -165,7 +163,6 @@ impl Chat {
     }
 
     /// Whether the channel is [paused](Self::pause).
-    #[must_use]
     pub fn is_paused(&self) -> bool {
         self.endpoint.flags & PAUSED != 0
     }
@@ -216,26 +213,22 @@ impl Chat {
     /// What a [`MessageHandler`](crate::MessageHandler) would have got of a
     /// message that is not complete: in `handle_eof`, the rest without a
     /// terminator.
-    #[must_use]
     #[doc(alias = "_get_data")]
     pub fn partial_message(&self) -> &[u8] {
         &self.message
     }
 
     /// Whether the channel is closing, now or when done.
-    #[must_use]
     pub fn closing(&self) -> bool {
         self.endpoint.closing()
     }
 
     /// The channel's token; [`Token::NONE`] before the loop has come to it.
-    #[must_use]
     pub fn token(&self) -> Token {
         self.endpoint.token()
     }
 
     /// The socket: its addresses and options.
-    #[must_use]
     pub fn endpoint(&self) -> &Endpoint {
         &self.endpoint
     }
@@ -263,7 +256,6 @@ impl Chat {
     }
 
     /// The limits of this channel.
-    #[must_use]
     pub fn limits(&self) -> &Limits {
         self.endpoint.limits()
     }

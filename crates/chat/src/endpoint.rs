@@ -154,62 +154,53 @@ impl Endpoint {
     }
 
     /// The channel's token; [`Token::NONE`] before the loop has come to it.
-    #[must_use]
     pub fn token(&self) -> Token {
         self.me
     }
 
     /// Whether a stream is connected: asyncore's `connected`. In `handle_close`,
     /// whether it was.
-    #[must_use]
     pub fn connected(&self) -> bool {
         self.life.origin() == Origin::Connected
     }
 
     /// Whether the socket listens: asyncore's `accepting`. In `handle_close`,
     /// whether it did.
-    #[must_use]
     pub fn accepting(&self) -> bool {
         self.life.origin() == Origin::Listening
     }
 
     /// Whether a connection is under way: asyncore's `connecting`. In
     /// `handle_close`, whether it never came about.
-    #[must_use]
     pub fn connecting(&self) -> bool {
         self.life.origin() == Origin::Connecting
     }
 
     /// asyncore's `addr`: the peer's address if there is a peer, otherwise
     /// the socket's own. Asks the operating system.
-    #[must_use]
     pub fn addr(&self) -> Option<Address> {
         self.peer_addr().or_else(|| self.local_addr())
     }
 
     /// The peer's address (`getpeername(2)`); `None` if there is no peer (any
     /// more).
-    #[must_use]
     pub fn peer_addr(&self) -> Option<Address> {
         Some(self.wire.socket()?.peer_addr().ok()?.into())
     }
 
     /// The socket's own address (`getsockname(2)`): for a listener on port 0,
     /// where it listens.
-    #[must_use]
     pub fn local_addr(&self) -> Option<Address> {
         Some(self.wire.socket()?.local_addr().ok()?.into())
     }
 
     /// The socket, for its options; `None` over a [`Transport`] of another
     /// kind.
-    #[must_use]
     pub fn socket(&self) -> Option<SockRef<'_>> {
         self.wire.socket()
     }
 
     /// The limits of this channel.
-    #[must_use]
     pub fn limits(&self) -> &Limits {
         &self.limits
     }

@@ -258,7 +258,6 @@ impl Endpoint {
 
     /// Whether the channel is about to be closed, now or when all is sent:
     /// asyncore's `closing`.
-    #[must_use]
     pub fn closing(&self) -> bool {
         self.life.is_closing()
     }

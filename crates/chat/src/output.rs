@@ -4,11 +4,6 @@
 //! they are, and producers are asked only when they are at the head. What was
 //! sent in part stays whole, and how much of it was sent is kept beside it.
 
-#![expect(
-    clippy::box_collection,
-    reason = "a pointer in each channel in place of three words, and the pool's buffers as they are"
-)]
-
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::mem;
@@ -32,7 +27,7 @@ const EMPTY_ANSWERS: usize = 16;
 /// How many slices one vectored write gets.
 pub(crate) const MAX_SLICES: usize = 16;
 
-/// What the map lends, by its pointer.
+/// What the map lends. A pointer in each channel, in place of a vector's three words.
 type Buffer = Box<Vec<u8>>;
 
 #[derive(Debug)]

@@ -114,7 +114,6 @@ impl Endpoint {
     /// How many bytes are queued: asyncore's `out_buffer`, and what a
     /// [`Transport`](crate::Transport) keeps. What producers will make is not
     /// known.
-    #[must_use]
     #[doc(alias = "out_buffer")]
     pub fn queued(&self) -> usize {
         self.output.len() + self.wire.transport().map_or(0, |t| t.queued())
@@ -123,7 +122,6 @@ impl Endpoint {
     /// How many bytes were sent so far: whether the peer takes anything. Over a
     /// [`Transport`](crate::Transport) that keeps some, what
     /// [that](crate::Transport::sent) says.
-    #[must_use]
     pub fn sent(&self) -> u64 {
         let told = self.wire.transport().and_then(|t| t.sent());
         told.unwrap_or(self.taken)
@@ -132,14 +130,12 @@ impl Endpoint {
     /// Whether much is on its way to the peer: more than
     /// [`Limits::high_water`](crate::Limits::high_water) was queued, or a
     /// producer, and `handle_drained` is yet to come.
-    #[must_use]
     pub fn needs_drain(&self) -> bool {
         self.flags & HIGH != 0
     }
 
     /// Whether sending has failed: what is pushed goes nowhere, and the channel
     /// is closed when the input that is left has been handed out.
-    #[must_use]
     pub fn output_failed(&self) -> bool {
         self.flags & FAILED != 0
     }
@@ -352,7 +348,6 @@ impl Chat {
     /// How many bytes are queued, those that a
     /// [`Transport`](crate::Transport) keeps included; what producers will make
     /// is not known.
-    #[must_use]
     pub fn queued(&self) -> usize {
         self.endpoint.queued()
     }
@@ -360,7 +355,6 @@ impl Chat {
     /// How many bytes were sent so far: whether the peer takes anything. Over a
     /// [`Transport`](crate::Transport) that keeps some, what
     /// [that](crate::Transport::sent) says.
-    #[must_use]
     pub fn sent(&self) -> u64 {
         self.endpoint.sent()
     }
@@ -369,14 +363,12 @@ impl Chat {
     /// [`Limits::high_water`](crate::Limits::high_water) was queued, or a
     /// producer, and [`handle_drained`](crate::ChatHandler::handle_drained) is
     /// yet to come. Time to [`pause`](Self::pause), for a handler that answers.
-    #[must_use]
     pub fn needs_drain(&self) -> bool {
         self.endpoint.flags & HIGH != 0
     }
 
     /// Whether sending has failed: what is pushed goes nowhere, and the channel
     /// is closed when the input that is left has been delivered.
-    #[must_use]
     pub fn output_failed(&self) -> bool {
         self.endpoint.output_failed()
     }

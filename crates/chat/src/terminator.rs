@@ -64,7 +64,6 @@ impl Terminator {
     }
 
     /// The bytes to be found, if it is a string.
-    #[must_use]
     pub fn as_bytes(&self) -> Option<&[u8]> {
         match &self.0 {
             Condition::Pattern(pattern) => Some(pattern.bytes()),
@@ -73,7 +72,6 @@ impl Terminator {
     }
 
     /// How many bytes are still to come, if it is a number.
-    #[must_use]
     pub fn count(&self) -> Option<usize> {
         match self.0 {
             Condition::Count(count) => Some(count),
@@ -82,7 +80,6 @@ impl Terminator {
     }
 
     /// Whether there is no terminator.
-    #[must_use]
     pub fn is_none(&self) -> bool {
         matches!(self.0, Condition::None)
     }

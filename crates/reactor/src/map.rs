@@ -232,14 +232,12 @@ impl ChannelMap {
 
     /// Whether the channel is in the map and was not closed. A chat channel
     /// that still sends its rest is open.
-    #[must_use]
     pub fn is_open(&self, channel: impl Into<Token>) -> bool {
         self.slot(channel.into()).is_some()
     }
 
     /// The channel of this handle. `None` if it is closed, of another type, or
     /// inside one of its own callbacks.
-    #[must_use]
     pub fn get<C: Channel>(&self, handle: Handle<C>) -> Option<&C> {
         let channel = self.slot(handle.token())?.channel.as_ref()?;
         (&**channel as &dyn Any).downcast_ref()
@@ -275,13 +273,11 @@ impl ChannelMap {
     }
 
     /// How many channels are in the map and were not closed.
-    #[must_use]
     pub fn len(&self) -> usize {
         self.open
     }
 
     /// Whether no channel is in the map but closed ones, which are to be told.
-    #[must_use]
     pub fn is_empty(&self) -> bool {
         self.open == 0
     }
@@ -301,20 +297,17 @@ impl ChannelMap {
     /// read once a turn, so that everything in one turn sees one time. Between
     /// turns, and before the first, it stands still: a program that has been
     /// busy there takes `Instant::now()`.
-    #[must_use]
     pub fn now(&self) -> Instant {
         self.now
     }
 
     /// How many turns the loop has made since the map was made. At rest it
     /// does not grow.
-    #[must_use]
     pub fn turns(&self) -> u64 {
         self.turns
     }
 
     /// A way to run closures on this loop from other threads.
-    #[must_use]
     pub fn remote(&self) -> Remote {
         self.remote.clone()
     }

@@ -46,7 +46,6 @@ struct Shelf {
 
 impl ChannelMap {
     /// The buffers that the channels of this map share.
-    #[must_use]
     #[inline]
     pub fn buffers(&self) -> &Buffers {
         &self.buffers

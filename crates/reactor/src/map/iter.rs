@@ -52,7 +52,6 @@ pub struct ChannelMut<'m, C> {
 
 impl<C: Channel> ChannelMut<'_, C> {
     /// The name of this channel.
-    #[must_use]
     pub fn handle(&self) -> Handle<C> {
         self.token.handle()
     }

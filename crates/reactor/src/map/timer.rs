@@ -86,7 +86,6 @@ impl ChannelMap {
     }
 
     /// How many timers are set.
-    #[must_use]
     pub fn timers(&self) -> usize {
         self.timers.heap.len()
     }

@@ -112,7 +112,6 @@ impl ChannelMap {
     /// Whether a channel that is inside one of its callbacks should go on
     /// delivering what it has: it was neither closed nor
     /// [converted](Self::convert) by what it delivered so far.
-    #[must_use]
     #[inline]
     pub fn may_continue(&self, me: Token) -> bool {
         self.calling == Some(me) || self.slot(me).is_some_and(|slot| slot.conversion.is_none())
@@ -149,7 +148,6 @@ impl ChannelMap {
     }
 
     /// Whether the map is being [shut down](Self::shut_down).
-    #[must_use]
     pub fn is_shutting_down(&self) -> bool {
         self.shutdown_deadline.is_some()
     }
