@@ -39,6 +39,14 @@ impl Wire {
     pub(crate) fn recv(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
             Self::Plain(socket) => retry(|| (&**socket).read(buffer)),
+            _ => self.recv_other(buffer),
+        }
+    }
+
+    #[cold]
+    fn recv_other(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(socket) => (&**socket).read(buffer),
             Self::Datagram(socket) => retry(|| socket.recv(buffer)),
             // Whatever a transport says, it is not more than there is room for.
             Self::Other(transport) => {
