@@ -101,7 +101,7 @@ impl Life {
     }
 
     /// Whether the channel is closing, now or when all is sent.
-    pub(crate) fn is_closing(&self) -> bool {
+    fn is_closing(&self) -> bool {
         match &self.0 {
             Stage::Connecting(attempt) => attempt.then.is_some(),
             Stage::Listening | Stage::Datagrams | Stage::Live => false,
