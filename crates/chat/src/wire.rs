@@ -44,6 +44,8 @@ impl Wire {
     }
 
     #[cold]
+    /// The rare kinds: the usual read is the shorter without them.
+    #[inline(never)]
     fn recv_other(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
             Self::Plain(socket) => (&**socket).read(buffer),
