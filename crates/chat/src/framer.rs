@@ -19,8 +19,6 @@ pub(crate) struct Framer {
     /// How many bytes of the terminator the data so far ended with: not all of
     /// it, and not handed out.
     pub(crate) held: u16,
-    /// How many bytes of it the rest of the data is known to begin with.
-    known: u16,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,7 +57,6 @@ impl Framer {
             collected: 0,
             state: State::Start,
             held: 0,
-            known: 0,
         }
     }
 
@@ -71,7 +68,6 @@ impl Framer {
     /// any more.
     pub(crate) fn set_terminator(&mut self, terminator: Terminator) {
         self.terminator = terminator;
-        self.known = 0;
         if let State::Ended(1..) = self.state {
             self.state = State::Inside;
         }
@@ -79,7 +75,6 @@ impl Framer {
 
     /// Takes what was held back: it is data again, to come before any other.
     pub(crate) fn take_held(&mut self) -> &[u8] {
-        self.known = 0;
         let held = usize::from(mem::take(&mut self.held));
         let bytes = self.terminator.as_bytes().unwrap_or_default();
         &bytes[..held]
@@ -98,7 +93,6 @@ impl Framer {
     pub(crate) fn discard(&mut self) {
         self.collected = 0;
         self.held = 0;
-        self.known = 0;
         self.state = match self.state {
             State::Ended(_) => State::Ended(0),
             _ => State::Start,
@@ -171,100 +165,66 @@ impl Framer {
         limit: usize,
         is_last: bool,
     ) -> Option<Frame<'d>> {
-        match (self.state, &self.terminator.0) {
-            (State::Ended(len), _) => {
+        match self.state {
+            State::Ended(len) => {
                 take(data, usize::from(len).min(data.len()));
-                Some(self.end())
+                return Some(self.end());
             }
-            (State::Over, _) => Some(Frame::OverLimit),
-            (State::Searched, Condition::Pattern(pattern)) => {
-                let held = pattern.prefix_at_end(data);
-                self.state = State::Start;
-                self.take_searched(data, held, limit, is_last)
+            State::Over => return Some(Frame::OverLimit),
+            _ if data.len() < self.held.into() => return None, // held back a moment ago
+            State::Start | State::Searched | State::Inside | State::Skipping => {}
+        }
+        let is_skipped = self.state == State::Skipping;
+        let found = self.find(data);
+        let held = found.err().filter(|_| !is_last).unwrap_or(0);
+        let len = found.unwrap_or(data.len() - held);
+        let (limit, behind) = match &mut self.terminator.0 {
+            Condition::Pattern(pattern) => (limit, pattern.bytes().len()),
+            Condition::Count(count) => {
+                *count -= len;
+                (usize::MAX, 0)
             }
-            (_, Condition::Pattern(pattern)) => {
-                let known = mem::take(&mut self.held) | mem::take(&mut self.known);
-                match pattern.find(data, known.into()) {
-                    Ok(at) => Some(self.take_found(data, at, limit)),
-                    Err(held) => self.take_searched(data, held, limit, is_last),
-                }
-            }
-            (_, Condition::Count(count)) => {
-                let count = *count;
-                self.take_counted(data, count)
-            }
-            (_, Condition::None) => self.take_part(data, data.len()),
-        }
-    }
-
-    /// The terminator was found at `at`.
-    fn take_found<'d>(&mut self, data: &mut &'d [u8], at: usize, limit: usize) -> Frame<'d> {
-        let len = self.terminator.as_bytes().map_or(0, <[u8]>::len);
-        if self.state == State::Skipping {
-            take(data, at + len);
-            return self.end();
-        }
-        if at > 0 && self.collected + at > limit {
-            return self.overrun(data, limit);
-        }
-        if at > 0 {
-            self.state = State::Ended(len as u16);
-            return Frame::Part(take(data, at));
-        }
-        take(data, len);
-        self.end()
-    }
-
-    /// There is no whole terminator in `data`, of which `held` bytes at the end
-    /// may be the beginning of one.
-    fn take_searched<'d>(
-        &mut self,
-        data: &mut &'d [u8],
-        held: usize,
-        limit: usize,
-        is_last: bool,
-    ) -> Option<Frame<'d>> {
-        let held = if is_last { 0 } else { held };
-        let len = data.len() - held;
-        if len == 0 || self.state == State::Skipping {
-            self.held = held as u16;
-            self.enter(held);
-            take(data, data.len());
-            return None;
-        }
-        if self.collected + len > limit {
+            Condition::None => (usize::MAX, 0),
+        };
+        if len > 0 && !is_skipped && self.collected + len > limit {
             return Some(self.overrun(data, limit));
         }
-        // The beginning stays in `data` for now: the handler that gets this part
-        // may set another terminator.
-        self.known = held as u16;
-        self.take_part(data, len)
-    }
-
-    /// Takes data of a message that goes by its length.
-    fn take_counted<'d>(&mut self, data: &mut &'d [u8], count: usize) -> Option<Frame<'d>> {
-        if count > data.len() {
-            self.terminator = Terminator::from(count - data.len());
-            return self.take_part(data, data.len());
-        }
-        self.terminator = Terminator::none();
-        let rest = take(data, count);
-        if self.state == State::Skipping || rest.is_empty() {
-            return Some(self.end());
-        }
-        self.state = State::Ended(0);
-        Some(Frame::Part(rest))
-    }
-
-    /// Takes data, which is handed out unless it is skipped.
-    fn take_part<'d>(&mut self, data: &mut &'d [u8], len: usize) -> Option<Frame<'d>> {
         let part = take(data, len);
-        if part.is_empty() || self.state == State::Skipping {
-            return None;
+        self.held = held as u16;
+        take(data, held);
+        if found.is_ok() {
+            self.state = State::Ended(behind as u16);
+            if matches!(self.terminator.0, Condition::Count(_)) {
+                self.terminator = Terminator::none();
+            }
+        } else if self.state != State::Skipping && len + held > 0 {
+            self.state = State::Inside;
+        }
+        if is_skipped || part.is_empty() {
+            return found.is_ok().then(|| {
+                take(data, behind);
+                self.end()
+            });
         }
         self.collected += len;
-        self.enter(len);
         Some(Frame::Part(part))
+    }
+
+    /// Where the message ends in `data`; if it does not, how many bytes at the end
+    /// may be the beginning of its terminator.
+    fn find(&mut self, data: &[u8]) -> Result<usize, usize> {
+        let known = mem::take(&mut self.held);
+        match &self.terminator.0 {
+            Condition::Pattern(pattern) => match self.state {
+                State::Searched => {
+                    self.state = State::Start;
+                    Err(pattern.prefix_at_end(data))
+                }
+                _ => pattern.find(data, known.into()),
+            },
+            Condition::Count(count) if *count <= data.len() => Ok(*count),
+            Condition::Count(_) | Condition::None => Err(0),
+        }
     }
 
     /// There is more data than `limit` allows: hands out what fits, then says so.
@@ -273,13 +233,6 @@ impl Framer {
         match limit.saturating_sub(self.collected) {
             0 => Frame::OverLimit,
             room => Frame::Part(take(data, room)),
-        }
-    }
-
-    /// So many bytes of the message were seen.
-    fn enter(&mut self, len: usize) {
-        if len > 0 && self.state == State::Start {
-            self.state = State::Inside;
         }
     }
 

@@ -150,7 +150,10 @@ fn a_terminator_set_from_within_a_part_applies_to_the_very_next_byte() {
         framer.next(&mut data, 9, false),
         Some(Frame::Part(b"ab"))
     ));
+    let held = framer.take_held().to_vec();
+    assert_eq!(held, b"\r");
     framer.set_terminator(text(b"\r"));
+    let mut data = &held[..];
     assert!(matches!(framer.next(&mut data, 9, false), Some(Frame::End)));
 }
 
