@@ -80,12 +80,20 @@ impl Framer {
         &bytes[..held]
     }
 
-    /// Writes what is held back to the front of `buffer`, where the next read belongs
-    /// behind it.
-    pub(crate) fn write_held(&self, buffer: &mut [u8]) {
+    /// Writes what was held back to the front of `data`, which was received behind the
+    /// room for that. Bytes that go on being held are left out: nobody looks at them.
+    pub(crate) fn write_held(&self, data: &mut [u8], limit: usize, is_last: bool) {
+        let Condition::Pattern(pattern) = &self.terminator.0 else {
+            return;
+        };
         let held = usize::from(self.held);
-        let bytes = self.terminator.as_bytes().unwrap_or_default();
-        buffer[..held].copy_from_slice(&bytes[..held]);
+        let (begin, matched) = pattern.resume(data, held);
+        let goes_on = begin + matched == data.len() && matched < pattern.bytes().len();
+        let len = match goes_on && !is_last && self.collected + begin <= limit {
+            true => begin.min(held),
+            false => held,
+        };
+        data[..len].copy_from_slice(&pattern.bytes()[..len]);
     }
 
     /// Forgets the message that was begun; but if it has ended, that is told.

@@ -184,9 +184,6 @@ impl Chat {
     /// that is all there was. After the last byte, what was held back is data.
     #[inline(always)] // into `receive` of each handler's channel: one frame less
     fn read<'b>(&mut self, buffer: &'b mut [u8]) -> Option<(&'b [u8], bool)> {
-        if self.framer.held > 0 {
-            self.framer.write_held(buffer);
-        }
         let held = usize::from(self.framer.held);
         let size = self.endpoint.limits.in_buffer_size;
         let room = size.min(buffer.len() - held).max(1);
@@ -194,6 +191,11 @@ impl Chat {
             Ok(len) => {
                 if len == 0 {
                     self.endpoint.flags |= EOF;
+                }
+                if held > 0 {
+                    let limit = self.endpoint.limits.message;
+                    let data = &mut buffer[..held + len];
+                    self.framer.write_held(data, limit, len == 0);
                 }
                 Some((&buffer[..held + len], len < room))
             }

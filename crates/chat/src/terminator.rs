@@ -240,24 +240,32 @@ impl Pattern {
     /// with so many bytes of the pattern, but not all; if there is none, how many
     /// bytes at the end are the beginning of one.
     pub(crate) fn find(&self, data: &[u8], known: usize) -> Result<usize, usize> {
-        // As long as a match may begin among the known bytes, the search goes on
-        // where it was; then it is as any other.
-        let (mut from, mut end, mut matched) = (0, known, known);
-        while end - matched < known {
-            let Some(&byte) = data.get(end) else {
-                return Err(matched);
-            };
-            matched = self.step(matched, byte);
-            end += 1;
-            from = end - matched;
-            if matched == self.bytes().len() {
-                return Ok(from);
-            }
+        let (from, matched) = self.resume(data, known);
+        if matched == self.bytes().len() {
+            return Ok(from);
+        }
+        if from < known {
+            return Err(matched);
         }
         match self.search(&data[from..]) {
             Some(at) => Ok(from + at),
             None => Err(self.prefix_at_end(&data[from..])),
         }
+    }
+
+    /// Goes on behind the `known` bytes as long as a match may begin among them.
+    /// Returns where the longest match begins, whole or up to the end of `data`, and
+    /// how long it is.
+    pub(crate) fn resume(&self, data: &[u8], known: usize) -> (usize, usize) {
+        let (mut end, mut matched) = (known, known);
+        while end - matched < known && matched < self.bytes().len() {
+            let Some(&byte) = data.get(end) else {
+                break;
+            };
+            matched = self.step(matched, byte);
+            end += 1;
+        }
+        (end - matched, matched)
     }
 
     /// How many bytes at the end of `data`, which does not contain the whole

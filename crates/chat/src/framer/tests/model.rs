@@ -102,9 +102,12 @@ impl Driver {
 
     fn frame(&mut self, read: &[u8], is_last: bool) {
         let mut buffer = vec![0; usize::from(self.framer.held) + read.len()];
-        self.framer.write_held(&mut buffer);
         let held = usize::from(self.framer.held);
         buffer[held..].copy_from_slice(read);
+        if held > 0 {
+            let limit = self.script.limit;
+            self.framer.write_held(&mut buffer, limit, is_last);
+        }
         let mut data = &buffer[..];
         while !self.is_over {
             let whole = self.framer.next_whole(data, self.script.limit);
