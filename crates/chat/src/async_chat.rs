@@ -24,8 +24,11 @@ use crate::limits::Limits;
 use crate::terminator::Terminator;
 use crate::transport::Transport;
 
-/// Only of what is due: a transport has input that no event will tell of.
+/// Only of what is due: a transport has input that no event will announce.
 const HIDDEN_INPUT: Flags = 1 << 15;
+
+/// Only of what is due: the timer of an end is to be set.
+const UNTIMED: Flags = 1 << 14;
 
 /// A channel that cuts its input into messages and queues its output:
 /// asynchat's `async_chat`.
@@ -135,7 +138,8 @@ impl<H: ChatHandler> AsyncChat<H> {
     }
 
     /// A chat channel on another channel's endpoint, with what that has read
-    /// already: how a [`Dispatcher`](crate::Dispatcher) becomes one.
+    /// already: how a [`Dispatcher`](crate::Dispatcher) becomes one. `handle_connect` is
+    /// called for this handler, even on a connection that another one was told of.
     pub fn from_endpoint(
         endpoint: Endpoint,
         terminator: impl Into<Terminator>,
@@ -164,14 +168,13 @@ impl<H: ChatHandler> AsyncChat<H> {
         self
     }
 
-    /// What is to be done without any event: bits of the flags, and `NOT_LIVE`
-    /// for the timer of an end.
+    /// What is to be done without any event: bits of the flags, and the two above.
     pub(crate) fn due(&self) -> Flags {
         let endpoint = &self.chat.endpoint;
         let flags = endpoint.flags;
         match endpoint.life.stage() {
             Stage::Live | Stage::Datagrams => {}
-            _ if endpoint.is_untimed() => return NOT_LIVE,
+            _ if endpoint.is_untimed() => return UNTIMED,
             _ => return 0,
         }
         let mut due = flags & (NEW | OVER_LIMIT);
@@ -193,8 +196,8 @@ impl<H: ChatHandler> AsyncChat<H> {
     /// Does one thing that is due.
     fn handle_due(&mut self, what: Flags, map: &mut ChannelMap) -> Result {
         match what {
-            NOT_LIVE => self.chat.endpoint.time_ending(map),
-            NEW => return self.announce(map),
+            UNTIMED => self.chat.endpoint.time_ending(map),
+            NEW => return self.tell_connect(map),
             OVER_LIMIT => return self.tell_over_limit(map),
             EOF => return self.tell_eof(map),
             HIGH => {
@@ -208,7 +211,7 @@ impl<H: ChatHandler> AsyncChat<H> {
     }
 
     /// What comes before anything else: `handle_connect`.
-    fn announce(&mut self, map: &mut ChannelMap) -> Result {
+    fn tell_connect(&mut self, map: &mut ChannelMap) -> Result {
         self.chat.endpoint.flags &= !NEW;
         self.chat.endpoint.output.use_buffers(map.buffers());
         self.handler.handle_connect(&mut self.chat, map)
@@ -217,9 +220,10 @@ impl<H: ChatHandler> AsyncChat<H> {
     /// Does what comes before input; returns whether that is to be received then.
     #[cold]
     fn clear_the_way(&mut self, map: &mut ChannelMap) -> Result<bool> {
+        // Before the read, which goes straight to the wire; the settle tries again.
         self.chat.endpoint.unblock_transport();
         if self.due() & NEW != 0 {
-            self.announce(map)?;
+            self.tell_connect(map)?;
             if !map.may_continue(self.chat.token()) {
                 return Ok(false);
             }
@@ -245,7 +249,7 @@ impl<H: ChatHandler> AsyncChat<H> {
         Ok(Settled::Ask)
     }
 
-    /// After a callback: the map hears of a close.
+    /// After a callback: tells the map if the channel was closed.
     #[inline]
     fn conclude(&mut self, result: Result, me: Token, map: &mut ChannelMap) -> Result {
         if self.chat.endpoint.flags & NOT_LIVE != 0 {
@@ -300,7 +304,7 @@ impl<H: ChatHandler> Channel for AsyncChat<H> {
         }
         let result = match self.due() & NEW {
             0 => Ok(()),
-            _ => self.announce(map),
+            _ => self.tell_connect(map),
         };
         self.conclude(result, me, map)
     }
@@ -315,7 +319,7 @@ impl<H: ChatHandler> Channel for AsyncChat<H> {
 
     fn handle_pending(&mut self, me: Token, map: &mut ChannelMap) -> Result {
         let mut result = Ok(());
-        for what in [NOT_LIVE, NEW, OVER_LIMIT, HELD, EOF, HIGH, HIDDEN_INPUT] {
+        for what in [UNTIMED, NEW, OVER_LIMIT, HELD, EOF, HIGH, HIDDEN_INPUT] {
             if self.due() & what != 0 {
                 result = self.handle_due(what, map);
                 if result.is_err() || !map.may_continue(me) {
@@ -328,8 +332,9 @@ impl<H: ChatHandler> Channel for AsyncChat<H> {
 
     fn handle_timer(&mut self, timer: Timer, me: Token, map: &mut ChannelMap) -> Result {
         self.chat.endpoint.enter(me);
+        // Our own timer, or closed by another channel a moment ago.
         let result = match self.chat.endpoint.ends_at(timer) || self.chat.endpoint.is_closed() {
-            true => Ok(()), // by another channel, a moment ago
+            true => Ok(()),
             false => self.handler.handle_timer(timer, &mut self.chat, map),
         };
         self.conclude(result, me, map)

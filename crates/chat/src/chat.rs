@@ -12,7 +12,7 @@ use crate::limits::Limits;
 use crate::terminator::Terminator;
 
 /// What a chat handler sees of its channel: an [`Endpoint`] that cuts its input
-/// into messages. asyncore's `async_chat` without its events.
+/// into messages. asynchat's `async_chat` without its events.
 ///
 /// No method calls a handler, and none blocks: what is pushed goes out before
 /// the loop waits next, and `handle_close` follows when the present callback
@@ -32,7 +32,7 @@ pub struct Chat {
     /// What a `MessageHandler` has got of a message so far.
     pub(crate) message: Vec<u8>,
     /// How many bytes of the read that is being delivered are left.
-    pub(crate) undelivered: usize,
+    pub(crate) left_of_read: usize,
 }
 
 impl Chat {
@@ -42,7 +42,7 @@ impl Chat {
             endpoint,
             framer: Framer::new(terminator),
             message: Vec::new(),
-            undelivered: 0,
+            left_of_read: 0,
         };
         chat.note_held();
         chat
@@ -109,7 +109,7 @@ impl Chat {
     /// A protocol that changes its meaning for all that follows, as by SMTP's
     /// `STARTTLS` (RFC 3207, section 4.2), refuses the change unless it is 0.
     pub fn undelivered(&self) -> usize {
-        self.undelivered + self.endpoint.unread.len() + usize::from(self.framer.held)
+        self.left_of_read + self.endpoint.unread.len() + usize::from(self.framer.held)
     }
 
     /// Drops the rest of the message that is being received, however long it
@@ -151,8 +151,8 @@ impl Chat {
     /// Receives nothing more until [`resume`](Self::resume): the peer is held
     /// back by its own full socket. At most one read's worth stays with the
     /// channel meanwhile. The end of the input is not noticed either; but if
-    /// sending fails, the channel is closed. A conversion to another channel
-    /// type ends it.
+    /// sending fails, the channel is closed. [`into_endpoint`](Self::into_endpoint)
+    /// ends a pause; `with_handler` keeps it.
     pub fn pause(&mut self) {
         self.endpoint.flags |= PAUSED;
     }
@@ -205,7 +205,7 @@ impl Chat {
         self.endpoint.unread.clear();
         self.framer.discard();
         self.message = Vec::new();
-        self.undelivered = 0;
+        self.left_of_read = 0;
         self.note_held();
         self.endpoint.flags |= UNSETTLED;
     }
@@ -235,7 +235,8 @@ impl Chat {
 
     /// Takes the endpoint for a channel of another type, with all that it has:
     /// its output, its limits, the end it has come to, and the input that was
-    /// not delivered.
+    /// not delivered. What was collected of a message is dropped: see
+    /// [`partial_message`](Self::partial_message). A pause ends.
     ///
     /// ```no_run
     /// # use chat::*;
@@ -251,7 +252,7 @@ impl Chat {
     #[must_use]
     pub fn into_endpoint(mut self) -> Endpoint {
         self.put_back_held();
-        self.endpoint.flags &= !(NEW | PAUSED | HELD);
+        self.endpoint.flags &= !(NEW | PAUSED | HELD | OVER_LIMIT);
         self.endpoint
     }
 

@@ -15,8 +15,8 @@ use crate::wire::{Wire, retry};
 impl Endpoint {
     /// Begins to connect `socket`, made and bound by the caller, to `address`:
     /// for what [`Dispatcher::connect`](crate::Dispatcher::connect) does not
-    /// cover, such as an own port to come from. The channel is made by
-    /// `from_endpoint`; it hears of success and failure. A datagram socket is
+    /// cover, such as a local port of its own. Make the channel by `from_endpoint`; its
+    /// handler is told of success or failure. A datagram socket is
     /// connected at once.
     ///
     /// ```

@@ -74,7 +74,7 @@ pub struct Dispatcher<H> {
     pub handler: H,
     /// `accept` failed; until this timer is due it is not called.
     accept_pause: Option<Timer>,
-    /// That is not the first time in a row, and was logged.
+    /// `accept` has failed since it last succeeded, and that is in the log.
     is_accept_failing: bool,
 }
 
@@ -84,7 +84,7 @@ impl<H: DispatcherHandler> Dispatcher<H> {
     ///
     /// # Errors
     ///
-    /// If the socket cannot be asked for its state.
+    /// If the socket cannot be asked for its state, or made non-blocking.
     #[doc(alias = "set_socket")]
     pub fn new(socket: impl Into<Socket>, handler: H) -> io::Result<Self> {
         Ok(Self::from_endpoint(Endpoint::new(socket.into())?, handler))
@@ -152,9 +152,9 @@ impl<H: DispatcherHandler> Dispatcher<H> {
         Self::from_endpoint(Endpoint::over(Box::new(transport)), handler)
     }
 
-    /// A dispatcher of its two parts. With a chat channel's endpoint, this is
-    /// how it becomes a dispatcher; what it has read already goes along. For a
-    /// dispatcher's own, use [`with_handler`](Self::with_handler).
+    /// A dispatcher made of an endpoint and a handler: how a chat channel becomes one.
+    /// What the endpoint has read and not handed out goes along. For a dispatcher's
+    /// own, use [`with_handler`](Self::with_handler).
     pub fn from_endpoint(endpoint: Endpoint, handler: H) -> Self {
         Self {
             endpoint,
@@ -213,7 +213,7 @@ impl<H: DispatcherHandler> Dispatcher<H> {
         self.endpoint.flags & (EOF | EOF_TOLD) == EOF && !self.endpoint.closing()
     }
 
-    /// Whether input is to be handed out that no event will tell of.
+    /// Whether input is to be handed out that no event will announce.
     fn has_unread(&self) -> bool {
         let endpoint = &self.endpoint;
         (!endpoint.unread.is_empty() || endpoint.has_hidden_input())
@@ -378,9 +378,15 @@ impl<H: DispatcherHandler> Channel for Dispatcher<H> {
     }
 
     fn handle_shutdown(&mut self, me: Token, map: &mut ChannelMap) -> Result {
-        self.call(me, map, |this, map| match this.endpoint.closing() {
-            true => Ok(()),
-            false => this.handler.handle_shutdown(&mut this.endpoint, map),
+        self.call(me, map, |this, map| {
+            if this.endpoint.closing() {
+                return Ok(());
+            }
+            if this.endpoint.connecting() {
+                this.endpoint.close_with(CloseReason::Shutdown);
+                return Ok(());
+            }
+            this.handler.handle_shutdown(&mut this.endpoint, map)
         })
     }
 

@@ -93,8 +93,8 @@ pub trait DispatcherHandler: 'static {
     /// Called once. The default closes the channel when what was
     /// [pushed](Endpoint::push) is sent.
     ///
-    /// A channel that stays open, and has nothing to send, hears of nothing any
-    /// more, not even a reset: set a timer.
+    /// A channel that stays open with nothing to send gets no further events, not even
+    /// for a reset: set a timer.
     fn handle_eof(&mut self, endpoint: &mut Endpoint, map: &mut ChannelMap) -> Result {
         endpoint.close_when_done_with(CloseReason::Eof);
         Ok(())
@@ -119,7 +119,8 @@ pub trait DispatcherHandler: 'static {
         Ok(())
     }
 
-    /// The map is being [shut down](ChannelMap::shut_down). Called once. The default
+    /// The map is being [shut down](ChannelMap::shut_down). Called once, unless the
+    /// channel is closing already, or still connecting: then it is closed. The default
     /// closes the channel when what was [pushed](Endpoint::push) is sent.
     fn handle_shutdown(&mut self, endpoint: &mut Endpoint, map: &mut ChannelMap) -> Result {
         endpoint.close_when_done_with(CloseReason::Shutdown);

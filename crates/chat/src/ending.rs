@@ -15,7 +15,8 @@ pub(crate) struct Ending {
     pub(crate) reason: CloseReason,
     /// Bytes discarded in this stage.
     discarded: usize,
-    /// What the timer is for; `None` if there is none.
+    /// What is waited for. The timer is `None`, too, if the limit is longer than any
+    /// clock tells.
     timed: Option<Wait>,
     timer: Option<Timer>,
     /// Bytes sent when the timer was set.
@@ -91,7 +92,7 @@ impl Endpoint {
         }
     }
 
-    /// Whether the timer is not, or no more, the one that the channel needs.
+    /// Whether the timer is not the one that the channel needs now.
     pub(crate) fn is_untimed(&self) -> bool {
         match self.life.stage() {
             Stage::Finishing(ending) | Stage::Lingering(ending) => ending.timed != self.waits_for(),
@@ -119,7 +120,8 @@ impl Endpoint {
         }
     }
 
-    /// Whether `timer` was that one. Then its time is over.
+    /// If `timer` is the one that [`time_ending`](Self::time_ending) set: closes the
+    /// channel, unless the peer has taken something since. Returns whether it is.
     pub(crate) fn ends_at(&mut self, timer: Timer) -> bool {
         let sent = self.sent();
         let Some(ending) = self.life.ending().filter(|e| e.timer == Some(timer)) else {
@@ -141,7 +143,7 @@ impl Endpoint {
         }
     }
 
-    /// What the time runs for. While a producer has nothing, it does not.
+    /// What the channel waits for; nothing, while its producer has nothing.
     fn waits_for(&self) -> Option<Wait> {
         match self.life.stage() {
             Stage::Finishing(_) if self.has_ready_output() => Some(Wait::Room),

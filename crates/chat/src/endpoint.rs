@@ -21,9 +21,8 @@ use crate::wire::Wire;
 /// The socket of a channel: its life, its output and its limits. asyncore's
 /// `dispatcher` without its events.
 ///
-/// A handler gets it with every callback. The channel sees every failure as
-/// well: after the callback, an endpoint that was closed, or whose socket
-/// failed, goes to `handle_close` with the reason.
+/// A handler gets it with every callback. After the callback `handle_close` is called,
+/// with the reason, if the endpoint was closed or its socket failed.
 pub struct Endpoint {
     pub(crate) wire: Wire,
     pub(crate) me: Token,
@@ -97,7 +96,7 @@ impl Endpoint {
     ///
     /// `WouldBlock` if there is nothing to receive now, however the callback
     /// came about. Any other error closes the channel with [`CloseReason::Io`]
-    /// after the callback, but for datagrams: the next one may be another's. In
+    /// after the callback (over a transport, when its output is sent), but for datagrams: the next one may be another's. In
     /// all these cases it does no harm to return it from the callback.
     pub fn recv(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if !self.unread.is_empty() {
@@ -116,8 +115,8 @@ impl Endpoint {
     ///
     /// # Errors
     ///
-    /// `WouldBlock` if there is no room now, otherwise as
-    /// [`recv`](Self::recv).
+    /// `WouldBlock` if there is no room now, or something that was pushed is still
+    /// queued; otherwise as [`recv`](Self::recv).
     pub fn send(&mut self, data: &[u8]) -> io::Result<usize> {
         self.send_vectored(&[IoSlice::new(data)])
     }
@@ -132,6 +131,9 @@ impl Endpoint {
             return self.note(Err(io::ErrorKind::WouldBlock.into())); // what was pushed goes first
         }
         let sent = self.wire.send_vectored(slices);
+        if let Ok(sent) = sent {
+            self.taken += sent as u64;
+        }
         self.note(sent)
     }
 
@@ -141,7 +143,8 @@ impl Endpoint {
     ///
     /// # Errors
     ///
-    /// What `shutdown(2)` says: `ENOTCONN` if the peer has reset the connection.
+    /// What `shutdown(2)` says: `ENOTCONN` if the peer has reset the connection. Nothing,
+    /// if it has to wait for output. A transport has no half for reading to shut.
     pub fn shutdown(&mut self, how: Shutdown) -> io::Result<()> {
         if self.has_output() && how != Shutdown::Read {
             self.flags |= SHUT_DUE;
@@ -238,7 +241,7 @@ impl Endpoint {
         matches!(self.life.stage(), Stage::Live | Stage::Datagrams)
     }
 
-    /// Whether a transport has input that no event will tell of.
+    /// Whether a transport has input that no event will announce.
     pub(crate) fn has_hidden_input(&self) -> bool {
         self.wire.transport().is_some_and(|t| t.has_input())
     }

@@ -25,7 +25,8 @@ pub(crate) struct Framer {
 enum State {
     /// At the beginning of a message, of which nothing was seen.
     Start,
-    /// The same, and `next_whole` has just found that it does not end in the data.
+    /// The same, and `next_whole` has just found that it does not end in the data: only
+    /// until the call of `next` that follows.
     Searched,
     /// In a message.
     Inside,
@@ -64,17 +65,17 @@ impl Framer {
         &self.terminator
     }
 
-    /// Changes the terminator. What ended a message that was not told ends none
-    /// any more.
+    /// Changes the terminator. [`take_held`](Self::take_held) comes before.
     pub(crate) fn set_terminator(&mut self, terminator: Terminator) {
         self.terminator = terminator;
+    }
+
+    /// Takes what was held back: it is data again, to come before any other. So is
+    /// what ended a message that was not told, and ends none any more.
+    pub(crate) fn take_held(&mut self) -> &[u8] {
         if let State::Ended(1..) = self.state {
             self.state = State::Inside;
         }
-    }
-
-    /// Takes what was held back: it is data again, to come before any other.
-    pub(crate) fn take_held(&mut self) -> &[u8] {
         let held = usize::from(mem::take(&mut self.held));
         let bytes = self.terminator.as_bytes().unwrap_or_default();
         &bytes[..held]
@@ -96,7 +97,7 @@ impl Framer {
         data[..len].copy_from_slice(&pattern.bytes()[..len]);
     }
 
-    /// Forgets the message that was begun; but if it has ended, that is told.
+    /// Forgets the message in progress. The end of one that has ended is still told.
     /// The data that was not framed yet goes with it.
     pub(crate) fn discard(&mut self) {
         self.collected = 0;

@@ -64,13 +64,15 @@ pub trait ChatHandler: 'static {
     /// The terminator was found: the message that was collected is complete.
     fn found_terminator(&mut self, chat: &mut Chat, map: &mut ChannelMap) -> Result;
 
-    /// A whole message, of which nothing was collected, lies in the read buffer.
-    /// It may be empty. Called before the two above, for a handler that can use
-    /// a message where it lies: that returns `Some`, with the outcome of the
-    /// message, and the channel goes on behind it.
+    /// A whole message, of which nothing was collected, lies in one piece. It may be
+    /// empty. Called before the two above, for a handler that can use a message where
+    /// it lies: that returns `Some` with the outcome, and the channel goes on behind
+    /// the message.
     ///
     /// `None`, the default, has the message come by `collect_incoming_data` and
-    /// `found_terminator`, as one that arrived in several reads does.
+    /// `found_terminator`, as one does that arrived in several reads or goes beyond
+    /// [`Limits::message`](crate::Limits::message). A handler that returns it must not
+    /// have changed the channel.
     fn found_message(
         &mut self,
         message: &[u8],
@@ -91,8 +93,8 @@ pub trait ChatHandler: 'static {
     /// terminator has been collected. Called once. The default sends what is
     /// queued and closes.
     ///
-    /// A channel that stays open, and has nothing to send, hears of nothing any
-    /// more, not even a reset: set a timer.
+    /// A channel that stays open with nothing to send gets no further events, not even
+    /// for a reset: set a timer.
     fn handle_eof(&mut self, chat: &mut Chat, map: &mut ChannelMap) -> Result {
         chat.close_when_done_with(CloseReason::Eof);
         Ok(())
@@ -120,11 +122,12 @@ pub trait ChatHandler: 'static {
         Ok(())
     }
 
-    /// The map is being [shut down](ChannelMap::shut_down). Called once. The default
-    /// sends what is queued and closes; requests that have been received and
-    /// not delivered are dropped.
+    /// The map is being [shut down](ChannelMap::shut_down). Called once, unless the
+    /// channel is closing already, or still connecting: then it is closed. The default
+    /// sends what is queued and closes. Requests that have been received and not
+    /// delivered are dropped.
     fn handle_shutdown(&mut self, chat: &mut Chat, map: &mut ChannelMap) -> Result {
-        chat.close_when_done();
+        chat.close_when_done_with(CloseReason::Shutdown);
         Ok(())
     }
 
@@ -196,7 +199,7 @@ pub trait MessageHandler: 'static {
 
     /// See [`ChatHandler::handle_shutdown`].
     fn handle_shutdown(&mut self, chat: &mut Chat, map: &mut ChannelMap) -> Result {
-        chat.close_when_done();
+        chat.close_when_done_with(CloseReason::Shutdown);
         Ok(())
     }
 

@@ -1,5 +1,5 @@
 //! The life of a channel, from its first attempt to connect to its close. All
-//! changes of it are in the one table of [`Life::take`].
+//! changes of its stage are in the one table of [`Life::apply`].
 
 use std::mem;
 use std::net::SocketAddr;
@@ -44,7 +44,7 @@ pub(crate) enum Origin {
 #[derive(Debug, Default)]
 pub(crate) struct Attempt {
     /// Addresses to try if this one fails, the next one last.
-    pub(crate) others: Vec<SocketAddr>,
+    others: Vec<SocketAddr>,
     /// `close_when_done` was called: what comes after the connection.
     then: Option<CloseReason>,
 }
@@ -109,7 +109,7 @@ impl Life {
         }
     }
 
-    fn take(&mut self, event: Event) {
+    fn apply(&mut self, event: Event) {
         use Event::{Close, Connected, Finish, Sent, Told};
         use Stage::{Closed, Connecting, Finishing, Lingering, Live};
 
@@ -186,8 +186,8 @@ impl Endpoint {
         }
     }
 
-    /// The map has closed the channel: nothing is sent or told any more. To cut
-    /// a peer off is worth a warning.
+    /// The map has closed the channel: nothing is sent or told any more.
+    /// Cutting a peer off is logged as a warning.
     pub(crate) fn has_closed(&mut self, reason: &CloseReason) {
         let me = self.me;
         match reason {
@@ -218,7 +218,7 @@ impl Endpoint {
         self.flags |= SHUT_DUE;
         self.change(Event::Finish(reason));
         if self.flags & FAILED != 0 {
-            self.close_with(CloseReason::Eof); // gives way to the failure
+            self.close_as_failed();
         } else if self.flags & EOF != 0 && self.wire.transport().is_none() && !self.has_output() {
             self.has_finished(true); // nothing is left to do, on either side
         }
@@ -251,19 +251,24 @@ impl Endpoint {
         self.change(Event::Close(reason, is_lost));
     }
 
+    /// Closes the channel because sending has failed.
+    pub(crate) fn close_as_failed(&mut self) {
+        self.close_with(CloseReason::Eof); // the error that the output keeps takes its place
+    }
+
     /// Whether the channel is closed: no callback but `handle_close` follows.
     pub(crate) fn is_closed(&self) -> bool {
         matches!(self.life.0, Stage::Closed(..))
     }
 
-    /// Whether the channel is about to be closed, now or when all is sent:
+    /// Whether the channel is closed, or will be when all is sent:
     /// asyncore's `closing`.
     pub fn closing(&self) -> bool {
         self.life.is_closing()
     }
 
     fn change(&mut self, event: Event) {
-        self.life.take(event);
+        self.life.apply(event);
         match self.life.0 {
             Stage::Live => self.flags &= !NOT_LIVE,
             _ => {

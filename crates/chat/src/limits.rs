@@ -3,7 +3,9 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-/// The limits of one chat channel. Every default is finite.
+/// The limits of one channel. Every default is finite. `in_buffer_size`, `message` and
+/// `messages_per_turn` are for chat channels only; a dispatcher's `reads_per_turn`
+/// counts only while it discards.
 ///
 /// Change the fields of a `default()`. None of them is "unlimited" at 0: where 0
 /// would mean that nothing ever happens, it is taken as 1.
@@ -59,8 +61,8 @@ pub struct Limits {
     /// what was sent (RFC 1122, section 4.2.2.13). Default 2 s.
     pub linger: Duration,
     /// Bytes discarded in that time; with the first byte more the channel is
-    /// closed. While the rest of the output is being sent, so many again are
-    /// discarded, and what is more stays unread. Default 64 MiB: more than the
+    /// closed. While the rest of the output is being sent, as many again are
+    /// discarded, and anything beyond that stays unread. Default 64 MiB: more than the
     /// buffers of both ends hold of what a peer has sent before it could know.
     pub linger_bytes: usize,
     /// How long a channel that only has to send its rest waits for the peer to

@@ -49,7 +49,7 @@ enum Queued {
     /// One buffer, not empty. Whatever fits into it can be pushed without a look at
     /// the limits or the channel's state.
     Open(Buffer),
-    /// The same, but who pushes has to look.
+    /// The same, but a push must look at them.
     Shut(Buffer),
     /// Not empty.
     Many(Box<Queue>),
@@ -90,7 +90,7 @@ impl Output {
         self.shut();
     }
 
-    /// Something has changed that who pushes has to look at.
+    /// A push must look at the limits or the state again.
     pub(crate) fn shut(&mut self) {
         self.queued = match mem::take(&mut self.queued) {
             Queued::Open(buffer) => Queued::Shut(buffer),
@@ -302,7 +302,7 @@ impl Output {
         }
     }
 
-    /// What is to be sent lies in one piece, of at least `len` bytes.
+    /// All that is queued is one buffer, of at least `len` bytes.
     #[inline]
     pub(crate) fn is_piece_of(&self, len: usize) -> bool {
         matches!(&self.queued, Queued::Open(buffer) | Queued::Shut(buffer) if buffer.len() >= len)
@@ -371,7 +371,7 @@ impl Output {
                 queue.push(Item::Own(buffer));
                 queue
             }
-            Queued::Nothing | Queued::Failed(_) => Box::default(),
+            Queued::Nothing | Queued::Failed(_) => Box::default(), // nobody pushes after a failure
         };
         queue.push(item);
         self.queued = Queued::Many(queue);

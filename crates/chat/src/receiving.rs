@@ -41,7 +41,8 @@ impl<H: ChatHandler> AsyncChat<H> {
                 break;
             }
             reads = reads.saturating_sub(1);
-            let goes_on = map.may_continue(self.chat.token()) && self.chat.may_receive();
+            let is_clear = self.chat.endpoint.flags == 0 || self.chat.may_receive();
+            let goes_on = is_clear && map.may_continue(self.chat.endpoint.me);
             if reads == 0 || messages == 0 || !goes_on {
                 break;
             }
@@ -53,14 +54,13 @@ impl<H: ChatHandler> AsyncChat<H> {
     pub(crate) fn deliver_held(&mut self, map: &mut ChannelMap) -> Result {
         let held = mem::take(&mut self.chat.endpoint.unread);
         let mut messages = self.chat.endpoint.limits.messages_per_turn.max(1);
-        self.deliver(&held, Some(&held), &mut messages, map)?;
-        self.tell_eof(map)
+        self.deliver(&held, Some(&held), &mut messages, map)
     }
 
     /// Cuts `data` into messages and calls the handler with them, at most
     /// `messages` times; the rest is held. `whole` is the same as `data`, if that
     /// is shared.
-    #[inline(always)] // what is read needs no frame, and no `whole`
+    #[inline(always)] // the read path then needs neither a call nor `whole`
     fn deliver(
         &mut self,
         data: &[u8],
@@ -73,7 +73,7 @@ impl<H: ChatHandler> AsyncChat<H> {
             let Self { chat, handler } = self;
             let result = match chat.framer.next_whole(rest, chat.endpoint.limits.message) {
                 Some((message, behind)) => {
-                    chat.undelivered = behind.len();
+                    chat.left_of_read = behind.len();
                     match handler.found_message(message, chat, map) {
                         Some(result) => {
                             rest = behind;
@@ -84,7 +84,7 @@ impl<H: ChatHandler> AsyncChat<H> {
                             rest = &rest[message.len()..];
                             chat.framer.reopen(rest.len() - behind.len());
                             chat.endpoint.flags |= HELD;
-                            chat.undelivered = rest.len();
+                            chat.left_of_read = rest.len();
                             match message {
                                 [] => Ok(()),
                                 part => handler.collect_incoming_data(part, chat, map),
@@ -93,7 +93,7 @@ impl<H: ChatHandler> AsyncChat<H> {
                     }
                 }
                 None => {
-                    let mut left = rest; // whose address is taken: `rest` needs none
+                    let mut left = rest; // a copy, so that `rest` itself can stay in registers
                     let delivered = self.deliver_part(&mut left, messages, map);
                     rest = left;
                     match delivered {
@@ -138,7 +138,7 @@ impl<H: ChatHandler> AsyncChat<H> {
         let limit = chat.endpoint.limits.message;
         let is_last = chat.endpoint.flags & EOF != 0;
         let frame = chat.framer.next(rest, limit, is_last);
-        chat.undelivered = rest.len();
+        chat.left_of_read = rest.len();
         if chat.framer.is_due() {
             chat.endpoint.flags |= HELD;
         }
@@ -215,7 +215,7 @@ impl Chat {
         let flags = self.endpoint.flags;
         // An end follows its data at once, even after a pause.
         let is_paused = flags & PAUSED != 0 && !self.framer.has_ended();
-        let has_discarded = self.undelivered < left;
+        let has_discarded = self.left_of_read < left;
         !(self.closing() || has_discarded || is_paused)
             && flags & OVER_LIMIT == 0
             && self.endpoint.unread.is_empty() // what was put back comes first
@@ -225,7 +225,7 @@ impl Chat {
     /// Keeps the rest of a read that cannot be delivered now; but not for a channel
     /// that is closing, or whose buffers were discarded.
     fn hold(&mut self, rest: &[u8], whole: Option<&Bytes>) {
-        let left = mem::take(&mut self.undelivered);
+        let left = mem::take(&mut self.left_of_read);
         if left > 0 && !self.closing() {
             let rest = &rest[rest.len() - left..];
             let rest = whole.map_or_else(|| Bytes::copy_from_slice(rest), |it| it.slice_ref(rest));

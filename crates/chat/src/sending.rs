@@ -80,7 +80,8 @@ impl Endpoint {
     /// # Errors
     ///
     /// Hands `data` back if it does not fit below
-    /// [`Limits::output`](crate::Limits::output), or the channel is closing.
+    /// [`Limits::output`](crate::Limits::output), if sending has failed, or if the
+    /// channel is closing or is no stream.
     pub fn try_push<D: AsRef<[u8]>>(&mut self, data: D) -> Result<(), D> {
         let fits = |this: &Self| {
             this.takes_output() && this.output.len() + data.as_ref().len() <= this.limits.output
@@ -119,7 +120,8 @@ impl Endpoint {
         self.output.len() + self.wire.transport().map_or(0, |t| t.queued())
     }
 
-    /// How many bytes were sent so far: whether the peer takes anything. Over a
+    /// How many bytes were sent so far, datagrams not counted: whether the peer takes
+    /// anything. Over a
     /// [`Transport`](crate::Transport) that keeps some, what
     /// [that](crate::Transport::sent) says.
     pub fn sent(&self) -> u64 {
@@ -172,14 +174,14 @@ impl Endpoint {
     }
 
     /// Once what is queued was sent as far as possible: whether the channel goes
-    /// on, or why it is closed. A failure ends one that `is_deaf`: no input is
-    /// left to hand out.
+    /// on, or why it is closed. A failure ends one that `is_deaf`: it receives
+    /// nothing now, and nobody has said that it will.
     pub(crate) fn settle(&mut self, is_deaf: bool) -> Result<(), CloseReason> {
         if self.connected() && !self.is_closed() {
             self.send_queued();
         }
         if self.flags & FAILED != 0 && (is_deaf || self.closing()) {
-            self.close_with(CloseReason::Eof); // gives way to the failure
+            self.close_as_failed();
         }
         self.take_reason().map_or(Ok(()), Err)
     }
@@ -304,13 +306,15 @@ impl Endpoint {
 
 /// # Output that is queued
 impl Chat {
-    /// Queues a copy of `data`.
+    /// Queues a copy of `data`, to be sent before the loop waits next; what does not fit
+    /// then, whenever there is room.
     ///
     /// After `close_when_done` or `close` it is dropped. When more than
     /// [`Limits::output`](crate::Limits::output) is queued, even after one more
     /// attempt to send, the channel is closed as a
     /// [`SlowReader`](CloseReason::SlowReader), and what is queued is dropped:
-    /// whatever is large goes by a producer.
+    /// whatever is large goes by a producer. If sending fails, the queue is dropped, and
+    /// the channel closes when the input that is left was delivered.
     #[inline]
     pub fn push(&mut self, data: impl AsRef<[u8]>) {
         let data = data.as_ref();
@@ -330,7 +334,8 @@ impl Chat {
     /// # Errors
     ///
     /// Hands `data` back if it does not fit below
-    /// [`Limits::output`](crate::Limits::output), or the channel is closing.
+    /// [`Limits::output`](crate::Limits::output), if sending has failed, or if the
+    /// channel is closing.
     pub fn try_push<D: AsRef<[u8]>>(&mut self, data: D) -> Result<(), D> {
         self.endpoint.try_push(data)
     }

@@ -90,7 +90,7 @@ pub trait Channel: Any + fmt::Debug {
         false
     }
 
-    /// Whether the channel has something to do that no event will tell of:
+    /// Whether the channel has something to do that no event will announce:
     /// input that it holds already, a callback that is due. Such a channel is
     /// called by [`handle_pending`](Self::handle_pending) in the next turn,
     /// which does not sleep. The default is `false`.

@@ -27,8 +27,7 @@ pub enum CloseReason {
     /// The peer did not take the rest of the output in time, or a time limit of
     /// the program's own was over.
     TimedOut,
-    /// The map was [shut down](crate::ChannelMap::shut_down), and the channel did
-    /// not finish by itself or not in time.
+    /// The map was [shut down](crate::ChannelMap::shut_down).
     Shutdown,
 }
 

@@ -230,8 +230,8 @@ impl ChannelMap {
         self.close_all_with(|| CloseReason::Requested);
     }
 
-    /// Whether the channel is in the map and was not closed. A chat channel
-    /// that still sends its rest is open.
+    /// Whether the channel is in the map and was not closed. One that still
+    /// sends its rest, or lingers, is open.
     pub fn is_open(&self, channel: impl Into<Token>) -> bool {
         self.slot(channel.into()).is_some()
     }
@@ -277,7 +277,8 @@ impl ChannelMap {
         self.open
     }
 
-    /// Whether no channel is in the map but closed ones, which are to be told.
+    /// Whether the map has no open channel. Closed ones may still wait for their
+    /// `handle_close`.
     pub fn is_empty(&self) -> bool {
         self.open == 0
     }

@@ -126,8 +126,8 @@ impl ChannelMap {
     }
 
     /// Tells every channel to finish
-    /// ([`Channel::handle_shutdown`](crate::Channel::handle_shutdown)): a chat channel
-    /// sends what is queued and closes, a listener closes at once. At
+    /// ([`Channel::handle_shutdown`](crate::Channel::handle_shutdown)): a channel of
+    /// the `chat` crate sends what is queued and closes, a listener closes at once. At
     /// `deadline`, what is left is closed with [`CloseReason::Shutdown`].
     ///
     /// Channels that are inserted meanwhile are told, too: one that reconnects
@@ -435,6 +435,6 @@ impl ChannelMap {
 
     /// No channel is left, and none is to be closed.
     fn is_done(&self) -> bool {
-        self.open == 0 && self.closing.is_empty()
+        self.slots.is_empty()
     }
 }
