@@ -998,8 +998,6 @@ fn output_failed() {
     });
 }
 
-/// What a dispatcher does by default closes it with `Shutdown`, what a chat does
-/// with `Done`.
 #[test]
 fn the_map_shutting_down() {
     matrix(ALWAYS, |cell| {
@@ -1025,11 +1023,7 @@ fn the_map_shutting_down() {
         ensure!(world.has_end, "it does not close: {:?}", world.heard());
         world.say_end();
         world.rest()?;
-        let close = match cell.ends_as_chat() {
-            true => "close Done",
-            false => "close Shutdown",
-        };
-        world.verify("one\r\n", &["shutdown", close])
+        world.verify("one\r\n", &["shutdown", "close Shutdown"])
     });
 }
 

@@ -342,3 +342,11 @@ fn a_chat_that_was_told_of_eof_becomes_a_channel_that_is_not() {
         assert_eq!(map.len(), 1);
     }
 }
+
+#[test]
+fn what_a_dispatcher_sends_by_hand_is_counted_too() {
+    let (ours, _theirs) = unix_pair();
+    let mut channel = Dispatcher::new(ours, Raw::new(&Log::default())).unwrap();
+    assert_eq!(channel.endpoint.send(b"hello").unwrap(), 5);
+    assert_eq!(channel.endpoint.sent(), 5);
+}

@@ -4,10 +4,13 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use chat::{AsyncChat, ChannelMap, CloseReason, Dispatcher, DispatcherHandler, Endpoint, Result};
+use chat::socket2::{Domain, Type};
+use chat::{
+    AsyncChat, ChannelMap, Chat, CloseReason, Dispatcher, DispatcherHandler, Endpoint,
+    MessageHandler, Result, Socket,
+};
 
-use crate::common::sim;
-use crate::common::{Log, Probe, read_to_end, turn_until, unix_pair};
+use crate::common::{self, Log, Probe, read_to_end, sim, turn_until, unix_pair};
 
 struct Listener(Log);
 
@@ -268,4 +271,61 @@ fn reconnecting(lives: &Rc<Cell<u32>>) -> AsyncChat<Probe> {
         Ok(())
     });
     AsyncChat::over(line, "\n", probe)
+}
+
+/// A handler of both kinds that leaves everything to the defaults but the record.
+struct Defaults(Log);
+
+impl MessageHandler for Defaults {
+    fn handle_message(&mut self, _: &[u8], _: &mut Chat, _: &mut ChannelMap) -> Result {
+        Ok(())
+    }
+
+    fn handle_close(&mut self, reason: CloseReason, _: &mut Chat, _: &mut ChannelMap) {
+        self.0.add(format!("chat: {}", common::name(&reason)));
+    }
+}
+
+impl DispatcherHandler for Defaults {
+    fn handle_close(&mut self, reason: CloseReason, _: &mut Endpoint, _: &mut ChannelMap) {
+        self.0.add(format!("dispatcher: {}", common::name(&reason)));
+    }
+}
+
+#[test]
+fn by_default_both_kinds_close_for_the_shutdown() {
+    let log = Log::default();
+    let mut map = ChannelMap::new().unwrap();
+    let (chat, chats_peer) = unix_pair();
+    let chat = AsyncChat::new(chat, "\n", Defaults(log.clone())).unwrap();
+    map.insert(chat).unwrap();
+    let (raw, raws_peer) = unix_pair();
+    map.insert(Dispatcher::new(raw, Defaults(log.clone())).unwrap())
+        .unwrap();
+    map.shut_down(Instant::now() + LATER);
+    drop((chats_peer, raws_peer));
+    turn_until(&mut map, |map| map.is_empty());
+    let mut closed = log.all();
+    closed.sort();
+    assert_eq!(closed, ["chat: Shutdown", "dispatcher: Shutdown"]);
+}
+
+/// Nobody waits for a connection that nobody needs any more.
+#[test]
+fn both_kinds_close_at_once_while_they_connect() {
+    let log = Log::default();
+    let mut map = ChannelMap::new().unwrap();
+    // Not connected, so under way: nothing but the shutdown ends it in time.
+    let socket = || Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    let chat = Dispatcher::new(socket(), Defaults(log.clone())).unwrap();
+    let chat = AsyncChat::from_endpoint(chat.endpoint, "\n", Defaults(log.clone()));
+    assert!(chat.chat.endpoint().connecting());
+    map.insert(chat).unwrap();
+    map.insert(Dispatcher::new(socket(), Defaults(log.clone())).unwrap())
+        .unwrap();
+    map.shut_down(Instant::now() + LATER);
+    map.turn_at(map.now()).unwrap();
+    let mut closed = log.all();
+    closed.sort();
+    assert_eq!(closed, ["chat: Shutdown", "dispatcher: Shutdown"]);
 }

@@ -174,3 +174,39 @@ fn what_is_put_back_comes_before_a_terminator_that_has_begun() {
     sim::settle(&mut map, me, &peer);
     assert_eq!(log.all(), ["ab"]);
 }
+
+/// Puts data back while it collects "hello", before its terminator is told.
+struct Early(Log);
+
+impl ChatHandler for Early {
+    fn collect_incoming_data(
+        &mut self,
+        data: &[u8],
+        chat: &mut Chat,
+        _: &mut ChannelMap,
+    ) -> Result {
+        self.0.add(format!("data {}", data.escape_ascii()));
+        if data == b"hello" {
+            chat.unread("ab");
+        }
+        Ok(())
+    }
+
+    fn found_terminator(&mut self, _: &mut Chat, _: &mut ChannelMap) -> Result {
+        self.0.add("found");
+        Ok(())
+    }
+}
+
+#[test]
+fn what_is_put_back_before_an_end_is_told_belongs_to_that_message() {
+    let log = Log::default();
+    let (line, peer) = sim::line();
+    let mut map = ChannelMap::new().unwrap();
+    let channel = AsyncChat::over(line, "\r\n", Early(log.clone()));
+    let me = map.insert(channel).unwrap();
+    peer.say("hello\r\nworld\r\n");
+    sim::settle(&mut map, me, &peer);
+    let expected = ["data hello", "data ab", "found", "data world", "found"];
+    assert_eq!(log.all(), expected);
+}

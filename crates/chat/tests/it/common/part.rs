@@ -272,7 +272,7 @@ impl<const N: usize> ChatHandler for Part<N> {
 
     fn handle_shutdown(&mut self, chat: &mut Chat, map: &mut ChannelMap) -> Result {
         if !self.hear("shutdown", &mut Side::Chat(chat), map) {
-            chat.close_when_done();
+            chat.close_when_done_with(CloseReason::Shutdown);
         }
         Ok(())
     }
