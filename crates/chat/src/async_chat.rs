@@ -319,12 +319,14 @@ impl<H: ChatHandler> Channel for AsyncChat<H> {
 
     fn handle_pending(&mut self, me: Token, map: &mut ChannelMap) -> Result {
         let mut result = Ok(());
+        let mut due = self.due();
         for what in [UNTIMED, NEW, OVER_LIMIT, HELD, EOF, HIGH, HIDDEN_INPUT] {
-            if self.due() & what != 0 {
+            if due & what != 0 {
                 result = self.handle_due(what, map);
                 if result.is_err() || !map.may_continue(me) {
                     break;
                 }
+                due = self.due();
             }
         }
         self.conclude(result, me, map)

@@ -82,19 +82,25 @@ impl Framer {
     }
 
     /// Writes what was held back to the front of `data`, which was received behind the
-    /// room for that. Bytes that go on being held are left out: nobody looks at them.
-    pub(crate) fn write_held(&self, data: &mut [u8], limit: usize, is_last: bool) {
+    /// room for that; bytes that go on being held are left out, for nobody looks at
+    /// them. Returns whether all of it is held, and there is nothing to frame.
+    pub(crate) fn holds_on(&mut self, data: &mut [u8], limit: usize, is_last: bool) -> bool {
         let Condition::Pattern(pattern) = &self.terminator.0 else {
-            return;
+            return false;
         };
         let held = usize::from(self.held);
         let (begin, matched) = pattern.resume(data, held);
-        let goes_on = begin + matched == data.len() && matched < pattern.bytes().len();
-        let len = match goes_on && !is_last && self.collected + begin <= limit {
-            true => begin.min(held),
-            false => held,
-        };
+        let goes_on = !is_last
+            && begin + matched == data.len()
+            && matched < pattern.bytes().len()
+            && self.collected + begin <= limit;
+        if goes_on && begin == 0 {
+            self.held = matched as u16;
+            return true;
+        }
+        let len = if goes_on { begin.min(held) } else { held };
         data[..len].copy_from_slice(&pattern.bytes()[..len]);
+        false
     }
 
     /// Forgets the message in progress. The end of one that has ended is still told.
@@ -167,7 +173,7 @@ impl Framer {
     /// needed. `limit` is how many bytes a message with a string terminator may
     /// have. If the data `is_last`, nothing is held back.
     ///
-    /// `data` begins with what [`write_held`](Self::write_held) wrote.
+    /// `data` begins with what [`holds_on`](Self::holds_on) wrote.
     pub(crate) fn next<'d>(
         &mut self,
         data: &mut &'d [u8],

@@ -8,7 +8,7 @@ use reactor::{ChannelMap, CloseReason, Result};
 
 use crate::async_chat::AsyncChat;
 use crate::chat::Chat;
-use crate::flags::{BLOCKED, EOF, EOF_TOLD, HELD, OVER_LIMIT, PAUSED};
+use crate::flags::{BLOCKED, EOF, EOF_TOLD, HELD, NOT_LIVE, OVER_LIMIT, PAUSED};
 use crate::framer::Frame;
 use crate::handler::ChatHandler;
 
@@ -41,8 +41,7 @@ impl<H: ChatHandler> AsyncChat<H> {
                 break;
             }
             reads = reads.saturating_sub(1);
-            let is_clear = self.chat.endpoint.flags == 0 || self.chat.may_receive();
-            let goes_on = is_clear && map.may_continue(self.chat.endpoint.me);
+            let goes_on = map.may_continue(self.chat.endpoint.me) && self.chat.may_receive();
             if reads == 0 || messages == 0 || !goes_on {
                 break;
             }
@@ -192,12 +191,12 @@ impl Chat {
                 if len == 0 {
                     self.endpoint.flags |= EOF;
                 }
-                if held > 0 {
-                    let limit = self.endpoint.limits.message;
-                    let data = &mut buffer[..held + len];
-                    self.framer.write_held(data, limit, len == 0);
+                let data = &mut buffer[..held + len];
+                let limit = self.endpoint.limits.message;
+                if held > 0 && self.framer.holds_on(data, limit, len == 0) {
+                    return Some((&[], len < room));
                 }
-                Some((&buffer[..held + len], len < room))
+                Some((data, len < room))
             }
             Err(error) => {
                 if error.kind() != io::ErrorKind::WouldBlock {
@@ -240,8 +239,10 @@ impl Chat {
 
     /// Whether input may be received: what is held comes first.
     pub(crate) fn may_receive(&self) -> bool {
-        let stops = PAUSED | HELD | OVER_LIMIT;
-        self.endpoint.flags & stops == 0 && self.endpoint.receives() && !self.closing()
+        let flags = self.endpoint.flags;
+        // Datagrams and what ends are not live; of these only the former are received.
+        flags & (PAUSED | HELD | OVER_LIMIT | EOF) == 0
+            && (flags & NOT_LIVE == 0 || (self.endpoint.receives() && !self.closing()))
     }
 
     /// Adds to the message of a `MessageHandler`.

@@ -106,7 +106,9 @@ impl Driver {
         buffer[held..].copy_from_slice(read);
         if held > 0 {
             let limit = self.script.limit;
-            self.framer.write_held(&mut buffer, limit, is_last);
+            if self.framer.holds_on(&mut buffer, limit, is_last) {
+                return;
+            }
         }
         let mut data = &buffer[..];
         while !self.is_over {
