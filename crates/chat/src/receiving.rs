@@ -117,7 +117,7 @@ impl<H: ChatHandler> AsyncChat<H> {
                 break Ok(());
             }
         };
-        if self.chat.endpoint.flags == 0 && rest.is_empty() {
+        if self.chat.endpoint.flags & (HELD | OVER_LIMIT) == 0 && rest.is_empty() {
             return result;
         }
         self.chat.hold(rest, whole);
