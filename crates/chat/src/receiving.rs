@@ -26,7 +26,9 @@ impl<H: ChatHandler> AsyncChat<H> {
         let mut reads = limits.reads_per_turn;
         let mut buffer = map.buffers().read_buffer();
         while let Some((data, is_all)) = self.chat.read(&mut buffer) {
-            self.deliver(data, None, &mut messages, map)?;
+            if !data.is_empty() || self.chat.endpoint.flags & EOF != 0 {
+                self.deliver(data, None, &mut messages, map)?;
+            }
             let endpoint = &mut self.chat.endpoint;
             if endpoint.flags & EOF != 0 {
                 return self.tell_eof(map);
