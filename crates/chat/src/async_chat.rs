@@ -15,9 +15,7 @@ use socket2::Socket;
 
 use crate::chat::Chat;
 use crate::endpoint::Endpoint;
-use crate::flags::{
-    BLOCKED, EOF, EOF_TOLD, Flags, HELD, HIGH, NEW, NOT_LIVE, OVER_LIMIT, PAUSED, UNSETTLED,
-};
+use crate::flags::{BLOCKED, EOF, EOF_TOLD, Flags, HELD, HIGH, NEW, NOT_LIVE, OVER_LIMIT, PAUSED};
 use crate::handler::ChatHandler;
 use crate::life::Stage;
 use crate::limits::Limits;
@@ -76,6 +74,8 @@ pub struct AsyncChat<H> {
     pub chat: Chat,
     /// What is called.
     pub handler: H,
+    /// Number of the last settle in which the map was told what the channel wants.
+    asked: u32,
 }
 
 impl<H: ChatHandler> AsyncChat<H> {
@@ -148,6 +148,7 @@ impl<H: ChatHandler> AsyncChat<H> {
         Self {
             chat: Chat::new(endpoint, terminator.into()),
             handler,
+            asked: 1,
         }
     }
 
@@ -157,6 +158,7 @@ impl<H: ChatHandler> AsyncChat<H> {
         AsyncChat {
             chat: self.chat,
             handler: f(self.handler),
+            asked: self.asked,
         }
     }
 
@@ -181,7 +183,7 @@ impl<H: ChatHandler> AsyncChat<H> {
         if flags & (HELD | PAUSED) == HELD {
             due |= HELD;
         }
-        if flags & (EOF | EOF_TOLD | HELD | OVER_LIMIT) == EOF {
+        if flags & (EOF | EOF_TOLD | HELD | OVER_LIMIT | PAUSED) == EOF {
             due |= EOF;
         }
         if endpoint.is_drained() {
@@ -237,15 +239,12 @@ impl<H: ChatHandler> AsyncChat<H> {
     #[cold]
     fn settle_with_care(&mut self, me: Token) -> Result<Settled, CloseReason> {
         self.chat.endpoint.enter(me);
-        let is_deaf = !self.readable(me);
+        let is_deaf = !self.readable(me) && self.due() & HELD == 0;
         self.chat.endpoint.settle(is_deaf)?;
-        let is_usual = self.chat.endpoint.flags & !UNSETTLED == 0
-            && !self.chat.endpoint.has_output()
-            && self.due() == 0;
-        match is_usual {
-            true => self.chat.endpoint.flags &= !UNSETTLED,
-            false => self.chat.endpoint.flags |= UNSETTLED,
-        }
+        let is_usual =
+            self.chat.endpoint.flags == 0 && !self.chat.endpoint.has_output() && self.due() == 0;
+        self.asked = self.asked.wrapping_add(1).max(1);
+        self.chat.endpoint.asked = if is_usual { self.asked } else { 0 };
         Ok(Settled::Ask)
     }
 
@@ -280,7 +279,8 @@ impl<H: ChatHandler> Channel for AsyncChat<H> {
 
     fn settle(&mut self, me: Token) -> Result<Settled, CloseReason> {
         let endpoint = &mut self.chat.endpoint;
-        match endpoint.flags == 0 && endpoint.me == me && endpoint.send_piece() {
+        let is_as_before = endpoint.asked == self.asked && endpoint.me == me;
+        match is_as_before && endpoint.flags == 0 && endpoint.send_piece() {
             true => Ok(Settled::AsBefore),
             false => self.settle_with_care(me),
         }

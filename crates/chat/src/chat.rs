@@ -1,12 +1,13 @@
 //! The wire of a chat channel: [`Chat`].
 
 use std::fmt;
+use std::mem;
 use std::rc::Rc;
 
 use reactor::{CloseReason, Token};
 
 use crate::endpoint::Endpoint;
-use crate::flags::{HELD, NEW, OVER_LIMIT, PAUSED, UNSETTLED};
+use crate::flags::{DISCARDED, HELD, NEW, OVER_LIMIT, PAUSED};
 use crate::framer::Framer;
 use crate::limits::Limits;
 use crate::terminator::Terminator;
@@ -37,7 +38,7 @@ pub struct Chat {
 
 impl Chat {
     pub(crate) fn new(mut endpoint: Endpoint, terminator: Terminator) -> Self {
-        endpoint.flags |= NEW | UNSETTLED;
+        endpoint.flags |= NEW;
         let mut chat = Self {
             endpoint,
             framer: Framer::new(terminator),
@@ -205,9 +206,10 @@ impl Chat {
         self.endpoint.unread.clear();
         self.framer.discard();
         self.message = Vec::new();
-        self.left_of_read = 0;
         self.note_held();
-        self.endpoint.flags |= UNSETTLED;
+        if mem::take(&mut self.left_of_read) > 0 {
+            self.endpoint.flags |= DISCARDED;
+        }
     }
 
     /// What a [`MessageHandler`](crate::MessageHandler) would have got of a

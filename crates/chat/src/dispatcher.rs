@@ -210,7 +210,9 @@ impl<H: DispatcherHandler> Dispatcher<H> {
 
     /// Whether `handle_eof` is due.
     fn is_eof_due(&self) -> bool {
-        self.endpoint.flags & (EOF | EOF_TOLD) == EOF && !self.endpoint.closing()
+        self.endpoint.flags & (EOF | EOF_TOLD) == EOF
+            && self.endpoint.unread.is_empty()
+            && !self.endpoint.closing()
     }
 
     /// Whether input is to be handed out that no event will announce.
@@ -299,7 +301,7 @@ impl<H: DispatcherHandler> Channel for Dispatcher<H> {
 
     fn settle(&mut self, me: Token) -> Result<Settled, CloseReason> {
         self.enter(me);
-        let is_deaf = !self.readable(me);
+        let is_deaf = !self.readable(me) && !self.has_unread();
         self.endpoint.settle(is_deaf)?;
         Ok(Settled::Ask)
     }

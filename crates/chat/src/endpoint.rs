@@ -10,7 +10,7 @@ use reactor::{CloseReason, Token};
 use socket2::{SockRef, Socket, Type};
 
 use crate::address::Address;
-use crate::flags::{BLOCKED, EOF, EOF_TOLD, Flags, NOT_LIVE, SHUT_DUE, UNSETTLED};
+use crate::flags::{BLOCKED, EOF, EOF_TOLD, Flags, NOT_LIVE, SHUT_DUE};
 use crate::life::{Life, Origin, Stage};
 use crate::limits::Limits;
 use crate::listening::is_listener;
@@ -28,6 +28,9 @@ pub struct Endpoint {
     pub(crate) me: Token,
     pub(crate) life: Life,
     pub(crate) flags: Flags,
+    /// Number of the settle in which the map was told that input is wanted, and nothing
+    /// else; 0 if it was told otherwise since.
+    pub(crate) asked: u32,
     /// What the last call failed with: a callback may pass it on.
     pub(crate) told: Option<io::ErrorKind>,
     /// `accept` has returned a connection since this was last reset.
@@ -70,7 +73,7 @@ impl Endpoint {
     }
 
     fn with_wire(wire: Wire, stage: Stage) -> Self {
-        let mut flags = UNSETTLED;
+        let mut flags = 0;
         if !matches!(stage, Stage::Live) {
             flags |= NOT_LIVE;
         }
@@ -80,6 +83,7 @@ impl Endpoint {
             me: Token::NONE,
             life: Life::new(stage),
             flags,
+            asked: 0,
             told: None,
             has_accepted: false,
             output: Output::new(&limits),

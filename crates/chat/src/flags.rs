@@ -33,5 +33,5 @@ pub(crate) const BLOCKED: Flags = 1 << 8;
 pub(crate) const FAILED: Flags = 1 << 9;
 /// The sending half is to be shut when all is sent.
 pub(crate) const SHUT_DUE: Flags = 1 << 10;
-/// The map was last told something else than "readable, and nothing more".
-pub(crate) const UNSETTLED: Flags = 1 << 11;
+/// `discard_buffers` was called while a read is delivered: the rest of it goes, too.
+pub(crate) const DISCARDED: Flags = 1 << 11;

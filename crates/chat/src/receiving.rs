@@ -8,7 +8,7 @@ use reactor::{ChannelMap, CloseReason, Result};
 
 use crate::async_chat::AsyncChat;
 use crate::chat::Chat;
-use crate::flags::{BLOCKED, EOF, EOF_TOLD, HELD, NOT_LIVE, OVER_LIMIT, PAUSED};
+use crate::flags::{BLOCKED, DISCARDED, EOF, EOF_TOLD, HELD, NOT_LIVE, OVER_LIMIT, PAUSED};
 use crate::framer::Frame;
 use crate::handler::ChatHandler;
 
@@ -71,7 +71,7 @@ impl<H: ChatHandler> AsyncChat<H> {
     ) -> Result {
         let mut rest = data;
         let result = loop {
-            let Self { chat, handler } = self;
+            let Self { chat, handler, .. } = self;
             let result = match chat.framer.next_whole(rest, chat.endpoint.limits.message) {
                 Some((message, behind)) => {
                     chat.left_of_read = behind.len();
@@ -119,7 +119,7 @@ impl<H: ChatHandler> AsyncChat<H> {
                 break Ok(());
             }
         };
-        if self.chat.endpoint.flags & (HELD | OVER_LIMIT) == 0 && rest.is_empty() {
+        if self.chat.endpoint.flags & (HELD | OVER_LIMIT | DISCARDED) == 0 && rest.is_empty() {
             return result;
         }
         self.chat.hold(rest, whole);
@@ -135,7 +135,7 @@ impl<H: ChatHandler> AsyncChat<H> {
         messages: &mut usize,
         map: &mut ChannelMap,
     ) -> Option<Result> {
-        let Self { chat, handler } = self;
+        let Self { chat, handler, .. } = self;
         let limit = chat.endpoint.limits.message;
         let is_last = chat.endpoint.flags & EOF != 0;
         let frame = chat.framer.next(rest, limit, is_last);
@@ -216,9 +216,8 @@ impl Chat {
         let flags = self.endpoint.flags;
         // An end follows its data at once, even after a pause.
         let is_paused = flags & PAUSED != 0 && !self.framer.has_ended();
-        let has_discarded = self.left_of_read < left;
-        !(self.closing() || has_discarded || is_paused)
-            && flags & OVER_LIMIT == 0
+        !(self.closing() || is_paused)
+            && flags & (OVER_LIMIT | DISCARDED) == 0
             && self.endpoint.unread.is_empty() // what was put back comes first
             && (left > 0 || self.framer.is_due())
     }
@@ -236,6 +235,7 @@ impl Chat {
                 false => [&unread[..], &rest].concat().into(),
             };
         }
+        self.endpoint.flags &= !DISCARDED;
         self.note_held();
     }
 

@@ -207,7 +207,11 @@ impl Endpoint {
             return false;
         }
         match &self.wire {
-            Wire::Other(transport) => transport.queued() == 0 && !transport.has_input(),
+            Wire::Other(transport) => {
+                let registration = transport.registration(); // perhaps a new one
+                let is_watched = registration.is_none_or(|r| r.is_watched_for(self.me));
+                is_watched && transport.queued() == 0 && !transport.has_input()
+            }
             Wire::Plain(_) | Wire::Datagram(_) => true,
         }
     }

@@ -161,6 +161,7 @@ impl ChannelMap {
             interest: interest(&channel, token),
             ready: Readiness::NONE,
             touched: false,
+            is_new: true,
             closing: false,
         };
         // A channel that wants nothing yet is shown to the poller all the same, so

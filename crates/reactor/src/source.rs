@@ -142,6 +142,15 @@ pub struct Registration {
     link: Rc<Link>,
 }
 
+impl Registration {
+    /// Whether a poller watches the source for the channel `me`. For a channel that
+    /// may have replaced its source, and says whether it is
+    /// [as before](crate::Settled::AsBefore).
+    pub fn is_watched_for(&self, me: Token) -> bool {
+        self.link.owner.get() == me
+    }
+}
+
 impl Drop for Registration {
     fn drop(&mut self) {
         self.link.disarm();

@@ -5,8 +5,8 @@ use std::io::{ErrorKind, Write};
 use std::time::Duration;
 
 use chat::{
-    AsyncChat, ChannelMap, Chat, ChatHandler, CloseReason, Dispatcher, DispatcherHandler, Endpoint,
-    Handle, Limits, MessageHandler, Result, Terminator, Timer,
+    AsyncChat, Channel, ChannelMap, Chat, ChatHandler, CloseReason, Dispatcher, DispatcherHandler,
+    Endpoint, Handle, Limits, MessageHandler, Registration, Result, Terminator, Timer, Token,
 };
 
 use crate::common::sim;
@@ -393,4 +393,113 @@ fn what_was_pushed_goes_along_to_another_kind_of_channel() {
     theirs.write_all(b"go").unwrap();
     let expected = [&b"first, second, "[..], &[b'.'; 2_000]].concat();
     assert_eq!(read_len(&mut map, &mut theirs, expected.len()), expected);
+}
+
+/// Holds a channel that is not to be called for a while.
+#[derive(Debug)]
+struct Suspended(AsyncChat<Probe>);
+
+impl Channel for Suspended {
+    fn registration(&self) -> Option<&Registration> {
+        self.0.registration()
+    }
+
+    fn readable(&self, _: Token) -> bool {
+        false
+    }
+}
+
+/// What it said of itself before was another channel's answer since.
+#[test]
+fn a_chat_that_was_inside_another_channel_is_asked_again() {
+    let log = Log::default();
+    let (ours, mut theirs) = unix_pair();
+    let mut map = ChannelMap::new().unwrap();
+    let channel = AsyncChat::new(ours, "\n", Probe::new(&log)).unwrap();
+    let chat = map.insert(channel).unwrap();
+    turn_to_rest(&mut map);
+    let suspended = map.convert(chat, Suspended).unwrap();
+    turn_to_rest(&mut map);
+    theirs.write_all(b"waits\n").unwrap();
+    assert_rest(&mut map);
+    map.convert(suspended, |suspended| suspended.0).unwrap();
+    turn_until(&mut map, |_| log.has("message waits"));
+}
+
+/// Both fields of a channel are public: another chat may take a chat's place.
+#[test]
+fn a_chat_that_was_out_of_its_channel_is_asked_again() {
+    let log = Log::default();
+    let (ours, mut theirs) = unix_pair();
+    let (others, _others_peer) = unix_pair();
+    let mut map = ChannelMap::new().unwrap();
+    let channel = AsyncChat::new(ours, "\n", Probe::new(&log)).unwrap();
+    let me = map.insert(channel).unwrap();
+    turn_to_rest(&mut map);
+    let mut other = AsyncChat::new(others, "\n", Probe::default()).unwrap();
+    for _ in 0..2 {
+        std::mem::swap(&mut map.get_mut(me).unwrap().chat, &mut other.chat);
+        turn_to_rest(&mut map);
+    }
+    theirs.write_all(b"here again\n").unwrap();
+    turn_until(&mut map, |_| log.has("message here again"));
+}
+
+/// Input goes along to a dispatcher, byte by byte, and its end comes after it.
+#[test]
+fn a_dispatcher_hears_of_the_end_after_what_goes_along() {
+    struct Slow(Log);
+
+    impl DispatcherHandler for Slow {
+        fn handle_read(&mut self, endpoint: &mut Endpoint, _: &mut ChannelMap) -> Result {
+            let mut byte = [0];
+            if endpoint.recv(&mut byte)? > 0 {
+                self.0.add(byte.escape_ascii().to_string());
+            }
+            Ok(())
+        }
+
+        fn handle_eof(&mut self, endpoint: &mut Endpoint, _: &mut ChannelMap) -> Result {
+            self.0.add("eof");
+            endpoint.close();
+            Ok(())
+        }
+    }
+
+    /// Becomes a `Slow` at what may have been a terminator.
+    struct Early(Log);
+
+    impl ChatHandler for Early {
+        fn collect_incoming_data(
+            &mut self,
+            data: &[u8],
+            chat: &mut Chat,
+            map: &mut ChannelMap,
+        ) -> Result {
+            if data != b"abc" {
+                chat.unread(data);
+                let me: Handle<AsyncChat<Self>> = chat.token().handle();
+                map.convert(me, |early| {
+                    let slow = Slow(early.handler.0.clone());
+                    Dispatcher::from_endpoint(early.chat.into_endpoint(), slow)
+                });
+            }
+            Ok(())
+        }
+
+        fn found_terminator(&mut self, _: &mut Chat, _: &mut ChannelMap) -> Result {
+            Ok(())
+        }
+    }
+
+    let log = Log::default();
+    let (line, peer) = sim::line();
+    let mut map = ChannelMap::new().unwrap();
+    let channel = AsyncChat::over(line, "\r\n\r\n", Early(log.clone()));
+    let me = map.insert(channel).unwrap().token();
+    peer.say("abc\r\n\r");
+    sim::settle(&mut map, me, &peer);
+    peer.say_eof();
+    sim::settle(&mut map, me, &peer);
+    assert_eq!(log.all(), [r"\r", r"\n", r"\r", "eof"]);
 }

@@ -2,10 +2,10 @@
 
 use std::io::{ErrorKind, Write};
 
-use chat::{AsyncChat, ChannelMap, Handle, Limits};
+use chat::{AsyncChat, ChannelMap, Chat, ChatHandler, CloseReason, Handle, Limits, Result};
 
 use crate::common::sim::{self, Peer};
-use crate::common::{Log, Probe, assert_rest, turn_to_rest, turn_until, unix_pair};
+use crate::common::{self, Log, Probe, assert_rest, turn_to_rest, turn_until, unix_pair};
 
 fn simulated(map: &mut ChannelMap, probe: Probe) -> (Handle<AsyncChat<Probe>>, Peer) {
     let (line, peer) = sim::line();
@@ -190,4 +190,93 @@ fn pausing_in_handle_connect_delivers_nothing() {
     map.get_mut(me).unwrap().chat.resume();
     turn_to_rest(&mut map);
     assert_eq!(log.all(), ["connect", "message early"]);
+}
+
+/// Pauses at what may have been a terminator, which comes with the end of the input.
+struct Late(Log);
+
+impl ChatHandler for Late {
+    fn collect_incoming_data(
+        &mut self,
+        data: &[u8],
+        chat: &mut Chat,
+        _: &mut ChannelMap,
+    ) -> Result {
+        self.0.add(data.escape_ascii().to_string());
+        if data == b"\r" {
+            chat.pause();
+        }
+        Ok(())
+    }
+
+    fn found_terminator(&mut self, _: &mut Chat, _: &mut ChannelMap) -> Result {
+        Ok(())
+    }
+
+    fn handle_eof(&mut self, chat: &mut Chat, _: &mut ChannelMap) -> Result {
+        self.0.add("eof");
+        chat.close();
+        Ok(())
+    }
+}
+
+#[test]
+fn an_end_that_was_received_is_told_when_the_pause_is_over() {
+    let log = Log::default();
+    let (line, peer) = sim::line();
+    let mut map = ChannelMap::new().unwrap();
+    let me = map
+        .insert(AsyncChat::over(line, "\r\n", Late(log.clone())))
+        .unwrap();
+    peer.say("abc\r");
+    peer.say_eof();
+    sim::settle(&mut map, me, &peer);
+    assert_eq!(log.all(), ["abc", r"\r"]);
+    map.get_mut(me).unwrap().chat.resume();
+    sim::settle(&mut map, me, &peer);
+    assert_eq!(log.all(), ["abc", r"\r", "eof"]);
+}
+
+/// Puts lines back at the end of the input, and answers over a line that fails.
+struct Answering(Log);
+
+impl ChatHandler for Answering {
+    fn collect_incoming_data(
+        &mut self,
+        data: &[u8],
+        chat: &mut Chat,
+        _: &mut ChannelMap,
+    ) -> Result {
+        self.0.add(data.escape_ascii().to_string());
+        if data == b"\n." {
+            chat.unread("x\ny\nz\n");
+            chat.set_terminator("\n");
+            chat.push("answer");
+        }
+        Ok(())
+    }
+
+    fn found_terminator(&mut self, _: &mut Chat, _: &mut ChannelMap) -> Result {
+        Ok(())
+    }
+
+    fn handle_close(&mut self, reason: CloseReason, _: &mut Chat, _: &mut ChannelMap) {
+        self.0.add(common::name(&reason));
+    }
+}
+
+#[test]
+fn held_input_is_delivered_though_sending_failed_after_the_end() {
+    let log = Log::default();
+    let (line, peer) = sim::line();
+    let mut limits = Limits::default();
+    limits.messages_per_turn = 1;
+    let mut map = ChannelMap::new().unwrap();
+    let channel = AsyncChat::over(line, "\n.\n", Answering(log.clone())).limited(limits);
+    let me = map.insert(channel).unwrap();
+    peer.fail_sends(ErrorKind::BrokenPipe);
+    peer.say("abc\n.");
+    peer.say_eof();
+    sim::settle(&mut map, me, &peer);
+    assert_eq!(log.all(), ["abc", r"\n.", "x", "y", "z", "Io(BrokenPipe)"]);
 }

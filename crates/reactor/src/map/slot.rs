@@ -30,6 +30,8 @@ pub(super) struct Slot {
     pub(super) ready: Readiness,
     /// To be settled: in the touched queue, or in the batch.
     pub(super) touched: bool,
+    /// The channel is another since it was last asked what it wants.
+    pub(super) is_new: bool,
     /// In the closing queue, and hidden.
     pub(super) closing: bool,
 }
@@ -66,6 +68,7 @@ impl Slot {
         let Some(channel) = &self.channel else {
             return Ok(());
         };
+        self.is_new = false;
         self.interest = interest(&**channel, self.token);
         self.watch
             .follow(channel.registration(), poller, self.token, self.interest)

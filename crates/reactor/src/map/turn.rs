@@ -220,7 +220,7 @@ impl ChannelMap {
         self.calling = Some(token);
         let settled = match channel.settle(token) {
             // A one-shot poller is to be told again what it has reported.
-            Ok(Settled::AsBefore) if self.poller.supports_level() => Ok(()),
+            Ok(Settled::AsBefore) if self.poller.supports_level() && !slot.is_new => Ok(()),
             Ok(_) => slot.ask(&self.poller, &mut self.ready),
             Err(reason) => Err(reason),
         };
