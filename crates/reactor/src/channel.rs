@@ -159,11 +159,12 @@ pub trait Channel: Any + fmt::Debug {
     }
 }
 
-/// What a channel that was [settled](Channel::settle) has to be asked.
+/// What a channel that was [settled](Channel::settle) is asked then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Settled {
-    /// Nothing changed since the channel was last asked: same registration, same
-    /// interest, nothing pending.
+    /// Nothing: the registration and the interest are those of the last time, and
+    /// nothing is pending. A channel that may have been converted, or have lent its
+    /// source, in between, must not say so.
     AsBefore,
     /// Ask the channel what it wants.
     Ask,
