@@ -3,7 +3,7 @@
 use std::io;
 
 use bench::memory::Driven;
-use chat::bytes::{Bytes, BytesMut};
+use chat::bytes::Bytes;
 use chat::{ChannelMap, Chat, Limits, MessageHandler, More, Producer, Result};
 use divan::Bencher;
 use divan::counter::ItemsCount;
@@ -50,7 +50,7 @@ fn push_bytes(bencher: Bencher, length: usize) {
 struct Lines(u32);
 
 impl Producer for Lines {
-    fn more(&mut self, out: &mut BytesMut, _max: usize) -> io::Result<More> {
+    fn more(&mut self, out: &mut Vec<u8>, _max: usize) -> io::Result<More> {
         out.extend_from_slice(b"produced\n");
         self.0 -= 1;
         Ok(if self.0 == 0 { More::Done } else { More::Again })
