@@ -97,18 +97,15 @@ impl<H: ChatHandler> AsyncChat<H> {
                     let mut left = rest; // a copy, so that `rest` itself can stay in registers
                     let delivered = self.deliver_part(&mut left, messages, map);
                     rest = left;
-                    match delivered {
-                        Some(result) => result,
-                        None => break Ok(()),
-                    }
+                    let Some(result) = delivered else {
+                        break Ok(());
+                    };
+                    result
                 }
             };
             let chat = &self.chat;
-            if result.is_err() {
+            if result.is_err() || *messages == 0 || !map.may_continue(chat.endpoint.me) {
                 break result;
-            }
-            if *messages == 0 || !map.may_continue(chat.endpoint.me) {
-                break Ok(());
             }
             // Nothing more is due without a flag.
             let goes_on = match chat.endpoint.flags {
