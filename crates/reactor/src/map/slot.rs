@@ -108,7 +108,7 @@ pub(super) fn interest(channel: &dyn Channel, me: Token) -> Readiness {
     interest
 }
 
-/// The slot of an open channel, for who needs other fields of the map beside.
+/// The slot of an open channel, for callers that borrow other fields of the map as well.
 pub(super) fn slot_mut(slots: &mut Slab<Slot>, token: Token) -> Option<&mut Slot> {
     match slots.get_mut(token.slot) {
         Some(slot) if slot.token == token && !slot.closing => Some(slot),
