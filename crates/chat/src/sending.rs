@@ -261,10 +261,7 @@ impl Endpoint {
         if count == 0 && !self.has_output() {
             return 0;
         }
-        let sent = match &slices[..count] {
-            [piece] => self.wire.send(piece), // send(2) costs less than sendmsg(2)
-            pieces => self.wire.send_vectored(pieces),
-        };
+        let sent = self.wire.send_vectored(&slices[..count]);
         self.note_sent(len, sent)
     }
 
