@@ -104,8 +104,11 @@ impl<H: ChatHandler> AsyncChat<H> {
                 }
             };
             let chat = &self.chat;
-            if result.is_err() || *messages == 0 || !map.may_continue(chat.endpoint.me) {
+            if result.is_err() {
                 break result;
+            }
+            if *messages == 0 || !map.may_continue(chat.endpoint.me) {
+                break Ok(());
             }
             // Nothing more is due without a flag.
             let goes_on = match chat.endpoint.flags {
