@@ -78,9 +78,7 @@ impl Remote {
             return Err(RemoteError::Full(work));
         }
         queue.work.push_back(Box::new(work));
-        self.inbox
-            .waiting
-            .store(queue.work.len(), Ordering::Release);
+        self.inbox.waiting.store(queue.work.len(), Ordering::SeqCst);
         drop(queue);
         self.wake();
         Ok(())
@@ -96,9 +94,7 @@ impl Remote {
     pub(crate) fn take_first(&self) -> Option<Work> {
         let mut queue = self.lock();
         let work = queue.work.pop_front();
-        self.inbox
-            .waiting
-            .store(queue.work.len(), Ordering::Release);
+        self.inbox.waiting.store(queue.work.len(), Ordering::SeqCst);
         work
     }
 
@@ -107,7 +103,7 @@ impl Remote {
         let mut queue = self.lock();
         queue.closed = true;
         let abandoned = std::mem::take(&mut queue.work);
-        self.inbox.waiting.store(0, Ordering::Release);
+        self.inbox.waiting.store(0, Ordering::SeqCst);
         // Dropped without the lock: what the closures own may use a remote.
         drop(queue);
         drop(abandoned);
@@ -171,6 +167,9 @@ pub(crate) struct Inbox {
     poller: Arc<Poller>,
     queue: Mutex<Queue>,
     /// Length of the queue, so that a turn without work takes no lock.
+    ///
+    /// `SeqCst`, as is the poller's own note that it was notified: whoever finds that
+    /// set does not wake the loop, and relies on it to look here after it clears it.
     pub(crate) waiting: AtomicUsize,
 }
 

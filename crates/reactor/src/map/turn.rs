@@ -44,7 +44,7 @@ impl ChannelMap {
             if self.stopping {
                 break;
             }
-            if self.is_done() && self.remote.inbox.waiting.load(Ordering::Acquire) == 0 {
+            if self.is_done() && self.remote.inbox.waiting.load(Ordering::SeqCst) == 0 {
                 self.shutdown_deadline = None;
                 break;
             }
@@ -264,7 +264,7 @@ impl ChannelMap {
         if !self.ready.is_empty()
             || !self.touched.get_mut().is_empty()
             || !self.closing.is_empty()
-            || self.remote.inbox.waiting.load(Ordering::Acquire) > 0
+            || self.remote.inbox.waiting.load(Ordering::SeqCst) > 0
         {
             return Some(Duration::ZERO);
         }
@@ -294,7 +294,7 @@ impl ChannelMap {
         if !self.timers.heap.is_empty() {
             dispatched += self.call_timers();
         }
-        for _ in 0..self.remote.inbox.waiting.load(Ordering::Acquire) {
+        for _ in 0..self.remote.inbox.waiting.load(Ordering::SeqCst) {
             let Some(work) = self.remote.take_first() else {
                 break;
             };

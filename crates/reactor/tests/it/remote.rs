@@ -14,7 +14,8 @@ use reactor::{
 const CAPACITY: usize = 65_536;
 
 const THREADS: usize = 8;
-const EACH: usize = 10_000;
+/// An interpreter does not get through more before `turn_until` loses its patience.
+const EACH: usize = if cfg!(miri) { 100 } else { 10_000 };
 
 /// What each thread sent, in the order it came.
 #[derive(Debug, Default)]
