@@ -4,6 +4,7 @@
 
 mod buffers;
 mod convert;
+mod home;
 mod iter;
 mod slot;
 mod timer;
@@ -14,8 +15,8 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::fmt;
 use std::io;
-use std::mem;
 use std::panic::{self, AssertUnwindSafe};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -34,6 +35,7 @@ pub use buffers::{Buffers, ReadBuffer};
 pub use iter::ChannelMut;
 pub use timer::Timer;
 
+use home::{Home, Parked};
 use slot::{Slot, interest, slot_mut};
 use timer::Timers;
 
@@ -49,6 +51,14 @@ use timer::Timers;
 /// current callback has returned.
 ///
 /// Dropping the map drops its channels; no callback is called.
+///
+/// # Another map in its place
+///
+/// A callback may swap its map for another one. The turn ends there, and calls no
+/// channel of the other map. What it had not done yet is the first map's to do in its
+/// next turn, wherever that map is by then. Its channels that were being called come
+/// back before that turn; until then the first map has them, but does not find them.
+/// An `Err` of such a callback goes to `handle_error` with the map that is there.
 ///
 /// # Which method, from where
 ///
@@ -86,9 +96,10 @@ pub struct ChannelMap {
     turns: u64,
     /// The channel that is called with its events, until it is closed or converted.
     calling: Option<Token>,
-    turning: bool,
-    /// [`with`](Self::with) has lent a channel.
-    lending: bool,
+    /// Whether it is turning or lending, for a turn that has lost its map.
+    home: Rc<Home>,
+    /// This is only the stand-in for another map.
+    parked: Option<Box<Parked>>,
     stopping: bool,
     shutdown_deadline: Option<Instant>,
 }
@@ -102,8 +113,11 @@ impl ChannelMap {
     /// What the operating system says when it refuses a poller, for example
     /// `EMFILE`.
     pub fn new() -> io::Result<Self> {
-        let poller = Arc::new(Poller::new()?);
-        Ok(Self {
+        Ok(Self::over(Arc::new(Poller::new()?)))
+    }
+
+    fn over(poller: Arc<Poller>) -> Self {
+        Self {
             slots: Slab::new(),
             open: 0,
             events: Events::new(),
@@ -118,11 +132,11 @@ impl ChannelMap {
             now: Instant::now(),
             turns: 0,
             calling: None,
-            turning: false,
-            lending: false,
+            home: Rc::default(),
+            parked: None,
             stopping: false,
             shutdown_deadline: None,
-        })
+        }
     }
 
     /// Adds a channel and registers it with the poller at once.
@@ -343,17 +357,26 @@ impl ChannelMap {
         token: Token,
         f: impl FnOnce(&mut dyn Channel, &mut Self) -> R,
     ) -> Option<R> {
+        if self.home.state.get() != home::AT_REST {
+            let _ = self.come_to_rest(); // a loan within a turn is none
+        }
         let mut channel = slot_mut(&mut self.slots, token)?.channel.take()?;
-        let was_lending = mem::replace(&mut self.lending, true);
+        let home = Rc::clone(&self.home);
+        let is_within_another = home.begin_loan();
         let called = panic::catch_unwind(AssertUnwindSafe(|| {
             let result = f(&mut *channel, self);
-            self.put_back(channel, token);
+            if let Err(stray) = self.put_back(channel, token) {
+                home.take_in((token, stray));
+            }
             result
         }));
-        self.lending = was_lending;
+        home.end_loan(is_within_another);
         match called {
             Ok(result) => Some(result),
             Err(panic) => {
+                if !self.is_at(&home) {
+                    home.lose();
+                }
                 self.vacate(token);
                 panic::resume_unwind(panic)
             }

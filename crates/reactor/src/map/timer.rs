@@ -5,6 +5,7 @@
 //! once instead of leaving a corpse to be popped later. The timers of one channel
 //! are linked, so that closing it removes them all.
 
+use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
@@ -68,7 +69,7 @@ impl ChannelMap {
         let token = channel.into();
         // A turn calls the timers that were set before it began to. One that is
         // set for the past meanwhile must not get ahead of those.
-        let deadline = match self.turning {
+        let deadline = match self.home.is_turning() {
             true => deadline.max(self.now),
             false => deadline,
         };
@@ -107,12 +108,16 @@ impl ChannelMap {
     }
 
     fn call_timer(&mut self, timer: Timer, me: Token) {
+        let home = Rc::clone(&self.home);
         self.touch(me);
         self.lend(me, |channel, map| {
             if let Err(error) = channel.handle_timer(timer, me, map) {
                 channel.handle_error(error, me, map);
             }
         });
+        if !self.is_at(&home) {
+            self.park(None);
+        }
         self.run_closes();
     }
 }

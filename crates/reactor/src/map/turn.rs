@@ -2,10 +2,11 @@
 
 use std::mem;
 use std::panic::{self, AssertUnwindSafe};
+use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use super::{ChannelMap, interest};
+use super::{ChannelMap, home, interest};
 use crate::channel::{Channel, Settled};
 use crate::close_reason::CloseReason;
 use crate::error::{NestedTurn, Result};
@@ -37,7 +38,7 @@ impl ChannelMap {
     ///
     /// As [`run`](Self::run).
     pub fn run_turns(&mut self, timeout: Option<Duration>, count: usize) -> Result {
-        if self.turning || self.lending {
+        if self.home.is_busy() {
             return Err(NestedTurn.into());
         }
         for _ in 0..count {
@@ -154,31 +155,17 @@ impl ChannelMap {
 
     /// Makes one turn. A panic ends it, too: the map can be turned again.
     fn turn_with(&mut self, turn: impl FnOnce(&mut Self) -> Result<usize>) -> Result<usize> {
-        if self.turning || self.lending {
-            return Err(NestedTurn.into());
+        if self.home.state.get() != home::AT_REST {
+            self.come_to_rest()?;
         }
-        self.turning = true;
+        let home = Rc::clone(&self.home);
+        home.state.set(home::TURNING);
         self.turns += 1;
         let turned = panic::catch_unwind(AssertUnwindSafe(|| turn(self)));
-        self.turning = false;
-        turned.unwrap_or_else(|panic| {
-            self.recover();
-            panic::resume_unwind(panic)
-        })
-    }
-
-    /// Goes on after a panic: the channel that was called is lost, and the rest of
-    /// the batch is the next turn's. (In either queue, for whoever has nothing to do
-    /// there is passed over.)
-    #[cold]
-    fn recover(&mut self) {
-        self.ready.extend_from_slice(&self.batch);
-        self.touched.get_mut().append(&mut self.batch);
-        let slots = self.slots.iter();
-        let lost = slots.filter(|(_, slot)| slot.channel.is_none());
-        let lost: Vec<Token> = lost.map(|(_, slot)| slot.token).collect();
-        for token in lost.into_iter().chain(self.calling.take()) {
-            self.vacate(token);
+        home.state.set(home.state.get() & !home::TURNING);
+        match turned {
+            Ok(turned) if Rc::ptr_eq(&home, &self.home) => turned,
+            turned => self.end_astray(&home, turned),
         }
     }
 
@@ -260,6 +247,7 @@ impl ChannelMap {
 
     /// How long the wait may sleep: not at all, if there is something to do without
     /// any event.
+    #[inline(always)] // into each turn
     fn patience(&mut self, timeout: Option<Duration>) -> Option<Duration> {
         if !self.ready.is_empty()
             || !self.touched.get_mut().is_empty()
@@ -268,10 +256,14 @@ impl ChannelMap {
         {
             return Some(Duration::ZERO);
         }
-        let deadlines = [
-            self.timers.heap.first().map(|due| due.0),
-            self.shutdown_deadline,
-        ];
+        match self.timers.heap.is_empty() && self.shutdown_deadline.is_none() {
+            true => timeout,
+            false => self.patience_by_the_clock(timeout),
+        }
+    }
+
+    fn patience_by_the_clock(&self, timeout: Option<Duration>) -> Option<Duration> {
+        let deadlines = [self.timers.heap.first().map(|due| due.0), self.shutdown_deadline];
         let next = deadlines.into_iter().flatten().min();
         // A fresh reading: by `self.now`, the wait would last longer by the
         // time that this turn's callbacks took.
@@ -290,7 +282,10 @@ impl ChannelMap {
             nth += 1;
         }
         // Who was called is touched.
-        self.touched.get_mut().append(&mut self.batch);
+        match self.touched.get_mut() {
+            touched if touched.is_empty() => mem::swap(touched, &mut self.batch),
+            touched => touched.append(&mut self.batch),
+        }
         if !self.timers.heap.is_empty() {
             dispatched += self.call_timers();
         }
@@ -298,8 +293,12 @@ impl ChannelMap {
             let Some(work) = self.remote.take_first() else {
                 break;
             };
+            let home = Rc::clone(&self.home);
             work(self);
             dispatched += 1;
+            if !self.is_at(&home) {
+                self.park(None);
+            }
             self.run_closes();
         }
         if let Some(deadline) = self.shutdown_deadline {
@@ -332,6 +331,7 @@ impl ChannelMap {
         }
         slot.touched = true; // by the next turn, for it is in the batch
         let Some(mut channel) = slot.channel.take() else {
+            slot.ready = ready; // it comes home before the next turn
             return false;
         };
         self.calling = Some(me);
@@ -345,7 +345,9 @@ impl ChannelMap {
             false => self.call_one_by_one(ready, is_known, &mut *channel, me),
         };
         self.calling = None;
-        self.put_back(channel, me);
+        if let Err(stray) = self.put_back(channel, me) {
+            self.park(Some((me, stray)));
+        }
         was_called
     }
 
@@ -398,16 +400,22 @@ impl ChannelMap {
     }
 
     /// Puts a channel in its slot again, converted if that was asked for
-    /// meanwhile.
+    /// meanwhile. An `Err` is a channel of another map, which the callback has taken
+    /// out of this one's place.
     #[inline(always)] // out of line it saves more registers than it has instructions
-    pub(super) fn put_back(&mut self, channel: Box<dyn Channel>, token: Token) {
+    pub(super) fn put_back(
+        &mut self,
+        channel: Box<dyn Channel>,
+        token: Token,
+    ) -> Result<(), Box<dyn Channel>> {
         match self.slots.get_mut(token.slot) {
             Some(slot) if slot.token == token => match slot.conversion {
                 None => slot.channel = Some(channel),
                 Some(_) => self.put_back_converted(channel, token),
             },
-            _ => {} // the callback put another map in this one's place
+            _ => return Err(channel),
         }
+        Ok(())
     }
 
     /// Calls `handle_close` of the closed channels, first come first served.
@@ -423,12 +431,16 @@ impl ChannelMap {
     #[cold]
     fn tell_closed(&mut self) {
         let mark = Token::new(0);
+        let home = Rc::clone(&self.home);
         while self.closing.front().is_some_and(|(token, _)| *token < mark) {
             let Some((token, reason)) = self.closing.pop_front() else {
                 break;
             };
             if let Some(mut channel) = self.vacate(token) {
                 channel.handle_close(reason, token, self);
+                if !self.is_at(&home) {
+                    self.park(None);
+                }
             }
         }
     }

@@ -78,3 +78,17 @@ fn a_nested_run_is_an_error_when_it_would_do_nothing() {
     turn(&mut map);
     assert_eq!(log.take(), ["a.read", "a.close Requested"]);
 }
+
+#[test]
+fn a_turn_after_a_loan_within_a_loan_is_an_error() {
+    let log = Log::default();
+    let mut map = ChannelMap::new().unwrap();
+    let [a, b] = ["a", "b"].map(|name| map.insert(Probe::new(name, &log)).unwrap());
+    map.with(a, |_, map| {
+        let turn = |map: &mut ChannelMap| map.turn(Some(Duration::ZERO)).map(drop);
+        map.with(b, |_, map| assert!(is_nested(turn(map)))).unwrap();
+        assert!(is_nested(turn(map)));
+    })
+    .unwrap();
+    turn(&mut map);
+}
