@@ -16,7 +16,8 @@ pub enum CloseReason {
     /// The peer closed its end.
     Eof,
     /// The operating system reported an error: connecting, reading, writing or
-    /// registering failed.
+    /// registering failed. (A registration that fails for a shortage, as `ENOMEM` or
+    /// `ENOSPC`, is tried again instead.)
     Io(io::Error),
     /// One of its callbacks returned an error; `handle_error` was told which.
     HandlerError,

@@ -8,6 +8,7 @@ mod home;
 mod iter;
 mod slot;
 mod timer;
+mod trouble;
 mod turn;
 
 use std::any::{Any, TypeId};
@@ -38,6 +39,7 @@ pub use timer::Timer;
 use home::{Home, Parked};
 use slot::{Slot, interest, slot_mut};
 use timer::Timers;
+use trouble::Trouble;
 
 /// All channels of one loop: the documents' `socket_map`, and the loop itself.
 ///
@@ -102,6 +104,9 @@ pub struct ChannelMap {
     parked: Option<Box<Parked>>,
     stopping: bool,
     shutdown_deadline: Option<Instant>,
+    /// The next instant at which the map has something to do of its own.
+    alarm: Option<Instant>,
+    trouble: Trouble,
 }
 
 impl ChannelMap {
@@ -136,6 +141,8 @@ impl ChannelMap {
             parked: None,
             stopping: false,
             shutdown_deadline: None,
+            alarm: None,
+            trouble: Trouble::default(),
         }
     }
 
@@ -176,6 +183,7 @@ impl ChannelMap {
             ready: Readiness::NONE,
             touched: false,
             is_new: true,
+            is_unwatched: false,
             closing: false,
         };
         // A channel that wants nothing yet is shown to the poller all the same, so

@@ -172,7 +172,7 @@ pub(crate) struct Watch(Option<Rc<Link>>);
 
 impl Watch {
     /// Makes `poller` report `interest` in what the channel `owner` has registered
-    /// now, under its slot, and only that: the poller forgets what it had before,
+    /// now, under its key, and only that: the poller forgets what it had before,
     /// and another poller forgets this. An empty interest takes it out, for in level
     /// mode even a silent entry still reports errors and hang-ups.
     pub(crate) fn follow(
@@ -268,8 +268,12 @@ impl Link {
         );
         match watching {
             Some(watching) => {
+                if let Err(error) = poller.modify_with_mode(self.borrow(), event, mode) {
+                    // Rather deaf than called without end for what it wanted before.
+                    self.delete(&watching);
+                    return Err(error);
+                }
                 self.poller.set(Some(watching));
-                poller.modify_with_mode(self.borrow(), event, mode)?;
             }
             None => {
                 // SAFETY: the descriptor is open, as `arm` is reached through a

@@ -11,8 +11,8 @@ use chat::{
     Socket,
 };
 
-use crate::common::alone::{descriptors, is_alone};
-use crate::common::{Log, turn_to_rest, turn_until};
+use crate::common::alone::{can_trace, descriptors, is_alone};
+use crate::common::{Log, journal, turn_to_rest, turn_until};
 
 /// Logs the turn of each connection, and drops it.
 struct Counter(Log);
@@ -179,22 +179,63 @@ fn a_listener_without_descriptors_pauses_and_goes_on() {
     turn_until(&mut map, |_| log.len() == 1);
 }
 
+/// Fails once, then accepts.
+struct Failing(Log);
+impl DispatcherHandler for Failing {
+    fn handle_accept(&mut self, server: &mut Endpoint, _: &mut ChannelMap) -> Result {
+        if self.0.len() == 0 {
+            self.0.add("failed");
+            return Err("not now".into());
+        }
+        if server.accept()?.is_some() {
+            self.0.add("accepted");
+        }
+        Ok(())
+    }
+}
+
+/// The kernel is made to have no memory for the listener when its pause is over.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_listener_that_cannot_be_watched_after_its_pause_goes_on_later() {
+    if !can_trace() {
+        return;
+    }
+    // Calls: two of a new map, one of the insert; a wait (two); the pause (one); a
+    // wait; and the end of the pause.
+    let strace = "strace -f -o /dev/null -e trace=epoll_ctl \
+                  -e inject=epoll_ctl:error=ENOMEM:when=9";
+    let strace: Vec<&str> = strace.split_whitespace().collect();
+    if !is_alone(
+        a_listener_that_cannot_be_watched_after_its_pause_goes_on_later,
+        &strace,
+    ) {
+        return;
+    }
+    journal::open();
+    let log = Log::default();
+    let mut map = ChannelMap::new().unwrap();
+    let server = Dispatcher::listen("127.0.0.1:0", Failing(log.clone())).unwrap();
+    let address = server.endpoint.local_addr().unwrap().as_inet().unwrap();
+    let server = map.insert(server).unwrap();
+    let _client = TcpStream::connect(address).unwrap();
+    let begin = Instant::now();
+    while log.len() < 2 {
+        assert!(begin.elapsed() < Duration::from_secs(5));
+        map.turn(Some(Duration::from_secs(5))).unwrap();
+    }
+    assert_eq!(log.all(), ["failed", "accepted"]);
+    assert!(begin.elapsed() >= Duration::from_millis(450), "two pauses");
+    assert!(map.turns() < 12, "it spins");
+    assert!(map.is_open(server));
+    let lines = journal::take();
+    let is_of = |line: &&String| line.contains("cannot be watched for now");
+    assert_eq!(lines.iter().filter(is_of).count(), 1, "{lines:?}");
+}
+
 /// The timer that ends the pause went with the map that it was set in.
 #[test]
 fn a_listener_that_is_inserted_again_in_its_pause_goes_on() {
-    struct Failing(Log);
-    impl DispatcherHandler for Failing {
-        fn handle_accept(&mut self, server: &mut Endpoint, _: &mut ChannelMap) -> Result {
-            if self.0.len() == 0 {
-                self.0.add("failed");
-                return Err("not now".into());
-            }
-            if server.accept()?.is_some() {
-                self.0.add("accepted");
-            }
-            Ok(())
-        }
-    }
     let log = Log::default();
     let mut map = ChannelMap::new().unwrap();
     let server = Dispatcher::listen("127.0.0.1:0", Failing(log.clone())).unwrap();

@@ -2,6 +2,7 @@
 
 use std::any::TypeId;
 use std::fmt;
+use std::io;
 use std::mem;
 use std::sync::Arc;
 
@@ -9,7 +10,6 @@ use polling::Poller;
 use slab::Slab;
 
 use crate::channel::Channel;
-use crate::close_reason::CloseReason;
 use crate::readiness::Readiness;
 use crate::source::Watch;
 use crate::token::Token;
@@ -32,6 +32,8 @@ pub(super) struct Slot {
     pub(super) touched: bool,
     /// The channel is another since it was last asked what it wants.
     pub(super) is_new: bool,
+    /// The poller could not watch it as it wants, and that is in the log.
+    pub(super) is_unwatched: bool,
     /// In the closing queue, and hidden.
     pub(super) closing: bool,
 }
@@ -60,23 +62,20 @@ impl Slot {
     }
 
     /// Asks the channel what it wants: the poller is told what changed.
-    pub(super) fn ask(
-        &mut self,
-        poller: &Arc<Poller>,
-        queue: &mut Vec<Token>,
-    ) -> Result<(), CloseReason> {
+    pub(super) fn ask(&mut self, poller: &Arc<Poller>, queue: &mut Vec<Token>) -> io::Result<()> {
         let Some(channel) = &self.channel else {
             return Ok(());
         };
         self.is_new = false;
         self.interest = interest(&**channel, self.token);
-        self.watch
-            .follow(channel.registration(), poller, self.token, self.interest)
-            .map_err(CloseReason::Io)?;
+        let registration = channel.registration();
+        let watch = &mut self.watch;
+        let followed = watch.follow(registration, poller, self.token, self.interest);
+        self.is_unwatched &= followed.is_err();
         if channel.pending(self.token) {
             self.make_ready(Readiness::PENDING, queue);
         }
-        Ok(())
+        followed
     }
 }
 

@@ -24,8 +24,13 @@ impl ChannelMap {
     /// # Errors
     ///
     /// [`NestedTurn`] from inside a callback; or what the operating system
-    /// says when the wait itself fails. What goes wrong with one channel is
+    /// says when the wait itself fails for good. What goes wrong with one channel is
     /// that channel's, never the loop's.
+    ///
+    /// While the system is only short of something (`ENOMEM`, `EMFILE`), the loop
+    /// goes on. It warns once, and pauses for 10 ms after each wait that fails. A
+    /// channel that the poller cannot watch for such a reason stays in the map, without
+    /// events; it is tried again four times a second.
     #[doc(alias("loop", "asyncore.loop"))]
     pub fn run(&mut self) -> Result {
         self.run_turns(None, usize::MAX)
@@ -47,6 +52,7 @@ impl ChannelMap {
             }
             if self.is_done() && self.remote.inbox.waiting.load(Ordering::SeqCst) == 0 {
                 self.shutdown_deadline = None;
+                self.set_alarm();
                 break;
             }
             self.turn(timeout)?;
@@ -139,8 +145,10 @@ impl ChannelMap {
         if self.is_done() {
             return;
         }
-        if self.shutdown_deadline.replace(deadline).is_some() {
-            return; // they know
+        let they_know = self.shutdown_deadline.replace(deadline).is_some();
+        self.set_alarm();
+        if they_know {
+            return;
         }
         let tokens: Vec<Token> = self.slots.iter().map(|(_, slot)| slot.token).collect();
         for token in tokens {
@@ -208,7 +216,10 @@ impl ChannelMap {
         let settled = match channel.settle(token) {
             // A one-shot poller is to be told again what it has reported.
             Ok(Settled::AsBefore) if self.poller.supports_level() && !slot.is_new => Ok(()),
-            Ok(_) => slot.ask(&self.poller, &mut self.ready),
+            Ok(_) => match slot.ask(&self.poller, &mut self.ready) {
+                Ok(()) => Ok(()),
+                Err(error) => self.bear_unwatched(token, error),
+            },
             Err(reason) => Err(reason),
         };
         self.calling = None;
@@ -218,7 +229,9 @@ impl ChannelMap {
     /// Waits for events and queues them for dispatch.
     fn wait(&mut self, timeout: Option<Duration>) -> Result {
         self.events.clear();
-        self.poller.wait(&mut self.events, timeout)?;
+        if let Err(error) = self.poller.wait(&mut self.events, timeout) {
+            self.bear_failed_wait(error)?;
+        }
         let is_one_shot = !self.poller.supports_level();
         self.events.iter().for_each(|event| {
             let Some(slot) = self.slots.get_mut(event.key) else {
@@ -248,7 +261,7 @@ impl ChannelMap {
     /// How long the wait may sleep: not at all, if there is something to do without
     /// any event.
     #[inline(always)] // into each turn
-    fn patience(&mut self, timeout: Option<Duration>) -> Option<Duration> {
+    pub(super) fn patience(&mut self, timeout: Option<Duration>) -> Option<Duration> {
         if !self.ready.is_empty()
             || !self.touched.get_mut().is_empty()
             || !self.closing.is_empty()
@@ -256,14 +269,14 @@ impl ChannelMap {
         {
             return Some(Duration::ZERO);
         }
-        match self.timers.heap.is_empty() && self.shutdown_deadline.is_none() {
+        match self.timers.heap.is_empty() && self.alarm.is_none() {
             true => timeout,
             false => self.patience_by_the_clock(timeout),
         }
     }
 
     fn patience_by_the_clock(&self, timeout: Option<Duration>) -> Option<Duration> {
-        let deadlines = [self.timers.heap.first().map(|due| due.0), self.shutdown_deadline];
+        let deadlines = [self.timers.heap.first().map(|due| due.0), self.alarm];
         let next = deadlines.into_iter().flatten().min();
         // A fresh reading: by `self.now`, the wait would last longer by the
         // time that this turn's callbacks took.
@@ -301,14 +314,8 @@ impl ChannelMap {
             }
             self.run_closes();
         }
-        if let Some(deadline) = self.shutdown_deadline {
-            if deadline <= self.now {
-                self.close_all_with(|| CloseReason::Shutdown);
-                self.run_closes();
-            }
-            if self.is_done() {
-                self.shutdown_deadline = None;
-            }
+        if self.alarm.is_some() {
+            self.ring();
         }
         dispatched
     }
@@ -446,7 +453,7 @@ impl ChannelMap {
     }
 
     /// No channel is left, and none is to be closed.
-    fn is_done(&self) -> bool {
+    pub(super) fn is_done(&self) -> bool {
         self.slots.is_empty()
     }
 }

@@ -21,4 +21,5 @@ mod shutdown;
 mod stale_events;
 mod timer_memory;
 mod timers;
+mod trouble;
 mod turn;

@@ -5,6 +5,8 @@
 
 #[path = "../../../../reactor/tests/it/common/alone.rs"]
 pub(crate) mod alone;
+#[path = "../../../../reactor/tests/it/common/journal.rs"]
+pub(crate) mod journal;
 #[path = "../../../../reactor/tests/it/common/log.rs"]
 mod log;
 pub(crate) mod part;

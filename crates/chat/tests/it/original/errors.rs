@@ -9,9 +9,9 @@ use chat::{
     ChannelMap, CloseReason, Dispatcher, DispatcherHandler, Endpoint, Error, Readiness, Result,
 };
 
+use crate::common::journal;
 use crate::common::{Log, Witness, sim, turn_to_rest, turn_until};
 use crate::original::family::{Family, Place};
-use crate::original::journal;
 
 const EVENTS: [(Readiness, &str); 3] = [
     (Readiness::READABLE, "read x"),

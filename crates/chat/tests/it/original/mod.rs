@@ -10,7 +10,6 @@ mod events;
 mod family;
 mod files;
 mod framing;
-mod journal;
 mod page;
 mod sockets;
 mod turning;

@@ -3,6 +3,7 @@
 #![allow(dead_code)] // `alone` and `log` are for `chat` as well
 
 pub(crate) mod alone;
+pub(crate) mod journal;
 mod log;
 
 use std::cell::Cell;

@@ -38,3 +38,8 @@ pub(crate) fn open() {
 pub(crate) fn take() -> Vec<String> {
     LINES.take()
 }
+
+/// How many of those lines contain `text`; they stay.
+pub(crate) fn count(text: &str) -> usize {
+    LINES.with_borrow(|lines| lines.iter().filter(|line| line.contains(text)).count())
+}
