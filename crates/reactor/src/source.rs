@@ -61,10 +61,14 @@ mod os {
 /// the types that matter (`&TcpStream`, `&UnixStream`, `&Socket`). To take
 /// another object, replace the whole source: the map notices.
 ///
-/// The object must be in non-blocking mode; this type does not set it. And it
-/// must own its descriptor, as sockets and files do: what somebody else can
-/// replace under its number (standard input, by `dup2(2)`) the poller would go
-/// on watching unseen.
+/// The object must be in non-blocking mode; this type does not set it.
+///
+/// And it must own its descriptor, as sockets and files do. If somebody replaces what
+/// is under its number (standard input, by `dup2(2)`), the poller goes on watching the
+/// old file as long as that is open anywhere, and nothing can end it. Its events reach
+/// the channel while it lives, and then nobody; where `usize` has 32 bits, they reach
+/// the channel that comes into its slot. The loop warns once, and turns a thousand
+/// times a second while they come. So take such a source out of its channel first.
 ///
 /// ```
 /// use std::io::{Read, Write};
@@ -262,7 +266,7 @@ impl Link {
             return Ok(());
         }
         let event = Event::new(
-            owner.slot,
+            owner.key().0 as usize,
             interest.contains(Readiness::READABLE),
             interest.contains(Readiness::WRITABLE),
         );

@@ -58,6 +58,11 @@ impl Token {
         }
     }
 
+    /// See [`Key`].
+    pub(crate) fn key(self) -> Key {
+        Key(self.generation.get() << Key::SLOT_BITS | self.slot as u64)
+    }
+
     /// This token, taken to name a channel of type `C`.
     ///
     /// Nothing is checked here: a handle of the wrong type finds no channel.
@@ -79,6 +84,13 @@ impl PartialEq for Token {
     #[inline]
     fn eq(&self, other: &Self) -> bool {
         self.generation == other.generation
+    }
+}
+
+impl PartialEq<Key> for Token {
+    #[inline]
+    fn eq(&self, key: &Key) -> bool {
+        !Key::HAS_GENERATION || self.generation.get() as u32 == (key.0 >> Key::SLOT_BITS) as u32
     }
 }
 
@@ -157,4 +169,19 @@ impl<C> PartialEq<Token> for Handle<C> {
     fn eq(&self, other: &Token) -> bool {
         self.token == *other
     }
+}
+
+/// What a poller is given to name a channel by: the slot, and above it as much of the
+/// generation as there is room for. So an entry that nobody can delete any more reports
+/// for nobody, whoever has its slot by then.
+///
+/// Where `usize` has 32 bits there is no room, and such an entry's events are the next
+/// tenant's. `usize::MAX`, which `polling` keeps to itself, is no key: a map with that
+/// many slots does not fit into memory.
+#[derive(Clone, Copy)]
+pub(crate) struct Key(pub(crate) u64);
+
+impl Key {
+    const SLOT_BITS: u32 = 32;
+    const HAS_GENERATION: bool = usize::BITS > Self::SLOT_BITS;
 }

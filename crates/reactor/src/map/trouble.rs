@@ -16,6 +16,9 @@ const WATCH_PAUSE: Duration = Duration::from_millis(250);
 /// How long the loop pauses when its wait fails. All channels wait meanwhile.
 const WAIT_PAUSE: Duration = Duration::from_millis(10);
 
+/// How long it pauses when nothing is reported but what nobody can silence.
+const STRANGER_PAUSE: Duration = Duration::from_millis(1);
+
 /// What is wrong at present.
 #[derive(Default)]
 pub(super) struct Trouble {
@@ -23,6 +26,8 @@ pub(super) struct Trouble {
     retry_at: Option<Instant>,
     /// The last turn whose wait failed, until one succeeds.
     wait_failed_in: Option<u64>,
+    /// The poller reports what no channel has; it is in the log.
+    has_strangers: bool,
 }
 
 impl ChannelMap {
@@ -65,6 +70,20 @@ impl ChannelMap {
         self.pause(WAIT_PAUSE);
         self.set_alarm();
         Ok(())
+    }
+
+    /// Nothing that the poller reported is anybody's. Its entry cannot be deleted, for
+    /// its descriptor is another file's by now, and would be reported without a pause.
+    #[cold]
+    pub(super) fn bear_strangers(&mut self) {
+        if !mem::replace(&mut self.trouble.has_strangers, true) {
+            log::warn!(
+                "the poller reports a file that no channel has any more: its descriptor \
+                 was replaced (by dup2(2), for example) while it was watched"
+            );
+        }
+        self.pause(STRANGER_PAUSE);
+        self.set_alarm();
     }
 
     /// Sleeps so long, without the poller, unless there is something to do.

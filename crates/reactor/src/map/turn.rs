@@ -11,7 +11,7 @@ use crate::channel::{Channel, Settled};
 use crate::close_reason::CloseReason;
 use crate::error::{NestedTurn, Result};
 use crate::readiness::Readiness;
-use crate::token::Token;
+use crate::token::{Key, Token};
 
 /// How often one turn settles, at most: what its own closing touched is settled, too.
 const SETTLE_ROUNDS: usize = 5;
@@ -234,8 +234,10 @@ impl ChannelMap {
         }
         let is_one_shot = !self.poller.supports_level();
         self.events.iter().for_each(|event| {
-            let Some(slot) = self.slots.get_mut(event.key) else {
-                return;
+            // The lower half of a key is the slot.
+            let slot = match self.slots.get_mut(event.key as u32 as usize) {
+                Some(slot) if slot.token == Key(event.key as u64) => slot,
+                _ => return, // see `bear_strangers`
             };
             if is_one_shot {
                 slot.watch.spend();
@@ -255,6 +257,9 @@ impl ChannelMap {
             slot.ready |= reported & slot.interest;
             self.ready.push(slot.token);
         });
+        if self.ready.is_empty() && !self.events.is_empty() {
+            self.bear_strangers();
+        }
         Ok(())
     }
 

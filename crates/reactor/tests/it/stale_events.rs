@@ -1,13 +1,14 @@
 //! What belongs to a dead channel, or to a source that left, reaches nobody.
 
-use std::io::Write;
+use std::io::{self, Stdin, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use crate::common::alone::is_alone;
 use crate::common::{Log, On, Probe, Stream, both_ready, change, pair, slot, turn};
-use reactor::{ChannelMap, Handle, Readiness, Source};
+use crate::common::{journal, libc};
+use reactor::{Channel, ChannelMap, Handle, Readiness, Registration, Result, Source, Token};
 
 /// Has the first of the two that is called do `act` to the other one.
 fn first_acts_on_the_other(
@@ -193,4 +194,67 @@ fn an_event_of_a_source_that_another_callback_replaced_is_dropped() {
         1,
         "the other one's socket is new and silent"
     );
+}
+
+/// Standard input, which is whatever has its number.
+#[derive(Debug)]
+struct Input(Source<Stdin>);
+
+impl Channel for Input {
+    fn registration(&self) -> Option<&Registration> {
+        Some(self.0.registration())
+    }
+
+    fn handle_read_event(&mut self, me: Token, map: &mut ChannelMap) -> Result {
+        map.close(me);
+        Ok(())
+    }
+}
+
+/// Where a key of the poller has room for a generation. The old file stays open under
+/// another number, and stays in the poller, where nobody can delete it any more.
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+#[test]
+fn the_next_tenant_gets_no_event_of_an_input_that_was_replaced() {
+    if !is_alone(
+        the_next_tenant_gets_no_event_of_an_input_that_was_replaced,
+        &["env"],
+    ) {
+        return;
+    }
+    journal::open();
+    let log = Log::default();
+    let (old, mut old_peer) = pair();
+    let (new, _new_peer) = pair();
+    libc::replace_stdin(&*old);
+    let mut map = ChannelMap::new().unwrap();
+    let input = map.insert(Input(Source::new(io::stdin()))).unwrap();
+    turn(&mut map);
+    libc::replace_stdin(&*new);
+    drop(map.remove(input));
+    let (ours, mut theirs) = pair();
+    let mut tenant = Probe::new("tenant", &log).over(&ours);
+    tenant.writable = true;
+    let tenant = map.insert(tenant).unwrap();
+    assert_eq!(slot(tenant), slot(input));
+    turn(&mut map);
+    assert_eq!(log.take(), ["tenant.write"]);
+    change(&mut map, tenant, |tenant| tenant.writable = false);
+
+    old_peer.write_all(b"for nobody").unwrap();
+    map.set_timer(tenant, map.now() + Duration::from_millis(200));
+    let before = map.turns();
+    while log.len() == 0 {
+        map.turn(None).unwrap();
+    }
+    assert_eq!(log.take(), ["tenant.timer"], "and no event");
+    let turns = map.turns() - before;
+    assert!(turns < 400, "it spins: {turns} turns in 200 ms");
+    assert_eq!(journal::count("WARN the poller reports a file"), 1);
+
+    theirs.write_all(b"x").unwrap();
+    turn(&mut map);
+    assert_eq!(log.take(), ["tenant.read"], "its own event does reach it");
+    drop(old);
+    assert_eq!(turn(&mut map), 0);
 }

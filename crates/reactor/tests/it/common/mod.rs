@@ -4,6 +4,7 @@
 
 pub(crate) mod alone;
 pub(crate) mod journal;
+pub(crate) mod libc;
 mod log;
 
 use std::cell::Cell;
