@@ -17,6 +17,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::io;
 use std::panic::{self, AssertUnwindSafe};
+use std::process;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
@@ -61,6 +62,14 @@ use trouble::Trouble;
 /// next turn, wherever that map is by then. Its channels that were being called come
 /// back before that turn; until then the first map has them, but does not find them.
 /// An `Err` of such a callback goes to `handle_error` with the map that is there.
+///
+/// # In a child process
+///
+/// After `fork(2)`, a child's copy of a map shares its poller with the parent. The
+/// child may drop the map, or put a new one in its place, and the parent's goes on
+/// undisturbed. The descriptors of its poller then stay open in the child, until that
+/// ends or calls `exec`. A child must not turn the map, and must not remove, change or
+/// drop its channels one by one: the poller of the parent would no longer watch them.
 ///
 /// # Which method, from where
 ///
@@ -107,6 +116,8 @@ pub struct ChannelMap {
     /// The next instant at which the map has something to do of its own.
     alarm: Option<Instant>,
     trouble: Trouble,
+    /// The process that made the map. A child has a copy of it, but shares the poller.
+    process: u32,
 }
 
 impl ChannelMap {
@@ -143,6 +154,7 @@ impl ChannelMap {
             shutdown_deadline: None,
             alarm: None,
             trouble: Trouble::default(),
+            process: process::id(),
         }
     }
 
@@ -415,6 +427,17 @@ impl ChannelMap {
         slot.channel.take()
     }
 
+    /// In a child of the process that made the map: forgets the poller without a word
+    /// to it, for it is the parent's as well. (A poller that is dropped deletes its own
+    /// entries, so it is left open.)
+    #[cold]
+    fn leave_to_parent(&mut self) {
+        for (_, slot) in &mut self.slots {
+            slot.watch.abandon();
+        }
+        std::mem::forget(Arc::clone(&self.poller));
+    }
+
     /// The slot of an open channel.
     fn slot(&self, token: Token) -> Option<&Slot> {
         self.slots
@@ -425,7 +448,10 @@ impl ChannelMap {
 
 impl Drop for ChannelMap {
     fn drop(&mut self) {
-        self.remote.close();
+        match self.process == process::id() {
+            true => self.remote.close(),
+            false => self.leave_to_parent(),
+        }
     }
 }
 

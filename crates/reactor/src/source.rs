@@ -212,6 +212,16 @@ impl Watch {
         }
     }
 
+    /// Forgets the source, and has the source forget its poller, which does not hear
+    /// of it.
+    pub(crate) fn abandon(&mut self) {
+        if let Some(link) = self.0.take() {
+            link.interest.set(Readiness::NONE);
+            link.owner.set(Token::NONE);
+            link.poller.take();
+        }
+    }
+
     /// Takes the source out of its poller, unless another channel than `owner` has
     /// it by now.
     pub(crate) fn end(&mut self, owner: Token) {

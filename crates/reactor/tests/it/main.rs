@@ -7,6 +7,7 @@ mod common;
 mod convert;
 mod descriptors;
 mod errors;
+mod fork;
 mod handle_close;
 mod map;
 mod moved_source;
