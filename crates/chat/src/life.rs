@@ -187,12 +187,16 @@ impl Endpoint {
     }
 
     /// The map has closed the channel: nothing is sent or told any more.
-    /// Cutting a peer off is logged as a warning.
+    /// Cutting a peer off is logged as a warning, and so is the end of a listener
+    /// that nobody asked for: the program may go on without it for days.
     pub(crate) fn has_closed(&mut self, reason: &CloseReason) {
         let me = self.me;
         match reason {
             CloseReason::OverLimit | CloseReason::SlowReader | CloseReason::TimedOut => {
                 log::warn!("channel {me}: closed: {reason}");
+            }
+            CloseReason::Io(error) if self.accepting() => {
+                log::warn!("channel {me}: closed, no longer listening: {error}");
             }
             _ => log::debug!("channel {me}: closed: {reason}"),
         }

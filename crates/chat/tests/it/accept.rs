@@ -233,6 +233,37 @@ fn a_listener_that_cannot_be_watched_after_its_pause_goes_on_later() {
     assert_eq!(lines.iter().filter(is_of).count(), 1, "{lines:?}");
 }
 
+/// A server that accepts nobody any more is not found out by its silence.
+#[test]
+fn a_listener_that_fails_says_so_at_warn() {
+    journal::open();
+    let mut map = ChannelMap::new().unwrap();
+    let mut end = |reason| {
+        let server = Dispatcher::listen("127.0.0.1:0", Failing(Log::default())).unwrap();
+        let server = map.insert(server).unwrap();
+        map.close_with(server, reason);
+        turn_to_rest(&mut map);
+        journal::take()
+    };
+    let lines = end(CloseReason::Io(ErrorKind::NotFound.into()));
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    assert!(lines[0].starts_with("WARN channel "), "{lines:?}");
+    assert!(
+        lines[0].ends_with("closed, no longer listening: entity not found"),
+        "{lines:?}"
+    );
+    assert!(end(CloseReason::Requested).is_empty());
+
+    // A connection's failure is its peer's affair.
+    let address = TcpListener::bind("127.0.0.1:0").unwrap();
+    let stream = TcpStream::connect(address.local_addr().unwrap()).unwrap();
+    let stream = Dispatcher::new(stream, Failing(Log::default())).unwrap();
+    let stream = map.insert(stream).unwrap();
+    map.close_with(stream, CloseReason::Io(ErrorKind::NotFound.into()));
+    turn_to_rest(&mut map);
+    assert!(journal::take().is_empty());
+}
+
 /// The timer that ends the pause went with the map that it was set in.
 #[test]
 fn a_listener_that_is_inserted_again_in_its_pause_goes_on() {
