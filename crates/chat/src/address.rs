@@ -61,6 +61,13 @@ impl From<SockAddr> for Address {
     }
 }
 
+#[cfg(unix)]
+impl From<std::os::unix::net::SocketAddr> for Address {
+    fn from(address: std::os::unix::net::SocketAddr) -> Self {
+        Self::Unix(address.as_pathname().map(Path::to_path_buf))
+    }
+}
+
 impl From<SocketAddr> for Address {
     fn from(address: SocketAddr) -> Self {
         Self::Inet(address)

@@ -11,7 +11,7 @@ use std::rc::Rc;
 use reactor::{
     Channel, ChannelMap, CloseReason, Error, Registration, Result, Settled, Timer, Token,
 };
-use socket2::Socket;
+use socket2::{Socket, Type};
 
 use crate::chat::Chat;
 use crate::endpoint::Endpoint;
@@ -90,7 +90,7 @@ impl<H: ChatHandler> AsyncChat<H> {
         terminator: impl Into<Terminator>,
         handler: H,
     ) -> io::Result<Self> {
-        let endpoint = Endpoint::on(socket.into(), Stage::Live)?;
+        let endpoint = Endpoint::on(socket.into(), Type::STREAM, Stage::Live)?;
         Ok(Self::from_endpoint(endpoint, terminator, handler))
     }
 

@@ -55,8 +55,9 @@ impl Endpoint {
         address: impl Into<SockAddr>,
     ) -> io::Result<Self> {
         let (socket, address) = (socket.into(), address.into());
-        if is_connection_oriented(socket.r#type()?) {
-            return Self::begin_connect(socket, &address);
+        let kind = socket.r#type()?;
+        if is_connection_oriented(kind) {
+            return Self::begin_connect(socket, kind, &address);
         }
         socket.connect(&address)?;
         Self::new(socket)
@@ -66,7 +67,7 @@ impl Endpoint {
         let mut addresses: Vec<SocketAddr> = addresses.to_socket_addrs()?.collect();
         addresses.reverse(); // the first is taken first, from the end
         let (socket, begun) = begin_next(&mut addresses, no_address())?;
-        let mut endpoint = Self::connecting_by(socket, begun)?;
+        let mut endpoint = Self::connecting_by(socket, Type::STREAM, begun)?;
         if let Some(others) = endpoint.life.others() {
             *others = addresses;
         }
@@ -76,7 +77,7 @@ impl Endpoint {
     #[cfg(unix)]
     pub(crate) fn connect_unix(path: &Path) -> io::Result<Self> {
         let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-        Self::begin_connect(socket, &SockAddr::unix(path)?)
+        Self::begin_connect(socket, Type::STREAM, &SockAddr::unix(path)?)
     }
 
     /// A connection under way has come to something. If it failed, the next
@@ -96,21 +97,21 @@ impl Endpoint {
             (Err(error), None) => Err(error),
         };
         match failure {
-            Ok((socket, Ok(()))) => self.wire = Wire::new(socket, false),
+            Ok((socket, Ok(()))) => self.wire = Wire::new(socket, Type::STREAM),
             Ok((_, Err(error))) | Err(error) => self.close_with(CloseReason::Io(error)),
         }
     }
 
     /// Begins to connect. A failure is the channel's, not the caller's: it is
     /// reported as one that the network takes its time for.
-    fn begin_connect(socket: Socket, address: &SockAddr) -> io::Result<Self> {
+    fn begin_connect(socket: Socket, kind: Type, address: &SockAddr) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
         let begun = begin(&socket, address);
-        Self::connecting_by(socket, begun)
+        Self::connecting_by(socket, kind, begun)
     }
 
-    fn connecting_by(socket: Socket, begun: io::Result<()>) -> io::Result<Self> {
-        let mut endpoint = Self::on(socket, Stage::Connecting(Box::default()))?;
+    fn connecting_by(socket: Socket, kind: Type, begun: io::Result<()>) -> io::Result<Self> {
+        let mut endpoint = Self::on(socket, kind, Stage::Connecting(Box::default()))?;
         if let Err(error) = begun {
             endpoint.close_with(CloseReason::Io(error));
         }

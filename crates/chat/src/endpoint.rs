@@ -49,23 +49,23 @@ impl Endpoint {
     /// A stream that is not connected may be connecting, or may have been reset
     /// while it waited to be accepted. Both will be writable, and tell then.
     pub(crate) fn new(socket: Socket) -> io::Result<Self> {
+        let kind = socket.r#type()?;
         let stage = if is_listener(&socket)? {
             Stage::Listening
-        } else if !is_connection_oriented(socket.r#type()?) {
+        } else if !is_connection_oriented(kind) {
             Stage::Datagrams
         } else if socket.peer_addr().is_ok() {
             Stage::Live
         } else {
             Stage::Connecting(Box::default())
         };
-        Self::on(socket, stage)
+        Self::on(socket, kind, stage)
     }
 
     /// A socket of which this much is known.
-    pub(crate) fn on(socket: Socket, stage: Stage) -> io::Result<Self> {
+    pub(crate) fn on(socket: Socket, kind: Type, stage: Stage) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
-        let is_datagram = matches!(stage, Stage::Datagrams) && socket.r#type()? == Type::DGRAM;
-        Ok(Self::with_wire(Wire::new(socket, is_datagram), stage))
+        Ok(Self::with_wire(Wire::new(socket, kind), stage))
     }
 
     pub(crate) fn over(transport: Box<dyn Transport>) -> Self {
@@ -94,14 +94,19 @@ impl Endpoint {
     }
 
     /// Receives into `buffer`, as `recv(2)`. 0 is the end of the stream: the
-    /// handler's `handle_eof` comes next, and no more input.
+    /// handler's `handle_eof` comes next, and no more input. On a datagram socket it is
+    /// an empty datagram.
     ///
     /// # Errors
     ///
     /// `WouldBlock` if there is nothing to receive now, however the callback
-    /// came about. Any other error closes the channel with [`CloseReason::Io`]
-    /// after the callback (over a transport, when its output is sent), but for datagrams: the next one may be another's. In
-    /// all these cases it does no harm to return it from the callback.
+    /// came about. `InvalidData` if a datagram, or a record of a `SOCK_SEQPACKET` socket,
+    /// is longer than `buffer`: that has the beginning, and the rest is lost.
+    ///
+    /// Any error but `WouldBlock` closes the channel with [`CloseReason::Io`] after the
+    /// callback (over a transport, when its output is sent). A datagram socket stays: the
+    /// next datagram may be another's. In all these cases the callback may return the
+    /// error, which does no harm.
     pub fn recv(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if !self.unread.is_empty() {
             let held = self.unread.split_to(buffer.len().min(self.unread.len()));

@@ -23,7 +23,7 @@ impl Endpoint {
         let mut last = no_address();
         for address in addresses.to_socket_addrs()? {
             match listen_on(address) {
-                Ok(socket) => return Self::on(socket, Stage::Listening),
+                Ok(socket) => return Self::on(socket, Type::STREAM, Stage::Listening),
                 Err(error) => last = error,
             }
         }
@@ -35,7 +35,7 @@ impl Endpoint {
         let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
         socket.bind(&SockAddr::unix(path)?)?;
         socket.listen(BACKLOG)?;
-        Self::on(socket, Stage::Listening)
+        Self::on(socket, Type::STREAM, Stage::Listening)
     }
 
     /// Accepts one connection; `None` if none is waiting. The socket is

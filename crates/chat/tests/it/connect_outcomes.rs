@@ -376,3 +376,20 @@ fn a_seqpacket_socket_connects_and_hears_the_end() {
         assert_eq!((log.count("eof"), log.len()), (1, 4 + connects));
     }
 }
+
+/// A part of a record is none: the connection ends, as by any other error.
+#[test]
+fn a_record_that_does_not_fit_closes_the_connection_with_invalid_data() {
+    let log = Log::default();
+    let mut map = ChannelMap::new().unwrap();
+    let (ours, theirs) = Socket::pair(Domain::UNIX, Type::SEQPACKET, None).unwrap();
+    map.insert(Dispatcher::new(ours, Client(log.clone())).unwrap())
+        .unwrap();
+    theirs.send(&[0; 100]).unwrap(); // as many as there is room for
+    turn_until(&mut map, |_| log.len() == 1);
+    assert_rest(&mut map);
+    assert_eq!(log.all(), ["read"]);
+    theirs.send(&[0; 101]).unwrap();
+    turn_until(&mut map, |map| map.is_empty());
+    assert_eq!(log.all(), ["read", "read", "close Io(InvalidData)"]);
+}
