@@ -11,7 +11,7 @@ use std::rc::Rc;
 use reactor::{
     Channel, ChannelMap, CloseReason, Error, Registration, Result, Settled, Timer, Token,
 };
-use socket2::{Socket, Type};
+use socket2::Socket;
 
 use crate::chat::Chat;
 use crate::endpoint::Endpoint;
@@ -84,13 +84,15 @@ impl<H: ChatHandler> AsyncChat<H> {
     ///
     /// # Errors
     ///
-    /// If the socket cannot be made non-blocking.
+    /// `InvalidInput` for a socket of another type (datagrams, `SOCK_SEQPACKET`) or one
+    /// that listens: a [`Dispatcher`](crate::Dispatcher) takes those. Otherwise if the
+    /// socket cannot be asked for its type, or made non-blocking.
     pub fn new(
         socket: impl Into<Socket>,
         terminator: impl Into<Terminator>,
         handler: H,
     ) -> io::Result<Self> {
-        let endpoint = Endpoint::on(socket.into(), Type::STREAM, Stage::Live)?;
+        let endpoint = Endpoint::stream(socket.into())?;
         Ok(Self::from_endpoint(endpoint, terminator, handler))
     }
 
@@ -140,11 +142,15 @@ impl<H: ChatHandler> AsyncChat<H> {
     /// A chat channel on another channel's endpoint, with what that has read
     /// already: how a [`Dispatcher`](crate::Dispatcher) becomes one. `handle_connect` is
     /// called for this handler, even on a connection that another one was told of.
+    ///
+    /// An endpoint without a stream (one that listens, or has datagrams or records) is
+    /// closed: `handle_close` comes next, with [`CloseReason::Io`] of `InvalidInput`.
     pub fn from_endpoint(
-        endpoint: Endpoint,
+        mut endpoint: Endpoint,
         terminator: impl Into<Terminator>,
         handler: H,
     ) -> Self {
+        endpoint.expect_stream();
         Self {
             chat: Chat::new(endpoint, terminator.into()),
             handler,

@@ -62,6 +62,17 @@ impl Endpoint {
         Self::on(socket, kind, stage)
     }
 
+    /// A connected stream.
+    pub(crate) fn stream(socket: Socket) -> io::Result<Self> {
+        if socket.r#type()? != Type::STREAM {
+            return Err(keeps_bounds());
+        }
+        if is_listener(&socket)? {
+            return Err(listens());
+        }
+        Self::on(socket, Type::STREAM, Stage::Live)
+    }
+
     /// A socket of which this much is known.
     pub(crate) fn on(socket: Socket, kind: Type, stage: Stage) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
@@ -224,6 +235,16 @@ impl Endpoint {
         self.output.use_limits(&self.limits);
     }
 
+    /// Closes the channel, with the reason, unless it is a stream or becomes one.
+    pub(crate) fn expect_stream(&mut self) {
+        let error = match (&self.wire, self.life.stage()) {
+            (Wire::Datagram(_), _) => keeps_bounds(),
+            (_, Stage::Listening) => listens(),
+            _ => return,
+        };
+        self.close_with(CloseReason::Io(error));
+    }
+
     /// Adopts the token of the map that the channel is in now. The timers that
     /// it had set went with the map it was in before: returns whether they did.
     pub(crate) fn enter(&mut self, me: Token) -> bool {
@@ -323,6 +344,20 @@ fn copy(error: &io::Error) -> io::Error {
         (None, Some(cause)) => io::Error::new(error.kind(), cause.to_string()),
         (None, None) => error.kind().into(),
     }
+}
+
+fn keeps_bounds() -> io::Error {
+    io::Error::new(
+        io::ErrorKind::InvalidInput,
+        "a chat channel needs a stream; use a Dispatcher for datagrams and records",
+    )
+}
+
+fn listens() -> io::Error {
+    io::Error::new(
+        io::ErrorKind::InvalidInput,
+        "a chat channel needs a stream; use a Dispatcher for a socket that listens",
+    )
 }
 
 /// Such a socket has an end of its input.

@@ -17,6 +17,7 @@ mod framing;
 mod limits;
 mod linger;
 mod memory;
+mod not_a_stream;
 mod oracle;
 mod ordering;
 mod ordinary;
