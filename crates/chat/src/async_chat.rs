@@ -100,7 +100,8 @@ impl<H: ChatHandler> AsyncChat<H> {
     /// [`handle_connect`](ChatHandler::handle_connect) tells of success,
     /// [`handle_close`](ChatHandler::handle_close) of failure; what is pushed
     /// before is sent afterwards. Several addresses are tried in turn. There is
-    /// no time limit but the operating system's; set a timer.
+    /// no time limit but the operating system's; set a timer. A port of this machine that
+    /// nobody listens on is refused even if the system gives that port to the client itself.
     ///
     /// # Errors
     ///

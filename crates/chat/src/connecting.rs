@@ -4,6 +4,7 @@ use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 #[cfg(unix)]
 use std::path::Path;
+use std::time::Duration;
 
 use reactor::CloseReason;
 use socket2::{Domain, SockAddr, Socket, Type};
@@ -17,7 +18,8 @@ impl Endpoint {
     /// for what [`Dispatcher::connect`](crate::Dispatcher::connect) does not
     /// cover, such as a local port of its own. Make the channel by `from_endpoint`; its
     /// handler is told of success or failure. A datagram socket is
-    /// connected at once.
+    /// connected at once. A TCP socket that would be connected to itself, since it is bound to
+    /// `address`, is refused as a port is that nobody listens on (`ConnectionRefused`).
     ///
     /// ```
     /// use chat::{ChannelMap, Dispatcher, DispatcherHandler, Endpoint, Result, Socket};
@@ -88,7 +90,7 @@ impl Endpoint {
                 Some(error) => Err(error),
                 // Connected and reset at once: the error is gone, and so is the
                 // peer.
-                None => socket.peer_addr().map(|_| ()),
+                None => refuse_self(&socket.peer_addr()?, &socket),
             }
         });
         let failure = match (outcome, self.life.others()) {
@@ -146,9 +148,29 @@ fn begin_next(
 
 fn begin(socket: &Socket, address: &SockAddr) -> io::Result<()> {
     match retry(|| socket.connect(address)) {
-        Err(error) if !is_in_progress(&error) => Err(error),
-        _ => Ok(()),
+        Err(error) if is_in_progress(&error) => Ok(()),
+        // A Unix socket says EAGAIN, and connects neither now nor later.
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock && address.is_unix() => {
+            Err(io::Error::new(
+                io::ErrorKind::WouldBlock,
+                "too many connections wait to be accepted there; try again later",
+            ))
+        }
+        begun => begun,
     }
+}
+
+/// A port that nobody listens on may be the very one that the system picks for the
+/// client: TCP connects the socket to itself, and holds the port.
+fn refuse_self(peer: &SockAddr, socket: &Socket) -> io::Result<()> {
+    if peer.as_socket().is_some() && socket.local_addr()? == *peer {
+        socket.set_linger(Some(Duration::ZERO))?; // the port is free at once
+        return Err(io::Error::new(
+            io::ErrorKind::ConnectionRefused,
+            "nobody listens on that port: the socket has connected to itself",
+        ));
+    }
+    Ok(())
 }
 
 /// A chat channel gathers its output, so that Nagle's algorithm could only

@@ -123,7 +123,8 @@ impl<H: DispatcherHandler> Dispatcher<H> {
     /// [`handle_connect`](DispatcherHandler::handle_connect) tells of success,
     /// [`handle_close`](DispatcherHandler::handle_close) of failure. Several
     /// addresses are tried in turn. There is no time limit but the operating
-    /// system's; set a timer.
+    /// system's; set a timer. A port of this machine that nobody listens on is refused even
+    /// if the system gives that port to the client itself.
     ///
     /// # Errors
     ///
