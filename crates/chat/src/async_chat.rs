@@ -4,8 +4,6 @@ use std::any::type_name;
 use std::fmt;
 use std::io;
 use std::net::ToSocketAddrs;
-#[cfg(unix)]
-use std::path::Path;
 use std::rc::Rc;
 
 use reactor::{
@@ -21,6 +19,8 @@ use crate::life::Stage;
 use crate::limits::Limits;
 use crate::terminator::Terminator;
 use crate::transport::Transport;
+#[cfg(unix)]
+use crate::unix_name::UnixName;
 
 /// Only of what is due: a transport has input that no event will announce.
 const HIDDEN_INPUT: Flags = 1 << 15;
@@ -116,18 +116,20 @@ impl<H: ChatHandler> AsyncChat<H> {
         Ok(Self::from_endpoint(endpoint, terminator, handler))
     }
 
-    /// Like [`connect`](Self::connect), to a Unix socket.
+    /// Like [`connect`](Self::connect), to a Unix socket: a path, or any [`UnixName`]. A
+    /// listener whose queue is full refuses it with `WouldBlock`.
     ///
     /// # Errors
     ///
-    /// If the path is too long, or no socket is to be had.
+    /// If the path is empty, too long or has a zero byte (`InvalidInput`), or no socket is
+    /// to be had.
     #[cfg(unix)]
     pub fn connect_unix(
-        path: impl AsRef<Path>,
+        name: impl Into<UnixName>,
         terminator: impl Into<Terminator>,
         handler: H,
     ) -> io::Result<Self> {
-        let endpoint = Endpoint::connect_unix(path.as_ref())?;
+        let endpoint = Endpoint::connect_unix(&name.into())?;
         Ok(Self::from_endpoint(endpoint, terminator, handler))
     }
 

@@ -2,8 +2,6 @@
 
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
-#[cfg(unix)]
-use std::path::Path;
 use std::time::Duration;
 
 use reactor::CloseReason;
@@ -11,6 +9,8 @@ use socket2::{Domain, SockAddr, Socket, Type};
 
 use crate::endpoint::{Endpoint, is_connection_oriented};
 use crate::life::Stage;
+#[cfg(unix)]
+use crate::unix_name::UnixName;
 use crate::wire::{Wire, retry};
 
 impl Endpoint {
@@ -77,9 +77,10 @@ impl Endpoint {
     }
 
     #[cfg(unix)]
-    pub(crate) fn connect_unix(path: &Path) -> io::Result<Self> {
+    pub(crate) fn connect_unix(name: &UnixName) -> io::Result<Self> {
+        let address = name.sock_addr()?;
         let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-        Self::begin_connect(socket, Type::STREAM, &SockAddr::unix(path)?)
+        Self::begin_connect(socket, Type::STREAM, &address)
     }
 
     /// A connection under way has come to something. If it failed, the next

@@ -3,14 +3,22 @@
 
 use std::io::{self, IoSliceMut, Read};
 use std::net::UdpSocket;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use std::os::unix::net::SocketAddr;
 #[cfg(unix)]
 use std::os::unix::net::UnixDatagram;
 
 use reactor::{Registration, Source};
+#[cfg(unix)]
+use socket2::Domain;
 use socket2::{SockRef, Socket, Type};
 
 use crate::address::Address;
 use crate::endpoint::Endpoint;
+#[cfg(unix)]
+use crate::life::Stage;
+#[cfg(unix)]
+use crate::unix_name::UnixName;
 use crate::wire::{Wire, retry};
 
 /// No datagram of UDP is as long.
@@ -90,6 +98,15 @@ impl Datagram {
             (Self::Inet(socket, _), Address::Inet(to)) => socket.send_to(data, to),
             #[cfg(unix)]
             (Self::Unix(socket, _), Address::Unix(Some(path))) => socket.send_to(data, path),
+            #[cfg(any(target_os = "linux", target_os = "android"))]
+            (Self::Unix(socket, _), Address::Abstract(name)) => {
+                #[cfg(target_os = "android")]
+                use std::os::android::net::SocketAddrExt;
+                #[cfg(target_os = "linux")]
+                use std::os::linux::net::SocketAddrExt;
+
+                socket.send_to_addr(data, &SocketAddr::from_abstract_name(name)?)
+            }
             (Self::Other(_), _) => Err(no_datagrams()),
             _ => Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
@@ -126,6 +143,17 @@ impl Spare {
 
 fn with_address<A: Into<Address>>((len, from): (usize, A)) -> (usize, Address) {
     (len, from.into())
+}
+
+impl Endpoint {
+    #[cfg(unix)]
+    pub(crate) fn bind_unix(name: &UnixName) -> io::Result<Self> {
+        let socket = Socket::new(Domain::UNIX, Type::DGRAM, None)?;
+        let path = name.bind(&socket)?;
+        let mut endpoint = Self::on(socket, Type::DGRAM, Stage::Datagrams)?;
+        endpoint.path = path;
+        Ok(endpoint)
+    }
 }
 
 /// # Datagrams

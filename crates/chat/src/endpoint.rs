@@ -10,6 +10,8 @@ use reactor::{CloseReason, Token};
 use socket2::{SockRef, Socket, Type};
 
 use crate::address::Address;
+#[cfg(unix)]
+use crate::bound_path::BoundPath;
 use crate::flags::{BLOCKED, EOF, EOF_TOLD, Flags, NOT_LIVE, SHUT_DUE};
 use crate::life::{Life, Origin, Stage};
 use crate::limits::Limits;
@@ -24,6 +26,9 @@ use crate::wire::Wire;
 /// A handler gets it with every callback. After the callback `handle_close` is called,
 /// with the reason, if the endpoint was closed or its socket failed.
 pub struct Endpoint {
+    /// What is to be removed, before the wire is closed.
+    #[cfg(unix)]
+    pub(crate) path: Option<Box<BoundPath>>,
     pub(crate) wire: Wire,
     pub(crate) me: Token,
     pub(crate) life: Life,
@@ -90,6 +95,8 @@ impl Endpoint {
         }
         let limits = Limits::shared();
         Self {
+            #[cfg(unix)]
+            path: None,
             wire,
             me: Token::NONE,
             life: Life::new(stage),

@@ -35,3 +35,4 @@ mod shutdown;
 mod skip;
 mod token;
 mod transport;
+mod unix_names;
