@@ -166,6 +166,8 @@ mod handler;
 mod life;
 mod limits;
 mod listening;
+#[cfg(unix)]
+mod nonblocking;
 mod output;
 mod producer;
 mod receiving;
