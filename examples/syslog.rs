@@ -7,13 +7,11 @@
 //! socket as `/dev/log` is one. A line is `FACILITY.SEVERITY SENDER: MESSAGE`.
 //! Nothing is refused: whatever does not look like either RFC is printed whole.
 
-use std::fs;
 use std::io::{self, Write};
 use std::mem;
 use std::net::UdpSocket;
-use std::os::unix::net::UnixDatagram;
 
-use chat::{ChannelMap, Dispatcher, DispatcherHandler, Endpoint, Error, Result};
+use chat::{ChannelMap, Dispatcher, DispatcherHandler, Endpoint, Error, Result, UnixName};
 use examples::Opt;
 
 /// How many datagrams are received before others have their turn.
@@ -38,8 +36,13 @@ impl DispatcherHandler for Receiver {
     fn handle_read(&mut self, endpoint: &mut Endpoint, map: &mut ChannelMap) -> Result {
         let mut buffer = map.buffers().read_buffer();
         for _ in 0..DATAGRAMS_PER_TURN {
-            // The error that there are no more is none to the loop.
-            let (len, from) = endpoint.recv_from(&mut buffer)?;
+            let (len, from) = match endpoint.recv_from(&mut buffer) {
+                Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                    log::warn!("nothing is printed: {error}");
+                    continue;
+                }
+                received => received?, // that there are no more is no error to the loop
+            };
             let (priority, message) = parse(&printable(&buffer[..len]));
             let facility = FACILITIES[priority / SEVERITIES.len()];
             let severity = SEVERITIES[priority % SEVERITIES.len()];
@@ -150,7 +153,7 @@ fn main() -> Result {
         },
         Opt {
             name: "socket",
-            value: "PATH  a Unix socket to be made as well",
+            value: "PATH  a Unix socket to be made as well; a dead one is replaced",
             default: Some(""),
         },
     ]);
@@ -165,11 +168,10 @@ fn main() -> Result {
     if path.is_empty() {
         return map.run();
     }
-    let unix =
-        UnixDatagram::bind(&path).map_err(|error| format!("cannot listen on {path}: {error}"))?;
+    let name = UnixName::path(&path).replace().remove();
+    let unix = Dispatcher::bind_unix(name, Receiver)
+        .map_err(|error| format!("cannot listen on {path}: {error}"))?;
     writeln!(io::stdout(), "listening on {path}")?;
-    map.insert(Dispatcher::new(unix, Receiver)?)?;
-    let result = map.run();
-    fs::remove_file(&path)?;
-    result
+    map.insert(unix)?;
+    map.run()
 }

@@ -14,6 +14,7 @@ use socket2::SockAddr;
 /// let address = Address::Inet("127.0.0.1:7000".parse()?);
 /// assert_eq!(address.to_string(), "127.0.0.1:7000");
 /// assert_eq!(Address::Unix(None).to_string(), "unix:(unnamed)");
+/// assert_eq!(Address::Abstract(b"room".to_vec()).to_string(), "unix:@room");
 /// # Ok::<(), std::net::AddrParseError>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -21,9 +22,12 @@ use socket2::SockAddr;
 pub enum Address {
     /// IPv4 or IPv6.
     Inet(SocketAddr),
-    /// A Unix socket's path; `None` for one that has no path, as the client's
-    /// end mostly has not, or a name in Linux's abstract namespace.
+    /// A Unix socket's path; `None` for a socket without a name, as the client's end
+    /// mostly is.
     Unix(Option<PathBuf>),
+    /// A Unix socket's name in Linux's abstract namespace, without the zero byte that
+    /// `unix(7)` puts in front. A socket that asked for any name (`autobind`) has one, too.
+    Abstract(Vec<u8>),
     /// Another family.
     Other,
 }
@@ -52,6 +56,10 @@ impl From<SockAddr> for Address {
             Self::Inet(inet)
         } else if address.is_unix() {
             #[cfg(unix)]
+            if let Some(name) = address.as_abstract_namespace() {
+                return Self::Abstract(name.to_vec());
+            }
+            #[cfg(unix)]
             return Self::Unix(address.as_pathname().map(Path::to_path_buf));
             #[cfg(not(unix))]
             Self::Unix(None)
@@ -61,18 +69,35 @@ impl From<SockAddr> for Address {
     }
 }
 
+#[cfg(unix)]
+impl From<std::os::unix::net::SocketAddr> for Address {
+    fn from(address: std::os::unix::net::SocketAddr) -> Self {
+        #[cfg(target_os = "android")]
+        use std::os::android::net::SocketAddrExt;
+        #[cfg(target_os = "linux")]
+        use std::os::linux::net::SocketAddrExt;
+
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        if let Some(name) = address.as_abstract_name() {
+            return Self::Abstract(name.to_vec());
+        }
+        Self::Unix(address.as_pathname().map(Path::to_path_buf))
+    }
+}
+
 impl From<SocketAddr> for Address {
     fn from(address: SocketAddr) -> Self {
         Self::Inet(address)
     }
 }
 
-/// `127.0.0.1:7000`, `[::1]:7000`, `unix:/run/room.sock`.
+/// `127.0.0.1:7000`, `[::1]:7000`, `unix:/run/room.sock`, `unix:@room`.
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Inet(address) => address.fmt(f),
             Self::Unix(Some(path)) => write!(f, "unix:{}", path.display()),
+            Self::Abstract(name) => write!(f, "unix:@{}", name.escape_ascii()),
             Self::Unix(None) => f.write_str("unix:(unnamed)"),
             Self::Other => f.write_str("(another family)"),
         }

@@ -4,8 +4,6 @@ use std::any::type_name;
 use std::fmt;
 use std::io;
 use std::net::ToSocketAddrs;
-#[cfg(unix)]
-use std::path::Path;
 use std::rc::Rc;
 
 use reactor::{
@@ -21,6 +19,8 @@ use crate::life::Stage;
 use crate::limits::Limits;
 use crate::terminator::Terminator;
 use crate::transport::Transport;
+#[cfg(unix)]
+use crate::unix_name::UnixName;
 
 /// Only of what is due: a transport has input that no event will announce.
 const HIDDEN_INPUT: Flags = 1 << 15;
@@ -84,13 +84,15 @@ impl<H: ChatHandler> AsyncChat<H> {
     ///
     /// # Errors
     ///
-    /// If the socket cannot be made non-blocking.
+    /// `InvalidInput` for a socket of another type (datagrams, `SOCK_SEQPACKET`) or one
+    /// that listens: a [`Dispatcher`](crate::Dispatcher) takes those. Otherwise if the
+    /// socket cannot be asked for its type, or made non-blocking.
     pub fn new(
         socket: impl Into<Socket>,
         terminator: impl Into<Terminator>,
         handler: H,
     ) -> io::Result<Self> {
-        let endpoint = Endpoint::on(socket.into(), Stage::Live)?;
+        let endpoint = Endpoint::stream(socket.into())?;
         Ok(Self::from_endpoint(endpoint, terminator, handler))
     }
 
@@ -98,7 +100,8 @@ impl<H: ChatHandler> AsyncChat<H> {
     /// [`handle_connect`](ChatHandler::handle_connect) tells of success,
     /// [`handle_close`](ChatHandler::handle_close) of failure; what is pushed
     /// before is sent afterwards. Several addresses are tried in turn. There is
-    /// no time limit but the operating system's; set a timer.
+    /// no time limit but the operating system's; set a timer. A port of this machine that
+    /// nobody listens on is refused even if the system gives that port to the client itself.
     ///
     /// # Errors
     ///
@@ -113,18 +116,20 @@ impl<H: ChatHandler> AsyncChat<H> {
         Ok(Self::from_endpoint(endpoint, terminator, handler))
     }
 
-    /// Like [`connect`](Self::connect), to a Unix socket.
+    /// Like [`connect`](Self::connect), to a Unix socket: a path, or any [`UnixName`]. A
+    /// listener whose queue is full refuses it with `WouldBlock`.
     ///
     /// # Errors
     ///
-    /// If the path is too long, or no socket is to be had.
+    /// If the path is empty, too long or has a zero byte (`InvalidInput`), or no socket is
+    /// to be had.
     #[cfg(unix)]
     pub fn connect_unix(
-        path: impl AsRef<Path>,
+        name: impl Into<UnixName>,
         terminator: impl Into<Terminator>,
         handler: H,
     ) -> io::Result<Self> {
-        let endpoint = Endpoint::connect_unix(path.as_ref())?;
+        let endpoint = Endpoint::connect_unix(&name.into())?;
         Ok(Self::from_endpoint(endpoint, terminator, handler))
     }
 
@@ -140,11 +145,15 @@ impl<H: ChatHandler> AsyncChat<H> {
     /// A chat channel on another channel's endpoint, with what that has read
     /// already: how a [`Dispatcher`](crate::Dispatcher) becomes one. `handle_connect` is
     /// called for this handler, even on a connection that another one was told of.
+    ///
+    /// An endpoint without a stream (one that listens, or has datagrams or records) is
+    /// closed: `handle_close` comes next, with [`CloseReason::Io`] of `InvalidInput`.
     pub fn from_endpoint(
-        endpoint: Endpoint,
+        mut endpoint: Endpoint,
         terminator: impl Into<Terminator>,
         handler: H,
     ) -> Self {
+        endpoint.expect_stream();
         Self {
             chat: Chat::new(endpoint, terminator.into()),
             handler,

@@ -2,14 +2,15 @@
 
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
-#[cfg(unix)]
-use std::path::Path;
+use std::time::Duration;
 
 use reactor::CloseReason;
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use crate::endpoint::{Endpoint, is_connection_oriented};
 use crate::life::Stage;
+#[cfg(unix)]
+use crate::unix_name::UnixName;
 use crate::wire::{Wire, retry};
 
 impl Endpoint {
@@ -17,7 +18,8 @@ impl Endpoint {
     /// for what [`Dispatcher::connect`](crate::Dispatcher::connect) does not
     /// cover, such as a local port of its own. Make the channel by `from_endpoint`; its
     /// handler is told of success or failure. A datagram socket is
-    /// connected at once.
+    /// connected at once. A TCP socket that would be connected to itself, since it is bound to
+    /// `address`, is refused as a port is that nobody listens on (`ConnectionRefused`).
     ///
     /// ```
     /// use chat::{ChannelMap, Dispatcher, DispatcherHandler, Endpoint, Result, Socket};
@@ -55,8 +57,9 @@ impl Endpoint {
         address: impl Into<SockAddr>,
     ) -> io::Result<Self> {
         let (socket, address) = (socket.into(), address.into());
-        if is_connection_oriented(socket.r#type()?) {
-            return Self::begin_connect(socket, &address);
+        let kind = socket.r#type()?;
+        if is_connection_oriented(kind) {
+            return Self::begin_connect(socket, kind, &address);
         }
         socket.connect(&address)?;
         Self::new(socket)
@@ -66,7 +69,7 @@ impl Endpoint {
         let mut addresses: Vec<SocketAddr> = addresses.to_socket_addrs()?.collect();
         addresses.reverse(); // the first is taken first, from the end
         let (socket, begun) = begin_next(&mut addresses, no_address())?;
-        let mut endpoint = Self::connecting_by(socket, begun)?;
+        let mut endpoint = Self::connecting_by(socket, Type::STREAM, begun)?;
         if let Some(others) = endpoint.life.others() {
             *others = addresses;
         }
@@ -74,9 +77,10 @@ impl Endpoint {
     }
 
     #[cfg(unix)]
-    pub(crate) fn connect_unix(path: &Path) -> io::Result<Self> {
+    pub(crate) fn connect_unix(name: &UnixName) -> io::Result<Self> {
+        let address = name.sock_addr()?;
         let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-        Self::begin_connect(socket, &SockAddr::unix(path)?)
+        Self::begin_connect(socket, Type::STREAM, &address)
     }
 
     /// A connection under way has come to something. If it failed, the next
@@ -87,7 +91,7 @@ impl Endpoint {
                 Some(error) => Err(error),
                 // Connected and reset at once: the error is gone, and so is the
                 // peer.
-                None => socket.peer_addr().map(|_| ()),
+                None => refuse_self(&socket.peer_addr()?, &socket),
             }
         });
         let failure = match (outcome, self.life.others()) {
@@ -96,21 +100,21 @@ impl Endpoint {
             (Err(error), None) => Err(error),
         };
         match failure {
-            Ok((socket, Ok(()))) => self.wire = Wire::new(socket, false),
+            Ok((socket, Ok(()))) => self.wire = Wire::new(socket, Type::STREAM),
             Ok((_, Err(error))) | Err(error) => self.close_with(CloseReason::Io(error)),
         }
     }
 
     /// Begins to connect. A failure is the channel's, not the caller's: it is
     /// reported as one that the network takes its time for.
-    fn begin_connect(socket: Socket, address: &SockAddr) -> io::Result<Self> {
+    fn begin_connect(socket: Socket, kind: Type, address: &SockAddr) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
         let begun = begin(&socket, address);
-        Self::connecting_by(socket, begun)
+        Self::connecting_by(socket, kind, begun)
     }
 
-    fn connecting_by(socket: Socket, begun: io::Result<()>) -> io::Result<Self> {
-        let mut endpoint = Self::on(socket, Stage::Connecting(Box::default()))?;
+    fn connecting_by(socket: Socket, kind: Type, begun: io::Result<()>) -> io::Result<Self> {
+        let mut endpoint = Self::on(socket, kind, Stage::Connecting(Box::default()))?;
         if let Err(error) = begun {
             endpoint.close_with(CloseReason::Io(error));
         }
@@ -145,9 +149,29 @@ fn begin_next(
 
 fn begin(socket: &Socket, address: &SockAddr) -> io::Result<()> {
     match retry(|| socket.connect(address)) {
-        Err(error) if !is_in_progress(&error) => Err(error),
-        _ => Ok(()),
+        Err(error) if is_in_progress(&error) => Ok(()),
+        // A Unix socket says EAGAIN, and connects neither now nor later.
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock && address.is_unix() => {
+            Err(io::Error::new(
+                io::ErrorKind::WouldBlock,
+                "too many connections wait to be accepted there; try again later",
+            ))
+        }
+        begun => begun,
     }
+}
+
+/// A port that nobody listens on may be the very one that the system picks for the
+/// client: TCP connects the socket to itself, and holds the port.
+fn refuse_self(peer: &SockAddr, socket: &Socket) -> io::Result<()> {
+    if peer.as_socket().is_some() && socket.local_addr()? == *peer {
+        socket.set_linger(Some(Duration::ZERO))?; // the port is free at once
+        return Err(io::Error::new(
+            io::ErrorKind::ConnectionRefused,
+            "nobody listens on that port: the socket has connected to itself",
+        ));
+    }
+    Ok(())
 }
 
 /// A chat channel gathers its output, so that Nagle's algorithm could only

@@ -1,85 +1,113 @@
-//! Datagram sockets, which send and receive with addresses.
+//! Sockets that keep the bounds of what they carry: datagrams, which are sent and
+//! received with addresses, and records.
 
-use std::io;
+use std::io::{self, IoSliceMut, Read};
 use std::net::UdpSocket;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use std::os::unix::net::SocketAddr;
 #[cfg(unix)]
 use std::os::unix::net::UnixDatagram;
 
 use reactor::{Registration, Source};
-use socket2::{SockRef, Socket};
+#[cfg(unix)]
+use socket2::Domain;
+use socket2::{SockRef, Socket, Type};
 
 use crate::address::Address;
 use crate::endpoint::Endpoint;
+#[cfg(unix)]
+use crate::life::Stage;
+#[cfg(unix)]
+use crate::unix_name::UnixName;
 use crate::wire::{Wire, retry};
 
-/// A datagram socket, as the standard library's type for its family: those
-/// receive addresses into safe buffers.
+/// No datagram of UDP is as long.
+const MORE_THAN_UDP: usize = 65_536;
+
+/// A socket that keeps bounds. Those with addresses are the standard library's type
+/// for their family: it receives addresses into safe buffers.
 #[derive(Debug)]
 pub(crate) enum Datagram {
-    Inet(Source<UdpSocket>),
+    Inet(Source<UdpSocket>, Spare),
     #[cfg(unix)]
-    Unix(Source<UnixDatagram>),
+    Unix(Source<UnixDatagram>, Spare),
+    /// `SOCK_SEQPACKET`, or another family.
+    Other(Source<Socket>),
 }
 
 impl Datagram {
-    /// # Errors
-    ///
-    /// Hands the socket back if it is of another family.
-    pub(crate) fn new(socket: Socket) -> Result<Self, Socket> {
+    pub(crate) fn new(socket: Socket, kind: Type) -> Self {
         match socket.local_addr() {
-            Ok(address) if address.as_socket().is_some() => {
-                Ok(Self::Inet(Source::new(socket.into())))
+            Ok(address) if kind == Type::DGRAM && address.as_socket().is_some() => {
+                Self::Inet(Source::new(socket.into()), Spare::default())
             }
             #[cfg(unix)]
-            Ok(address) if address.is_unix() => Ok(Self::Unix(Source::new(socket.into()))),
-            _ => Err(socket),
+            Ok(address) if kind == Type::DGRAM && address.is_unix() => {
+                Self::Unix(Source::new(socket.into()), Spare::default())
+            }
+            _ => Self::Other(Source::new(socket)),
         }
     }
 
     pub(crate) fn recv(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Self::Inet(socket) => socket.recv(buffer),
-            #[cfg(unix)]
-            Self::Unix(socket) => socket.recv(buffer),
+        let room = buffer.len();
+        let mut beyond = [0];
+        let mut slices = [IoSliceMut::new(buffer), IoSliceMut::new(&mut beyond)];
+        match (&*self.socket()).read_vectored(&mut slices)? {
+            len if len > room => Err(does_not_fit("what was received", room)),
+            len => Ok(len),
         }
     }
 
     pub(crate) fn registration(&self) -> &Registration {
         match self {
-            Self::Inet(socket) => socket.registration(),
+            Self::Inet(socket, _) => socket.registration(),
             #[cfg(unix)]
-            Self::Unix(socket) => socket.registration(),
+            Self::Unix(socket, _) => socket.registration(),
+            Self::Other(socket) => socket.registration(),
         }
     }
 
     pub(crate) fn socket(&self) -> SockRef<'_> {
         match self {
-            Self::Inet(socket) => SockRef::from(&**socket),
+            Self::Inet(socket, _) => SockRef::from(&**socket),
             #[cfg(unix)]
-            Self::Unix(socket) => SockRef::from(&**socket),
+            Self::Unix(socket, _) => SockRef::from(&**socket),
+            Self::Other(socket) => SockRef::from(&**socket),
         }
     }
 
-    fn recv_from(&self, buffer: &mut [u8]) -> io::Result<(usize, Address)> {
+    fn recv_from(&mut self, buffer: &mut [u8]) -> io::Result<(usize, Address)> {
         match self {
-            Self::Inet(socket) => {
-                let (len, from) = socket.recv_from(buffer)?;
-                Ok((len, from.into()))
+            Self::Inet(socket, _) if buffer.len() >= MORE_THAN_UDP => {
+                socket.recv_from(buffer).map(with_address)
+            }
+            Self::Inet(socket, spare) => {
+                spare.receive(buffer, |spare| socket.recv_from(spare).map(with_address))
             }
             #[cfg(unix)]
-            Self::Unix(socket) => {
-                let (len, from) = socket.recv_from(buffer)?;
-                let path = from.as_pathname().map(std::path::Path::to_path_buf);
-                Ok((len, Address::Unix(path)))
+            Self::Unix(socket, spare) => {
+                spare.receive(buffer, |spare| socket.recv_from(spare).map(with_address))
             }
+            Self::Other(_) => Err(no_datagrams()),
         }
     }
 
     fn send_to(&self, data: &[u8], to: &Address) -> io::Result<usize> {
         match (self, to) {
-            (Self::Inet(socket), Address::Inet(to)) => socket.send_to(data, to),
+            (Self::Inet(socket, _), Address::Inet(to)) => socket.send_to(data, to),
             #[cfg(unix)]
-            (Self::Unix(socket), Address::Unix(Some(path))) => socket.send_to(data, path),
+            (Self::Unix(socket, _), Address::Unix(Some(path))) => socket.send_to(data, path),
+            #[cfg(any(target_os = "linux", target_os = "android"))]
+            (Self::Unix(socket, _), Address::Abstract(name)) => {
+                #[cfg(target_os = "android")]
+                use std::os::android::net::SocketAddrExt;
+                #[cfg(target_os = "linux")]
+                use std::os::linux::net::SocketAddrExt;
+
+                socket.send_to_addr(data, &SocketAddr::from_abstract_name(name)?)
+            }
+            (Self::Other(_), _) => Err(no_datagrams()),
             _ => Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
                 format!("{to} is no address to send to from this socket"),
@@ -88,20 +116,81 @@ impl Datagram {
     }
 }
 
+/// Room for one byte more than the caller has: `recvfrom(2)` says nothing when it cuts
+/// a datagram.
+#[derive(Debug, Default)]
+pub(crate) struct Spare(Vec<u8>);
+
+impl Spare {
+    fn receive(
+        &mut self,
+        buffer: &mut [u8],
+        receive: impl FnOnce(&mut [u8]) -> io::Result<(usize, Address)>,
+    ) -> io::Result<(usize, Address)> {
+        let room = buffer.len();
+        if self.0.len() <= room {
+            self.0.resize(room + 1, 0);
+        }
+        let (len, from) = receive(&mut self.0[..=room])?;
+        let fits = len.min(room);
+        buffer[..fits].copy_from_slice(&self.0[..fits]);
+        match len > room {
+            true => Err(does_not_fit(format_args!("a datagram from {from}"), room)),
+            false => Ok((len, from)),
+        }
+    }
+}
+
+fn with_address<A: Into<Address>>((len, from): (usize, A)) -> (usize, Address) {
+    (len, from.into())
+}
+
+impl Endpoint {
+    #[cfg(unix)]
+    pub(crate) fn bind_unix(name: &UnixName) -> io::Result<Self> {
+        let socket = Socket::new(Domain::UNIX, Type::DGRAM, None)?;
+        let path = name.bind(&socket)?;
+        let mut endpoint = Self::on(socket, Type::DGRAM, Stage::Datagrams)?;
+        endpoint.path = path;
+        Ok(endpoint)
+    }
+}
+
 /// # Datagrams
 impl Endpoint {
-    /// Receives a datagram, and who sent it, as `recvfrom(2)`. What does not fit
-    /// into `buffer` is lost. A Unix socket without a path has no name to answer
-    /// to: [`Address::Unix`] of `None`.
+    /// Receives a datagram, and who sent it, as `recvfrom(2)`. A Unix socket without a
+    /// name cannot be answered: [`Address::Unix`] of `None`.
+    ///
+    /// ```
+    /// use std::io::ErrorKind;
+    /// use std::net::UdpSocket;
+    /// use chat::{Dispatcher, DispatcherHandler};
+    ///
+    /// struct Receiver;
+    /// impl DispatcherHandler for Receiver {}
+    ///
+    /// let ours = UdpSocket::bind("127.0.0.1:0")?;
+    /// let theirs = UdpSocket::bind("127.0.0.1:0")?;
+    /// theirs.send_to(b"hello", ours.local_addr()?)?;
+    /// theirs.send_to(b"hello", ours.local_addr()?)?;
+    ///
+    /// let mut endpoint = Dispatcher::new(ours, Receiver)?.endpoint;
+    /// let mut buffer = [0; 5];
+    /// assert_eq!(endpoint.recv_from(&mut buffer)?, (5, theirs.local_addr()?.into()));
+    /// let too_long = endpoint.recv_from(&mut buffer[..4]).unwrap_err();
+    /// assert_eq!(too_long.kind(), ErrorKind::InvalidData);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
-    /// `WouldBlock` if there is none now; `InvalidInput` if this is no datagram
-    /// socket, of UDP or of Unix. An error of the socket's does not close the
-    /// channel, also if it is returned from the callback: the next datagram may
-    /// be another's.
+    /// `WouldBlock` if there is none now. `InvalidData` if the datagram is longer than
+    /// `buffer`: the error's text names the sender, `buffer` has the beginning, and the
+    /// rest is lost. 65,536 bytes are room for any datagram of UDP. `InvalidInput` if this
+    /// is no datagram socket, of UDP or of Unix. No error of a datagram socket closes the
+    /// channel, even if the callback returns it: the next datagram may be another's.
     pub fn recv_from(&mut self, buffer: &mut [u8]) -> io::Result<(usize, Address)> {
-        let received = match &self.wire {
+        let received = match &mut self.wire {
             Wire::Datagram(socket) => retry(|| socket.recv_from(buffer)),
             _ => return Err(no_datagrams()),
         };
@@ -112,8 +201,9 @@ impl Endpoint {
     ///
     /// # Errors
     ///
-    /// As [`recv_from`](Self::recv_from), and `InvalidInput` for an address of
-    /// another family, or a Unix one without a path.
+    /// `WouldBlock` if there is no room now; `InvalidInput` if this is no datagram
+    /// socket, or `to` is of another family or has no name; otherwise what `sendto(2)`
+    /// says, which does not close the channel.
     pub fn send_to(&mut self, data: &[u8], to: &Address) -> io::Result<usize> {
         let sent = match &self.wire {
             Wire::Datagram(socket) => retry(|| socket.send_to(data, to)),
@@ -121,6 +211,13 @@ impl Endpoint {
         };
         self.note(sent)
     }
+}
+
+fn does_not_fit(what: impl std::fmt::Display, room: usize) -> io::Error {
+    io::Error::new(
+        io::ErrorKind::InvalidData,
+        format!("{what} does not fit into {room} bytes"),
+    )
 }
 
 fn no_datagrams() -> io::Error {

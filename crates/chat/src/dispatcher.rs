@@ -4,8 +4,6 @@ use std::any::type_name;
 use std::fmt;
 use std::io;
 use std::net::ToSocketAddrs;
-#[cfg(unix)]
-use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -19,6 +17,8 @@ use crate::endpoint::Endpoint;
 use crate::flags::{BLOCKED, EOF, EOF_TOLD, HIGH};
 use crate::limits::Limits;
 use crate::transport::Transport;
+#[cfg(unix)]
+use crate::unix_name::UnixName;
 
 /// How many connections a listener accepts in one turn.
 const ACCEPTS_PER_TURN: usize = 64;
@@ -79,7 +79,7 @@ pub struct Dispatcher<H> {
 }
 
 impl<H: DispatcherHandler> Dispatcher<H> {
-    /// A dispatcher on a socket that exists: listening, connected or neither;
+    /// A dispatcher on a socket that exists: listening, connected or neither, of any type.
     /// `UdpSocket::bind(..)?` makes one for datagrams. It is made non-blocking.
     ///
     /// # Errors
@@ -106,24 +106,37 @@ impl<H: DispatcherHandler> Dispatcher<H> {
         Ok(Self::from_endpoint(Endpoint::listen(address)?, handler))
     }
 
-    /// Listens on a Unix socket. The path is made, and is not removed.
+    /// Listens on a Unix socket, at a path or any [`UnixName`], which says whether a path
+    /// is replaced and removed. By default it is neither.
     ///
     /// # Errors
     ///
-    /// `EADDRINUSE` if the path exists.
+    /// `EADDRINUSE` if the path exists; `InvalidInput` if it is empty, too long or has a
+    /// zero byte.
     #[cfg(unix)]
-    pub fn listen_unix(path: impl AsRef<Path>, handler: H) -> io::Result<Self> {
-        Ok(Self::from_endpoint(
-            Endpoint::listen_unix(path.as_ref())?,
-            handler,
-        ))
+    pub fn listen_unix(name: impl Into<UnixName>, handler: H) -> io::Result<Self> {
+        let endpoint = Endpoint::listen_unix(&name.into())?;
+        Ok(Self::from_endpoint(endpoint, handler))
+    }
+
+    /// Receives datagrams on a Unix socket: as [`listen_unix`](Self::listen_unix) for
+    /// connections.
+    ///
+    /// # Errors
+    ///
+    /// As [`listen_unix`](Self::listen_unix).
+    #[cfg(unix)]
+    pub fn bind_unix(name: impl Into<UnixName>, handler: H) -> io::Result<Self> {
+        let endpoint = Endpoint::bind_unix(&name.into())?;
+        Ok(Self::from_endpoint(endpoint, handler))
     }
 
     /// Begins to connect to a TCP port.
     /// [`handle_connect`](DispatcherHandler::handle_connect) tells of success,
     /// [`handle_close`](DispatcherHandler::handle_close) of failure. Several
     /// addresses are tried in turn. There is no time limit but the operating
-    /// system's; set a timer.
+    /// system's; set a timer. A port of this machine that nobody listens on is refused even
+    /// if the system gives that port to the client itself.
     ///
     /// # Errors
     ///
@@ -133,17 +146,17 @@ impl<H: DispatcherHandler> Dispatcher<H> {
         Ok(Self::from_endpoint(Endpoint::connect(address)?, handler))
     }
 
-    /// Like [`connect`](Self::connect), to a Unix socket.
+    /// Like [`connect`](Self::connect), to a Unix socket: a path, or any [`UnixName`]. A
+    /// listener whose queue is full refuses it with `WouldBlock`.
     ///
     /// # Errors
     ///
-    /// If the path is too long, or no socket is to be had.
+    /// If the path is empty, too long or has a zero byte (`InvalidInput`), or no socket is
+    /// to be had.
     #[cfg(unix)]
-    pub fn connect_unix(path: impl AsRef<Path>, handler: H) -> io::Result<Self> {
-        Ok(Self::from_endpoint(
-            Endpoint::connect_unix(path.as_ref())?,
-            handler,
-        ))
+    pub fn connect_unix(name: impl Into<UnixName>, handler: H) -> io::Result<Self> {
+        let endpoint = Endpoint::connect_unix(&name.into())?;
+        Ok(Self::from_endpoint(endpoint, handler))
     }
 
     /// A connected dispatcher over something else than a socket: a pipe, a

@@ -10,6 +10,8 @@ use reactor::{CloseReason, Token};
 use socket2::{SockRef, Socket, Type};
 
 use crate::address::Address;
+#[cfg(unix)]
+use crate::bound_path::BoundPath;
 use crate::flags::{BLOCKED, EOF, EOF_TOLD, Flags, NOT_LIVE, SHUT_DUE};
 use crate::life::{Life, Origin, Stage};
 use crate::limits::Limits;
@@ -24,6 +26,9 @@ use crate::wire::Wire;
 /// A handler gets it with every callback. After the callback `handle_close` is called,
 /// with the reason, if the endpoint was closed or its socket failed.
 pub struct Endpoint {
+    /// What is to be removed, before the wire is closed.
+    #[cfg(unix)]
+    pub(crate) path: Option<Box<BoundPath>>,
     pub(crate) wire: Wire,
     pub(crate) me: Token,
     pub(crate) life: Life,
@@ -49,23 +54,34 @@ impl Endpoint {
     /// A stream that is not connected may be connecting, or may have been reset
     /// while it waited to be accepted. Both will be writable, and tell then.
     pub(crate) fn new(socket: Socket) -> io::Result<Self> {
+        let kind = socket.r#type()?;
         let stage = if is_listener(&socket)? {
             Stage::Listening
-        } else if !is_connection_oriented(socket.r#type()?) {
+        } else if !is_connection_oriented(kind) {
             Stage::Datagrams
         } else if socket.peer_addr().is_ok() {
             Stage::Live
         } else {
             Stage::Connecting(Box::default())
         };
-        Self::on(socket, stage)
+        Self::on(socket, kind, stage)
+    }
+
+    /// A connected stream.
+    pub(crate) fn stream(socket: Socket) -> io::Result<Self> {
+        if socket.r#type()? != Type::STREAM {
+            return Err(keeps_bounds());
+        }
+        if is_listener(&socket)? {
+            return Err(listens());
+        }
+        Self::on(socket, Type::STREAM, Stage::Live)
     }
 
     /// A socket of which this much is known.
-    pub(crate) fn on(socket: Socket, stage: Stage) -> io::Result<Self> {
+    pub(crate) fn on(socket: Socket, kind: Type, stage: Stage) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
-        let is_datagram = matches!(stage, Stage::Datagrams) && socket.r#type()? == Type::DGRAM;
-        Ok(Self::with_wire(Wire::new(socket, is_datagram), stage))
+        Ok(Self::with_wire(Wire::new(socket, kind), stage))
     }
 
     pub(crate) fn over(transport: Box<dyn Transport>) -> Self {
@@ -79,6 +95,8 @@ impl Endpoint {
         }
         let limits = Limits::shared();
         Self {
+            #[cfg(unix)]
+            path: None,
             wire,
             me: Token::NONE,
             life: Life::new(stage),
@@ -94,14 +112,19 @@ impl Endpoint {
     }
 
     /// Receives into `buffer`, as `recv(2)`. 0 is the end of the stream: the
-    /// handler's `handle_eof` comes next, and no more input.
+    /// handler's `handle_eof` comes next, and no more input. On a datagram socket it is
+    /// an empty datagram.
     ///
     /// # Errors
     ///
     /// `WouldBlock` if there is nothing to receive now, however the callback
-    /// came about. Any other error closes the channel with [`CloseReason::Io`]
-    /// after the callback (over a transport, when its output is sent), but for datagrams: the next one may be another's. In
-    /// all these cases it does no harm to return it from the callback.
+    /// came about. `InvalidData` if a datagram, or a record of a `SOCK_SEQPACKET` socket,
+    /// is longer than `buffer`: that has the beginning, and the rest is lost.
+    ///
+    /// Any error but `WouldBlock` closes the channel with [`CloseReason::Io`] after the
+    /// callback (over a transport, when its output is sent). A datagram socket stays: the
+    /// next datagram may be another's. In all these cases the callback may return the
+    /// error, which does no harm.
     pub fn recv(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if !self.unread.is_empty() {
             let held = self.unread.split_to(buffer.len().min(self.unread.len()));
@@ -219,6 +242,16 @@ impl Endpoint {
         self.output.use_limits(&self.limits);
     }
 
+    /// Closes the channel, with the reason, unless it is a stream or becomes one.
+    pub(crate) fn expect_stream(&mut self) {
+        let error = match (&self.wire, self.life.stage()) {
+            (Wire::Datagram(_), _) => keeps_bounds(),
+            (_, Stage::Listening) => listens(),
+            _ => return,
+        };
+        self.close_with(CloseReason::Io(error));
+    }
+
     /// Adopts the token of the map that the channel is in now. The timers that
     /// it had set went with the map it was in before: returns whether they did.
     pub(crate) fn enter(&mut self, me: Token) -> bool {
@@ -318,6 +351,20 @@ fn copy(error: &io::Error) -> io::Error {
         (None, Some(cause)) => io::Error::new(error.kind(), cause.to_string()),
         (None, None) => error.kind().into(),
     }
+}
+
+fn keeps_bounds() -> io::Error {
+    io::Error::new(
+        io::ErrorKind::InvalidInput,
+        "a chat channel needs a stream; use a Dispatcher for datagrams and records",
+    )
+}
+
+fn listens() -> io::Error {
+    io::Error::new(
+        io::ErrorKind::InvalidInput,
+        "a chat channel needs a stream; use a Dispatcher for a socket that listens",
+    )
 }
 
 /// Such a socket has an end of its input.

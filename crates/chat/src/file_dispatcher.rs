@@ -4,11 +4,13 @@ use std::fs::{self, File, FileType, Metadata};
 use std::io::{self, IoSlice, IsTerminal, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::sync::Arc;
 
 use reactor::{Registration, Source};
 use socket2::SockRef;
 
 use crate::dispatcher::Dispatcher;
+use crate::nonblocking::Share;
 use crate::transport::Transport;
 
 /// Devices that are always ready, which a poller refuses.
@@ -18,7 +20,7 @@ const NEVER_BUSY: [&str; 4] = ["/dev/null", "/dev/zero", "/dev/full", "/dev/uran
 const EBADF: i32 = 9;
 const EIO: i32 = 5;
 
-/// The documents' `file_dispatcher`: a [`Dispatcher`] on a pipe or a terminal,
+/// asyncore's `file_dispatcher`: a [`Dispatcher`] on a pipe or a terminal,
 /// made by [`Dispatcher::file`].
 ///
 /// The type is the same; its endpoint has no addresses, and `accept`, datagrams
@@ -69,36 +71,42 @@ impl<H: crate::DispatcherHandler> Dispatcher<H> {
     }
 }
 
-/// A descriptor that is no socket, as the [`Transport`] of a channel: the
-/// documents' `file_wrapper`. Standard input as a chat channel is
+/// A descriptor that is no socket, as the [`Transport`] of a channel: asyncore's
+/// `file_wrapper`. Standard input as a chat channel is
 /// `AsyncChat::over(FileWrapper::new(io::stdin())?, "\n", handler)`.
 ///
-/// The descriptor is duplicated, and made non-blocking until the wrapper is
-/// dropped. That is a property of the open file, which whoever inherited it
-/// shares (`fcntl(2)`, `O_NONBLOCK`), a second wrapper included; so a terminal, which is mostly standard
-/// output as well, is left as it is. Every second read of one says
-/// `WouldBlock` instead: after an event one read never blocks. Output to it
-/// does, while the user has stopped it.
+/// The descriptor is duplicated. A channel must not block; but whether it does
+/// (`O_NONBLOCK`, `fcntl(2)`) is a property of the open file, which all share that have
+/// inherited it: a shell, for example. The constructors differ in that:
+///
+/// | constructor | the open file |
+/// |---|---|
+/// | [`new`](Self::new) | is made non-blocking; the terminal of the program's standard input, output or error is left as it is |
+/// | [`nonblocking`](Self::nonblocking) | is made non-blocking |
+/// | [`as_it_is`](Self::as_it_is) | is left as it is |
+///
+/// A file that was made non-blocking is blocking again when the last wrapper that needs
+/// it has been dropped. A file that is left blocking is read all the same: after an event
+/// one read never blocks, and every second one says `WouldBlock` instead. Output to it
+/// blocks the loop while nobody takes it: while the user has stopped the terminal.
 #[derive(Debug)]
 #[doc(alias = "file_wrapper")]
 pub struct FileWrapper {
-    file: Source<File>,
+    file: Source<Arc<File>>,
     mode: Mode,
 }
 
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 enum Mode {
-    /// It was blocking before, and shall be afterwards.
-    Restored,
-    NonBlocking,
-    /// A terminal; whether it was read since the last `WouldBlock`.
-    Blocking {
-        was_read: bool,
-    },
+    /// With a share, if it was blocking before.
+    NonBlocking { _share: Option<Share> },
+    /// Whether it was read since the last `WouldBlock`.
+    Blocking { was_read: bool },
 }
 
 impl FileWrapper {
-    /// Wraps a duplicate of `descriptor`.
+    /// Wraps a duplicate of `descriptor`, and makes the open file non-blocking; but not
+    /// the terminal (the same device and inode) that is standard input, output or error.
     ///
     /// # Errors
     ///
@@ -107,19 +115,51 @@ impl FileWrapper {
     /// its end with the standard library, or send it with a
     /// [`ReadProducer`](crate::ReadProducer)); what `dup(2)` and `fcntl(2)` say.
     pub fn new(descriptor: impl AsFd) -> io::Result<Self> {
-        let file = File::from(descriptor.as_fd().try_clone_to_owned()?);
-        refuse_what_is_always_ready(&file.metadata()?)?;
-        let mode = if SockRef::from(&file).nonblocking()? {
-            Mode::NonBlocking
-        } else if file.is_terminal() {
-            Mode::Blocking { was_read: false }
-        } else {
-            SockRef::from(&file).set_nonblocking(true)?;
-            Mode::Restored
-        };
+        let file = duplicate(descriptor)?;
+        match file.is_terminal() && is_standard(&file.metadata()?) {
+            true => Self::with_its_mode(file),
+            false => Self::made_nonblocking(file),
+        }
+    }
+
+    /// Wraps a duplicate of `descriptor`, and makes the open file non-blocking, whatever
+    /// it is. Others that have it, a shell for example, may take that for an error.
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new).
+    pub fn nonblocking(descriptor: impl AsFd) -> io::Result<Self> {
+        Self::made_nonblocking(duplicate(descriptor)?)
+    }
+
+    /// Wraps a duplicate of `descriptor`, and leaves the open file's mode alone: for one
+    /// that is shared with other programs.
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new).
+    pub fn as_it_is(descriptor: impl AsFd) -> io::Result<Self> {
+        Self::with_its_mode(duplicate(descriptor)?)
+    }
+
+    fn made_nonblocking(file: File) -> io::Result<Self> {
+        let file = Arc::new(file);
+        let share = Share::new(&file)?;
         Ok(Self {
             file: Source::new(file),
-            mode,
+            mode: Mode::NonBlocking { _share: share },
+        })
+    }
+
+    fn with_its_mode(file: File) -> io::Result<Self> {
+        let share = Share::join(&file)?;
+        let is_blocking = share.is_none() && !SockRef::from(&file).nonblocking()?;
+        Ok(Self {
+            file: Source::new(Arc::new(file)),
+            mode: match is_blocking {
+                true => Mode::Blocking { was_read: false },
+                false => Mode::NonBlocking { _share: share },
+            },
         })
     }
 }
@@ -136,7 +176,7 @@ impl Transport for FileWrapper {
                 return Err(io::ErrorKind::WouldBlock.into());
             }
         }
-        match (&*self.file).read(buffer) {
+        match (&**self.file).read(buffer) {
             // Open for writing only: the event was that nobody reads any more.
             Err(error) if error.raw_os_error() == Some(EBADF) => {
                 Err(io::ErrorKind::BrokenPipe.into())
@@ -148,7 +188,7 @@ impl Transport for FileWrapper {
     }
 
     fn send_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        (&*self.file).write_vectored(slices)
+        (&**self.file).write_vectored(slices)
     }
 
     /// A pipe has one direction, and closing it loses nothing.
@@ -157,13 +197,23 @@ impl Transport for FileWrapper {
     }
 }
 
-impl Drop for FileWrapper {
-    fn drop(&mut self) {
-        if self.mode == Mode::Restored {
-            // There is nobody to tell if that fails.
-            let _ = SockRef::from(&*self.file).set_nonblocking(false);
-        }
-    }
+fn duplicate(descriptor: impl AsFd) -> io::Result<File> {
+    let file = File::from(descriptor.as_fd().try_clone_to_owned()?);
+    refuse_what_is_always_ready(&file.metadata()?)?;
+    Ok(file)
+}
+
+/// Whether it is what standard input, output or error is: then others have it as well.
+fn is_standard(file: &Metadata) -> bool {
+    let (stdin, stdout, stderr) = (io::stdin(), io::stdout(), io::stderr());
+    [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()]
+        .into_iter()
+        .filter_map(|standard| {
+            File::from(standard.try_clone_to_owned().ok()?)
+                .metadata()
+                .ok()
+        })
+        .any(|standard| (standard.dev(), standard.ino()) == (file.dev(), file.ino()))
 }
 
 fn refuse_what_is_always_ready(metadata: &Metadata) -> io::Result<()> {

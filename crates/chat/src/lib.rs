@@ -148,6 +148,8 @@
 
 mod address;
 mod async_chat;
+#[cfg(unix)]
+mod bound_path;
 mod chat;
 mod connecting;
 mod datagram;
@@ -164,12 +166,16 @@ mod handler;
 mod life;
 mod limits;
 mod listening;
+#[cfg(unix)]
+mod nonblocking;
 mod output;
 mod producer;
 mod receiving;
 mod sending;
 mod terminator;
 mod transport;
+#[cfg(unix)]
+mod unix_name;
 mod wire;
 
 pub use address::Address;
@@ -188,6 +194,8 @@ pub use producer::{
 };
 pub use terminator::{InvalidTerminator, Terminator};
 pub use transport::Transport;
+#[cfg(unix)]
+pub use unix_name::UnixName;
 
 pub use bytes;
 pub use reactor::{

@@ -2,8 +2,6 @@
 
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
-#[cfg(unix)]
-use std::path::Path;
 
 #[cfg(unix)]
 use socket2::Domain;
@@ -13,6 +11,8 @@ use crate::address::Address;
 use crate::connecting::{no_address, tcp_socket};
 use crate::endpoint::Endpoint;
 use crate::life::Stage;
+#[cfg(unix)]
+use crate::unix_name::UnixName;
 
 /// How many connections may wait to be accepted (`listen(2)`'s backlog).
 const BACKLOG: i32 = 1_024;
@@ -23,7 +23,7 @@ impl Endpoint {
         let mut last = no_address();
         for address in addresses.to_socket_addrs()? {
             match listen_on(address) {
-                Ok(socket) => return Self::on(socket, Stage::Listening),
+                Ok(socket) => return Self::on(socket, Type::STREAM, Stage::Listening),
                 Err(error) => last = error,
             }
         }
@@ -31,11 +31,13 @@ impl Endpoint {
     }
 
     #[cfg(unix)]
-    pub(crate) fn listen_unix(path: &Path) -> io::Result<Self> {
+    pub(crate) fn listen_unix(name: &UnixName) -> io::Result<Self> {
         let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-        socket.bind(&SockAddr::unix(path)?)?;
+        let path = name.bind(&socket)?;
         socket.listen(BACKLOG)?;
-        Self::on(socket, Stage::Listening)
+        let mut endpoint = Self::on(socket, Type::STREAM, Stage::Listening)?;
+        endpoint.path = path;
+        Ok(endpoint)
     }
 
     /// Accepts one connection; `None` if none is waiting. The socket is

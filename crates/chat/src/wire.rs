@@ -1,11 +1,11 @@
-//! What a channel is on: a stream socket, a datagram socket, or a transport.
+//! What a channel is on: a stream socket, one that keeps bounds, or a transport.
 
 use std::io::{self, IoSlice, Read};
 use std::mem::MaybeUninit;
 use std::net::Shutdown;
 
 use reactor::{Registration, Source};
-use socket2::{SockRef, Socket};
+use socket2::{SockRef, Socket, Type};
 
 use crate::datagram::Datagram;
 use crate::transport::Transport;
@@ -13,18 +13,17 @@ use crate::transport::Transport;
 #[derive(Debug)]
 pub(crate) enum Wire {
     Plain(Source<Socket>),
-    Datagram(Datagram),
+    /// In a box: streams are small, and many.
+    Datagram(Box<Datagram>),
     Other(Box<dyn Transport>),
 }
 
 impl Wire {
-    /// A datagram socket, or a stream.
-    pub(crate) fn new(socket: Socket, is_datagram: bool) -> Self {
-        let socket = match is_datagram {
-            true => Datagram::new(socket).map(Self::Datagram),
-            false => Err(socket),
-        };
-        socket.unwrap_or_else(|stream| Self::Plain(Source::new(stream)))
+    pub(crate) fn new(socket: Socket, kind: Type) -> Self {
+        match kind {
+            Type::STREAM => Self::Plain(Source::new(socket)),
+            _ => Self::Datagram(Box::new(Datagram::new(socket, kind))),
+        }
     }
 
     pub(crate) fn registration(&self) -> Option<&Registration> {

@@ -146,6 +146,8 @@ fn datagrams_that_wait_are_all_printed_in_their_order() {
 #[test]
 fn a_unix_socket_is_made_and_removed_again() {
     let path = path("syslog_unix");
+    // One that was killed has left its own.
+    drop(UnixDatagram::bind(&path).expect("the path is free"));
     let server = start(&path);
     let unnamed = UnixDatagram::unbound().expect("descriptors are left");
     unnamed.send_to(b"<14>one", &path).expect("it is sent");
@@ -155,6 +157,10 @@ fn a_unix_socket_is_made_and_removed_again() {
     let named = UnixDatagram::bind(&own).expect("the path is free");
     named.send_to(b"<14>two", &path).expect("it is sent");
     assert_eq!(server.line(), format!("user.info unix:{}: two", text(&own)));
+    // More than it has room for: only this one is lost.
+    unnamed.send_to(&[b'x'; 70_000], &path).expect("it is sent");
+    unnamed.send_to(b"<14>next", &path).expect("it is sent");
+    assert_eq!(server.line(), "user.info unix:(unnamed): next");
     // By UDP as well.
     let (socket, from) = udp(server.addr);
     socket.send(b"<14>three").expect("it is sent");

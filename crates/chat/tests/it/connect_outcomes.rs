@@ -2,8 +2,9 @@
 //! reset, timed out.
 
 use std::io::{self, Write};
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use chat::{
@@ -12,7 +13,7 @@ use chat::{
 };
 use socket2::{Domain, SockAddr, Type};
 
-use crate::common::{Log, Place, assert_rest, name, turn_until};
+use crate::common::{Log, Place, alone, assert_rest, name, turn_until};
 
 /// Keeps a record of the outcome, as either kind of handler; gives up when its
 /// timer is due.
@@ -42,7 +43,7 @@ impl DispatcherHandler for Client {
     }
 
     fn handle_close(&mut self, reason: CloseReason, _: &mut Endpoint, _: &mut ChannelMap) {
-        self.0.add(format!("close {}", name(&reason)));
+        self.0.add(told(&reason));
     }
 
     fn handle_error(&mut self, error: chat::Error, _: &mut Endpoint, _: &mut ChannelMap) {
@@ -73,11 +74,21 @@ impl MessageHandler for Client {
     }
 
     fn handle_close(&mut self, reason: CloseReason, _: &mut Chat, _: &mut ChannelMap) {
-        self.0.add(format!("close {}", name(&reason)));
+        self.0.add(told(&reason));
     }
 
     fn handle_error(&mut self, error: chat::Error, _: &mut Chat, _: &mut ChannelMap) {
         self.0.add(format!("error {error}"));
+    }
+}
+
+/// The reason, and the text of an error that is none of the system's.
+fn told(reason: &CloseReason) -> String {
+    match reason {
+        CloseReason::Io(error) if error.get_ref().is_some() => {
+            format!("close {} {error}", name(reason))
+        }
+        _ => format!("close {}", name(reason)),
     }
 }
 
@@ -340,7 +351,107 @@ fn a_unix_listener_whose_queue_is_full_is_told_by_handle_close_once() {
         let endpoint = Endpoint::connect_from(socket, full.address.clone()).unwrap();
         insert(&mut map, endpoint, &log);
         turn_until(&mut map, |map| map.is_empty());
-        assert_eq!(log.all(), ["close Io(WouldBlock)"]);
+        assert_eq!(log.all(), [format!("close Io(WouldBlock) {QUEUE_IS_FULL}")]);
+    }
+}
+
+const QUEUE_IS_FULL: &str = "too many connections wait to be accepted there; try again later";
+
+/// Bound to the address that it connects to, as the system may bind a client by chance.
+#[test]
+fn a_socket_that_would_be_connected_to_itself_is_refused() {
+    for address in loopbacks() {
+        for insert in KINDS {
+            let log = Log::default();
+            let mut map = ChannelMap::new().unwrap();
+            let socket = socket(&address);
+            socket.bind(&address).unwrap();
+            let to_itself = socket.local_addr().unwrap();
+            let endpoint = Endpoint::connect_from(socket, to_itself.clone()).unwrap();
+            insert(&mut map, endpoint, &log);
+            turn_until(&mut map, |map| map.is_empty());
+            let reason = "nobody listens on that port: the socket has connected to itself";
+            assert_eq!(log.all(), [format!("close Io(ConnectionRefused) {reason}")]);
+            listen(&to_itself, 1); // the port is free
+        }
+    }
+}
+
+/// A network of its own that has two ports for clients, and gives the even one first.
+const FEW_PORTS: [&str; 6] = [
+    "unshare",
+    "--map-root-user",
+    "--net",
+    "sh",
+    "-c",
+    "ip link set lo up && echo 50000 50001 > /proc/sys/net/ipv4/ip_local_port_range \
+     && exec \"$0\" \"$@\"",
+];
+
+/// Whether there may be one; if not, says so.
+fn has_few_ports() -> bool {
+    let mut command = Command::new(FEW_PORTS[0]);
+    command.args(&FEW_PORTS[1..]).arg("true");
+    let can = command.output().is_ok_and(|output| output.status.success());
+    if !can {
+        let _ = writeln!(io::stderr(), "skipped: no unshare or ip");
+    }
+    can
+}
+
+#[test]
+fn a_client_that_gets_the_very_port_it_asks_for_goes_on_to_the_next_address() {
+    let is_inside = std::env::var_os("TEST_ALONE").is_some();
+    let test = a_client_that_gets_the_very_port_it_asks_for_goes_on_to_the_next_address;
+    if !is_inside && !has_few_ports() || !alone::is_alone(test, &FEW_PORTS) {
+        return;
+    }
+    let nobody = SocketAddr::from((Ipv4Addr::LOCALHOST, 50_000));
+    let listener = TcpListener::bind("127.0.0.1:40000").unwrap();
+    let there = listener.local_addr().unwrap();
+    for (addresses, outcome) in [
+        (&[nobody][..], "close Io(ConnectionRefused)"),
+        (&[nobody, there], "connect"),
+        (&[nobody, nobody], "close Io(ConnectionRefused)"),
+    ] {
+        let log = Log::default();
+        let mut map = ChannelMap::new().unwrap();
+        let raw = Dispatcher::connect(addresses, Client(log.clone())).unwrap();
+        map.insert(raw).unwrap();
+        turn_until(&mut map, |_| log.len() > 0);
+        assert_rest(&mut map);
+        assert_eq!((log.count(outcome), log.len()), (1, 1), "{:?}", log.all());
+        drop(map);
+
+        let log = Log::default();
+        let mut map = ChannelMap::new().unwrap();
+        let chat = AsyncChat::connect(addresses, "\n", Client(log.clone())).unwrap();
+        map.insert(chat).unwrap();
+        turn_until(&mut map, |_| log.len() > 0);
+        assert_rest(&mut map);
+        assert_eq!((log.count(outcome), log.len()), (1, 1), "{:?}", log.all());
+    }
+}
+
+/// Several sockets of a program may be bound to one port, and talk to each other.
+#[test]
+fn a_socket_that_is_bound_to_its_peers_port_on_another_address_is_connected() {
+    for insert in KINDS {
+        let log = Log::default();
+        let mut map = ChannelMap::new().unwrap();
+        let listener = listen(&loopbacks()[0], 8);
+        let to = listener.local_addr().unwrap();
+        let port = to.as_socket().unwrap().port();
+        let socket = socket(&to);
+        let other = SocketAddr::from((Ipv4Addr::new(127, 0, 0, 2), port));
+        if socket.bind(&other.into()).is_err() {
+            let _ = writeln!(io::stderr(), "skipped: no {other}");
+            return;
+        }
+        let endpoint = Endpoint::connect_from(socket, to).unwrap();
+        insert(&mut map, endpoint, &log);
+        turn_until(&mut map, |_| log.len() == 1);
+        assert_eq!(log.all(), ["connect"]);
     }
 }
 
@@ -375,4 +486,23 @@ fn a_seqpacket_socket_connects_and_hears_the_end() {
         assert_eq!(log.count("connect"), connects);
         assert_eq!((log.count("eof"), log.len()), (1, 4 + connects));
     }
+}
+
+const CUT: &str = "close Io(InvalidData) what was received does not fit into 100 bytes";
+
+/// A part of a record is none: the connection ends, as by any other error.
+#[test]
+fn a_record_that_does_not_fit_closes_the_connection_with_invalid_data() {
+    let log = Log::default();
+    let mut map = ChannelMap::new().unwrap();
+    let (ours, theirs) = Socket::pair(Domain::UNIX, Type::SEQPACKET, None).unwrap();
+    map.insert(Dispatcher::new(ours, Client(log.clone())).unwrap())
+        .unwrap();
+    theirs.send(&[0; 100]).unwrap(); // as many as there is room for
+    turn_until(&mut map, |_| log.len() == 1);
+    assert_rest(&mut map);
+    assert_eq!(log.all(), ["read"]);
+    theirs.send(&[0; 101]).unwrap();
+    turn_until(&mut map, |map| map.is_empty());
+    assert_eq!(log.all(), ["read", "read", CUT]);
 }

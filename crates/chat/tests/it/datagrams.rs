@@ -16,14 +16,11 @@ use crate::common::{Log, Place, assert_rest, name, tcp_pair, turn_until};
 /// Answers each datagram to its sender, and keeps a record of errors too.
 struct Echo {
     log: Log,
-    /// Datagrams larger than this are cut.
-    size: usize,
 }
 
 impl Echo {
     fn new(log: &Log) -> Self {
-        let log = log.clone();
-        Self { log, size: 2_000 }
+        Self { log: log.clone() }
     }
 
     fn record(&self, what: &str, error: &io::Error) {
@@ -33,7 +30,7 @@ impl Echo {
 
 impl DispatcherHandler for Echo {
     fn handle_read(&mut self, endpoint: &mut Endpoint, _: &mut ChannelMap) -> Result {
-        let mut buffer = vec![0; self.size];
+        let mut buffer = [0; 2_000];
         match endpoint.recv_from(&mut buffer) {
             Ok((len, from)) => {
                 let data = buffer[..len].escape_ascii();
@@ -250,23 +247,111 @@ fn an_empty_datagram_is_received_with_its_sender_and_ends_nothing() {
     assert_eq!(log.all(), expected);
 }
 
+/// Datagrams of these lengths, into room for 4: the lengths that `receive` returned, and
+/// its errors.
+fn received_into_4(
+    endpoint: &mut Endpoint,
+    mut receive: impl FnMut(&mut Endpoint, &mut [u8]) -> io::Result<usize>,
+) -> Vec<String> {
+    let mut received = Vec::new();
+    loop {
+        let mut buffer = [b'.'; 4];
+        let what = match receive(endpoint, &mut buffer) {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return received,
+            Err(error) => format!("{:?}", error.kind()),
+            Ok(len) => len.to_string(),
+        };
+        received.push(format!("{what} {}", buffer.escape_ascii()));
+    }
+}
+
+/// What a caller takes for a datagram is one, and whole.
 #[test]
-fn what_does_not_fit_is_lost_and_the_next_datagram_is_whole() {
+fn a_datagram_that_does_not_fit_is_an_error_and_the_next_one_is_whole() {
+    type Receive = fn(&mut Endpoint, &mut [u8]) -> io::Result<usize>;
+    let by: [Receive; 2] = [
+        |endpoint, buffer| endpoint.recv_from(buffer).map(|(len, _)| len),
+        |endpoint, buffer| endpoint.recv(buffer),
+    ];
     let place = Place::new("cut");
-    let ((inet, to_inet), (unix, to_unix)) = (udp(), place.socket("server"));
+    for (n, receive) in by.into_iter().enumerate() {
+        let ((inet, to_inet), (unix, to_unix)) = (udp(), place.socket(&format!("server {n}")));
+        let (from_inet, from_unix) = (udp().0, UnixDatagram::unbound().unwrap());
+        for data in ["abcd", "", "abcde", "ab", "much too long", "abc"] {
+            from_inet.send_to(data.as_bytes(), to_inet).unwrap();
+            from_unix.send_to(data.as_bytes(), &to_unix).unwrap();
+        }
+        for socket in [Socket::from(inet), Socket::from(unix)] {
+            let mut channel = Dispatcher::new(socket, Echo::new(&Log::default())).unwrap();
+            let received = received_into_4(&mut channel.endpoint, receive);
+            assert_eq!(
+                received,
+                [
+                    "4 abcd",
+                    "0 ....",
+                    "InvalidData abcd",
+                    "2 ab..",
+                    "InvalidData much",
+                    "3 abc."
+                ]
+            );
+            assert!(!channel.endpoint.closing());
+        }
+    }
+}
+
+#[test]
+fn the_error_of_a_datagram_that_does_not_fit_names_its_sender_and_may_be_passed_on() {
+    /// Room for 4 bytes, and an error by `?`.
+    struct Short(Log);
+    impl DispatcherHandler for Short {
+        fn handle_read(&mut self, endpoint: &mut Endpoint, _: &mut ChannelMap) -> Result {
+            let received = endpoint.recv_from(&mut [0; 4]);
+            self.0.add(match &received {
+                Ok((len, _)) => len.to_string(),
+                Err(error) => error.to_string(),
+            });
+            received?;
+            Ok(())
+        }
+        fn handle_error(&mut self, error: Error, _: &mut Endpoint, _: &mut ChannelMap) {
+            self.0.add(format!("handle_error {error}"));
+        }
+    }
     let log = Log::default();
     let mut map = ChannelMap::new().unwrap();
-    for socket in [Socket::from(inet), Socket::from(unix)] {
-        let me = insert(&mut map, socket, &log);
-        map.get_mut(me).unwrap().handler.size = 4;
-    }
-    let (from_inet, from_unix) = (udp().0, UnixDatagram::unbound().unwrap());
-    for data in [&b"much too long"[..], b"next"] {
-        from_inet.send_to(data, to_inet).unwrap();
-        from_unix.send_to(data, &to_unix).unwrap();
-    }
-    turn_until(&mut map, |_| log.count("next") == 2);
-    assert_eq!(log.count("much from"), 2, "{:?}", log.all());
+    let (ours, to) = udp();
+    let me = map
+        .insert(Dispatcher::new(ours, Short(log.clone())).unwrap())
+        .unwrap();
+    let (theirs, from) = udp();
+    theirs.send_to(b"too long", to).unwrap();
+    theirs.send_to(b"next", to).unwrap();
+    turn_until(&mut map, |_| log.len() == 2);
+    assert_rest(&mut map);
+    let expected = format!("a datagram from {from} does not fit into 4 bytes");
+    assert_eq!(log.all(), [&*expected, "4"]);
+    assert!(map.is_open(me));
+}
+
+/// Room for all that UDP can carry; a Unix socket carries more.
+#[test]
+fn datagrams_larger_than_64_kib_come_whole_into_a_buffer_that_is() {
+    let (ours, theirs) = UnixDatagram::pair().unwrap();
+    let mut channel = Dispatcher::new(ours, Echo::new(&Log::default())).unwrap();
+    let mut buffer = vec![0; 70_000];
+    theirs.send(&vec![7; 70_000]).unwrap();
+    let (len, _) = channel.endpoint.recv_from(&mut buffer).unwrap();
+    assert_eq!((len, buffer[69_999]), (70_000, 7));
+    theirs.send(&vec![7; 65_537]).unwrap();
+    let cut = channel.endpoint.recv_from(&mut buffer[..65_536]);
+    assert_eq!(cut.unwrap_err().kind(), ErrorKind::InvalidData);
+
+    let ((ours, to), (theirs, from)) = (udp(), udp());
+    let mut channel = Dispatcher::new(ours, Echo::new(&Log::default())).unwrap();
+    theirs.send_to(&vec![7; 65_507], to).unwrap();
+    let received = channel.endpoint.recv_from(&mut buffer[..65_536]).unwrap();
+    assert_eq!(received, (65_507, from.into()));
 }
 
 /// A server at this port is not there yet: the ICMP answer is this socket's

@@ -12,7 +12,7 @@ use chat::{
     FileDispatcher, FileWrapper, Handle, Result, SimpleProducer, SockRef, Transport,
 };
 
-use crate::common::{Log, Place, Probe, assert_rest, name, turn_to_rest, turn_until};
+use crate::common::{Log, Place, Probe, alone, assert_rest, name, turn_to_rest, turn_until};
 
 /// Keeps a record.
 struct Reader(Log);
@@ -287,8 +287,116 @@ fn the_mode_of_a_pipe_is_restored_when_its_channel_is_gone() {
 #[test]
 fn a_refused_descriptor_is_left_as_it_was() {
     let file = File::open("/dev/null").unwrap();
-    assert!(FileWrapper::new(&file).is_err());
-    assert!(!is_nonblocking(&file));
+    for wrap in [
+        FileWrapper::new,
+        FileWrapper::nonblocking,
+        FileWrapper::as_it_is,
+    ] {
+        assert!(wrap(&file).is_err());
+        assert!(!is_nonblocking(&file));
+    }
+}
+
+/// A new channel on what the old one had: the old one is dropped afterwards.
+#[test]
+fn a_channel_that_handle_close_makes_anew_does_not_block() {
+    /// Opens its file again when it is closed.
+    struct Again(File, Log);
+    impl DispatcherHandler for Again {
+        fn handle_close(&mut self, _: CloseReason, _: &mut Endpoint, map: &mut ChannelMap) {
+            insert(map, &self.0, &self.1);
+        }
+    }
+    let (ours, mut theirs) = pipe();
+    let log = Log::default();
+    let mut map = ChannelMap::new().unwrap();
+    let again = Again(ours.try_clone().unwrap(), log.clone());
+    let first = map.insert(Dispatcher::file(&ours, again).unwrap()).unwrap();
+    turn_to_rest(&mut map);
+    map.close(first);
+    turn_to_rest(&mut map);
+    assert!(is_nonblocking(&ours));
+    theirs.write_all(b"more").unwrap();
+    turn_until(&mut map, |_| log.has("read more"));
+    drop(theirs);
+    turn_until(&mut map, |map| map.is_empty());
+    assert!(!is_nonblocking(&ours), "and it is as it was");
+}
+
+#[test]
+fn the_last_wrapper_of_an_open_file_restores_its_mode() {
+    type Wrap = fn(&File) -> io::Result<FileWrapper>;
+    let wraps: [Wrap; 3] = [
+        |file| FileWrapper::new(file),
+        |file| FileWrapper::nonblocking(file),
+        |file| FileWrapper::as_it_is(file),
+    ];
+    for wrap in wraps {
+        let (ours, _theirs) = pipe();
+        let first = FileWrapper::new(&ours).unwrap();
+        let second = wrap(&ours).unwrap();
+        let third = wrap(&ours.try_clone().unwrap()).unwrap();
+        for wrapper in [first, third] {
+            drop(wrapper);
+            assert!(is_nonblocking(&ours));
+        }
+        drop(second);
+        assert!(!is_nonblocking(&ours));
+    }
+    // One that has shares is kept by them, whoever has changed it.
+    let (ours, _theirs) = pipe();
+    let first = FileWrapper::new(&ours).unwrap();
+    SockRef::from(&ours).set_nonblocking(false).unwrap();
+    let second = FileWrapper::new(&ours).unwrap();
+    drop(first);
+    assert!(is_nonblocking(&ours));
+    drop(second);
+    assert!(!is_nonblocking(&ours));
+}
+
+/// One inode is not one open file.
+#[test]
+fn the_ends_of_a_pipe_and_two_openings_of_a_fifo_are_counted_apart() {
+    let place = Place::new("apart");
+    let open = |path: &PathBuf| {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).open(path).unwrap()
+    };
+    let fifo = place.fifo().map(|path| (open(&path), open(&path)));
+    for (one, other) in [Some(pipe()), fifo].into_iter().flatten() {
+        let wrapper = FileWrapper::new(&one).unwrap();
+        assert!(!is_nonblocking(&other));
+        let of_other = FileWrapper::new(&other).unwrap();
+        drop(wrapper);
+        assert!(!is_nonblocking(&one) && is_nonblocking(&other));
+        let wrapper = FileWrapper::new(&one).unwrap();
+        drop(of_other);
+        assert!(is_nonblocking(&one) && !is_nonblocking(&other));
+        drop(wrapper);
+
+        // What a program has made non-blocking is not the wrapper's to change.
+        SockRef::from(&other).set_nonblocking(true).unwrap();
+        let wrapper = FileWrapper::new(&one).unwrap();
+        let of_other = FileWrapper::new(&other).unwrap();
+        drop(wrapper);
+        assert!(!is_nonblocking(&one) && is_nonblocking(&other));
+        drop(of_other);
+        assert!(is_nonblocking(&other));
+    }
+}
+
+/// A wrapper does not keep a pipe open that its channel has closed.
+#[test]
+fn a_pipe_is_closed_with_its_channel_even_while_its_other_end_has_one() {
+    let log = Log::default();
+    let (ours, theirs) = pipe();
+    let mut map = ChannelMap::new().unwrap();
+    insert(&mut map, ours, &log);
+    let writer = insert(&mut map, theirs, &Log::default());
+    turn_to_rest(&mut map);
+    map.close(writer);
+    turn_until(&mut map, |map| map.is_empty());
+    assert_eq!(log.all(), ["eof", "close Eof"]);
 }
 
 #[test]
@@ -360,7 +468,7 @@ fn a_terminal_is_read_without_being_changed_and_without_waiting() {
     let mut keyboard = child.stdin.take().unwrap();
     let log = Log::default();
     let mut map = ChannelMap::new().unwrap();
-    let wrapper = FileWrapper::new(&terminal).unwrap();
+    let wrapper = FileWrapper::as_it_is(&terminal).unwrap();
     // Reads until `WouldBlock`, more than once a turn.
     let probe = Probe::new(&log).on_message(|line, chat, _| {
         chat.push(line);
@@ -387,4 +495,94 @@ fn a_terminal_is_read_without_being_changed_and_without_waiting() {
     child.wait().unwrap();
     turn_until(&mut map, |map| map.is_empty()); // nobody is at the other end
     assert!(log.count("close") == 1, "{:?}", log.all());
+}
+
+/// The master of a pseudo-terminal and the terminal itself; `None` where there are none.
+fn pseudo_terminal() -> Option<(File, File)> {
+    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+
+    let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY;
+    let Ok(master) = openpt(flags) else {
+        skip("pseudo-terminal");
+        return None;
+    };
+    grantpt(&master).unwrap();
+    unlockpt(&master).unwrap();
+    let path = ptsname(&master, Vec::new()).unwrap().into_string().unwrap();
+    let mut terminal = OpenOptions::new();
+    terminal.read(true).write(true);
+    Some((master.into(), terminal.open(path).unwrap()))
+}
+
+/// A program that runs others on a terminal (`expect`, `ssh`) has its other end alone.
+#[test]
+fn a_slow_reader_of_a_terminal_does_not_stop_the_loop_of_its_master() {
+    let Some((master, mut terminal)) = pseudo_terminal() else {
+        return;
+    };
+    // As a program that reads lines sees it; and nothing is echoed.
+    let mut stty = Command::new("stty");
+    stty.args(["raw", "-echo"])
+        .stdin(terminal.try_clone().unwrap());
+    if !stty.status().is_ok_and(|status| status.success()) {
+        return skip("stty");
+    }
+    drop(stty); // which has the terminal
+    let log = Log::default();
+    let mut map = ChannelMap::new().unwrap();
+    let me = insert(&mut map, &master, &log);
+    assert!(is_nonblocking(&master));
+    map.get_mut(me).unwrap().endpoint.push(vec![b'x'; 100_000]);
+    assert_rest(&mut map);
+    assert!(map.get(me).unwrap().endpoint.queued() > 0);
+    let mut read = 0;
+    let mut buffer = [0; 4_096];
+    while read < 100_000 {
+        read += terminal.read(&mut buffer).unwrap();
+        map.turn(Some(Duration::ZERO)).unwrap();
+    }
+    terminal.write_all(b"an answer").unwrap();
+    turn_until(&mut map, |_| log.has("read an answer"));
+    drop(terminal);
+    turn_until(&mut map, |map| map.is_empty());
+    assert_eq!(log.all()[1..], ["eof", "close Eof"]);
+    assert!(!is_nonblocking(&master));
+}
+
+/// A terminal that a program has opened for itself is nobody else's.
+#[test]
+fn only_the_terminal_that_is_standard_input_or_output_is_left_blocking() {
+    if !alone::is_alone(
+        only_the_terminal_that_is_standard_input_or_output_is_left_blocking,
+        &["env"],
+    ) {
+        return;
+    }
+    let (Some((_, other)), Some((master, terminal))) = (pseudo_terminal(), pseudo_terminal())
+    else {
+        return;
+    };
+    rustix::stdio::dup2_stdin(&terminal).unwrap();
+    for shared in [
+        &io::stdin().as_fd().try_clone_to_owned().unwrap(),
+        &terminal.into(),
+    ] {
+        let wrapper = FileWrapper::new(shared).unwrap();
+        assert!(!is_nonblocking(shared));
+        // But the user may choose.
+        let chosen = FileWrapper::nonblocking(shared).unwrap();
+        assert!(is_nonblocking(shared));
+        drop(chosen);
+        assert!(!is_nonblocking(shared));
+        drop(wrapper);
+    }
+    for own in [master, other] {
+        let wrapper = FileWrapper::new(&own).unwrap();
+        assert!(is_nonblocking(&own));
+        drop(wrapper);
+        assert!(!is_nonblocking(&own));
+        let wrapper = FileWrapper::as_it_is(&own).unwrap();
+        assert!(!is_nonblocking(&own));
+        drop(wrapper);
+    }
 }

@@ -1,0 +1,111 @@
+//! Sockets that carry no stream, given to a chat channel.
+
+use std::io::ErrorKind;
+use std::net::{TcpListener, UdpSocket};
+use std::os::unix::net::{UnixDatagram, UnixListener};
+
+use chat::{
+    AsyncChat, ChannelMap, Chat, CloseReason, Dispatcher, DispatcherHandler, MessageHandler,
+    Result, Socket,
+};
+use socket2::{Domain, Type};
+
+use crate::common::{Log, Place, Probe, tcp_pair, turn_to_rest, unix_pair};
+
+struct Silent;
+
+impl DispatcherHandler for Silent {}
+
+/// Keeps a record of why it closed, and of anything else.
+struct Told(Log);
+
+impl MessageHandler for Told {
+    fn handle_message(&mut self, _: &[u8], _: &mut Chat, _: &mut ChannelMap) -> Result {
+        self.0.add("message");
+        Ok(())
+    }
+
+    fn handle_connect(&mut self, _: &mut Chat, _: &mut ChannelMap) -> Result {
+        self.0.add("connect");
+        Ok(())
+    }
+
+    fn handle_close(&mut self, reason: CloseReason, _: &mut Chat, _: &mut ChannelMap) {
+        let CloseReason::Io(error) = reason else {
+            return self.0.add("closed otherwise");
+        };
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
+        self.0.add(error.to_string());
+    }
+}
+
+/// One of each kind, with a part of the sentence that refuses it.
+fn sockets(place: &Place) -> Vec<(Socket, &'static str)> {
+    let connected = UdpSocket::bind("127.0.0.1:0").unwrap();
+    connected.connect(connected.local_addr().unwrap()).unwrap();
+    let (records, peer) = Socket::pair(Domain::UNIX, Type::SEQPACKET, None).unwrap();
+    std::mem::forget(peer); // its end would be heard
+    let record_listener = Socket::new(Domain::UNIX, Type::SEQPACKET, None).unwrap();
+    let path = socket2::SockAddr::unix(place.0.join("records")).unwrap();
+    record_listener.bind(&path).unwrap();
+    record_listener.listen(1).unwrap();
+    vec![
+        (UdpSocket::bind("127.0.0.1:0").unwrap().into(), "datagrams"),
+        (connected.into(), "datagrams"),
+        (UnixDatagram::pair().unwrap().0.into(), "datagrams"),
+        (records, "records"),
+        (record_listener, "records"),
+        (TcpListener::bind("127.0.0.1:0").unwrap().into(), "listens"),
+        (
+            UnixListener::bind(place.0.join("socket")).unwrap().into(),
+            "listens",
+        ),
+    ]
+}
+
+/// An empty datagram is no end, and a terminator has no meaning among datagrams.
+#[test]
+fn a_chat_channel_refuses_what_is_no_stream_and_says_what_to_use() {
+    let place = Place::new("refused");
+    for (socket, what) in sockets(&place) {
+        let probe = Probe::new(&Log::default());
+        let refused = AsyncChat::new(socket, "\n", probe).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::InvalidInput);
+        let text = refused.to_string();
+        assert!(text.contains("use a Dispatcher for"), "{text}");
+        assert!(text.contains(what), "{text}");
+    }
+    for stream in [Socket::from(tcp_pair().0), unix_pair().0.into()] {
+        AsyncChat::new(stream, "\n", Probe::new(&Log::default())).unwrap();
+    }
+}
+
+#[test]
+fn a_dispatcher_takes_what_a_chat_channel_refuses() {
+    let place = Place::new("taken");
+    for (socket, _) in sockets(&place) {
+        Dispatcher::new(socket, Silent).unwrap();
+    }
+}
+
+/// There is no error to return; so it is told as that of a failed connection.
+#[test]
+fn a_chat_channel_made_of_an_endpoint_without_a_stream_closes_and_says_why() {
+    let place = Place::new("converted");
+    for (socket, what) in sockets(&place) {
+        let log = Log::default();
+        let mut map = ChannelMap::new().unwrap();
+        let raw = map
+            .insert(Dispatcher::new(socket, Silent).unwrap())
+            .unwrap();
+        turn_to_rest(&mut map);
+        let told = Told(log.clone());
+        map.convert(raw, |raw| {
+            AsyncChat::from_endpoint(raw.endpoint, "\n", told)
+        });
+        turn_to_rest(&mut map);
+        assert!(map.is_empty());
+        assert_eq!(log.len(), 1, "{:?}", log.all());
+        assert!(log.all()[0].contains(what), "{:?}", log.all());
+    }
+}
