@@ -12,7 +12,7 @@ pub const OURS: &str = "ours";
 pub const EPOLL: &str = "raw epoll";
 pub const POLLING: &str = "raw polling";
 pub const MIO: &str = "raw mio";
-pub const TOKIO: &str = "tokio LinesCodec";
+pub const TOKIO: &str = "tokio";
 pub const REDIS: &str = "redis pub/sub";
 pub const NATS: &str = "nats-server";
 pub const NGINX: &str = "nginx";
@@ -47,23 +47,18 @@ const STREAM: &[Work] = &[Work::Echo, Work::Bulk];
 const SOCKETS: &[Work] = &[Work::Echo, Work::Bulk, Work::Room];
 
 /// In the order of the tables.
-pub const ALL: [Contestant; 17] = [
+pub const ALL: [Contestant; 16] = [
     Contestant::counted(EPOLL, SOCKETS, Kind::Rust("server-epoll", "")),
     Contestant::counted(POLLING, SOCKETS, Kind::Rust("server-polling", "")),
     Contestant::counted(MIO, SOCKETS, Kind::Rust("server-mio", "")),
     Contestant::counted(OURS, SOCKETS, Kind::Rust("server-ours", "")),
     Contestant::counted("calloop", STREAM, Kind::Rust("server-calloop", "")),
-    Contestant::counted(TOKIO, &[Work::Echo], Kind::Rust("server-tokio", "codec")),
     Contestant::counted(
-        "tokio BufReader",
+        "tokio LinesCodec",
         &[Work::Echo],
-        Kind::Rust("server-tokio", "bufreader"),
+        Kind::Rust("server-tokio", "codec"),
     ),
-    Contestant::counted(
-        "tokio",
-        &[Work::Bulk, Work::Room],
-        Kind::Rust("server-tokio", ""),
-    ),
+    Contestant::counted(TOKIO, SOCKETS, Kind::Rust("server-tokio", "")),
     Contestant::counted("libevent", SOCKETS, Kind::Libevent),
     Contestant::timed(
         "uvloop",
@@ -93,6 +88,10 @@ pub const ALL: [Contestant; 17] = [
 
 /// Ours, as a web server.
 pub const OUR_HTTP: Contestant = Contestant::timed(OURS, &[Work::Plaintext], Kind::Example);
+
+pub fn is_reference(name: &str) -> bool {
+    [EPOLL, POLLING, MIO].contains(&name)
+}
 
 /// How to start a server.
 #[derive(Debug)]
@@ -124,6 +123,12 @@ impl Contestant {
 
     pub fn is_rust(&self) -> bool {
         matches!(self.kind, Kind::Rust(..))
+    }
+
+    /// A loop written by hand for just this work: what the others are seen
+    /// beside, and nothing that a user would pick instead of a library.
+    pub fn is_reference(&self) -> bool {
+        is_reference(self.name)
     }
 
     /// How to start it, or why it cannot be.

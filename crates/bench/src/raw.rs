@@ -15,7 +15,8 @@ use slab::Slab;
 use crate::epoll::{self, Event, Interest};
 use crate::start::{self, Work};
 
-const READ_BUFFER_SIZE: usize = 65_536;
+/// Best where bytes come without a pause; all connections share it.
+const READ_BUFFER_SIZE: usize = 262_144;
 
 /// Bytes a line may have.
 const MAX_LINE: usize = 65_536;
