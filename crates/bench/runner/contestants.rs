@@ -45,10 +45,11 @@ enum Kind {
 const LINES: &[Work] = &[Work::Echo, Work::Room];
 const STREAM: &[Work] = &[Work::Echo, Work::Bulk];
 const SOCKETS: &[Work] = &[Work::Echo, Work::Bulk, Work::Room];
+const ALL_WORKS: &[Work] = &[Work::Echo, Work::Bulk, Work::Room, Work::Plaintext];
 
 /// In the order of the tables.
 pub const ALL: [Contestant; 16] = [
-    Contestant::counted(EPOLL, SOCKETS, Kind::Rust("server-epoll", "")),
+    Contestant::counted(EPOLL, ALL_WORKS, Kind::Rust("server-epoll", "")),
     Contestant::counted(POLLING, SOCKETS, Kind::Rust("server-polling", "")),
     Contestant::counted(MIO, SOCKETS, Kind::Rust("server-mio", "")),
     Contestant::counted(OURS, SOCKETS, Kind::Rust("server-ours", "")),
@@ -172,7 +173,8 @@ impl Contestant {
                 let mut command = Command::new(find("redis-server")?);
                 command
                     .args(["--bind", "127.0.0.1", "--port", &port.to_string()])
-                    .args(["--save", "", "--appendonly", "no", "--dir"])
+                    .args(["--save", "", "--appendonly", "no"])
+                    .args(["--latency-tracking", "no", "--tcp-keepalive", "0", "--dir"])
                     .arg(tools.scratch());
                 Launch {
                     command,
@@ -185,7 +187,8 @@ impl Contestant {
                 let config = format!("listen: \"127.0.0.1:{port}\"\nping_interval: \"1h\"\n");
                 let file = write_config(tools, "nats.conf", &config)?;
                 let mut command = Command::new(program);
-                command.arg("-c").arg(file);
+                // Its memory is small: the collector need not run so often.
+                command.env("GOGC", "400").arg("-c").arg(file);
                 Launch {
                     command,
                     port: Some(port),
@@ -231,9 +234,10 @@ fn nginx_config(port: u16) -> String {
     format!(
         "daemon off; master_process off; worker_processes 1; pid nginx.pid;
 error_log stderr crit;
-events {{ worker_connections 4096; }}
+events {{ use epoll; multi_accept on; worker_connections 4096; }}
 http {{
   access_log off;
+  server_tokens off;
   keepalive_requests 1000000000;
   client_body_temp_path nginx-body; proxy_temp_path nginx-proxy;
   fastcgi_temp_path nginx-fastcgi; uwsgi_temp_path nginx-uwsgi; scgi_temp_path nginx-scgi;

@@ -70,7 +70,7 @@ async fn bulk(mut stream: TcpStream) -> io::Result<()> {
 }
 
 /// Members are written to by one task, once for all that was said meanwhile. A
-/// task and a queue (`recv_many`) for each took 1.3 to 1.5 times as long.
+/// task and a queue (`recv_many`) for each took about 1.5 times as long.
 #[derive(Default)]
 struct Room {
     members: RefCell<Slab<Rc<Member>>>,

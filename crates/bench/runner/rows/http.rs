@@ -54,7 +54,7 @@ fn run(context: &Context) -> Result<Table> {
 
     table.about = format!(
         "wrk on one thread, {} s in each of {} rounds. Ours is `examples/http`; hyper's is its hello \
-         server on one thread; nginx has one process and `return 200`. All answer with a `Date`.",
+         server on one thread; nginx has one process and `return 200`; the raw loop looks for the path and the end of a request. All answer with a `Date`.",
         time.as_secs(),
         rounds(context)
     );

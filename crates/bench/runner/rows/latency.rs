@@ -41,7 +41,7 @@ pub const HTTP: Row = Row {
 const SPEC_HTTP: Spec = Spec {
     protocol: Protocol::Http,
     work: Work::Plaintext,
-    contestants: &[OURS, NGINX, HYPER],
+    contestants: &[EPOLL, OURS, NGINX, HYPER],
 };
 
 /// The clients of the open loop, too.
