@@ -43,7 +43,6 @@ enum Kind {
 }
 
 const LINES: &[Work] = &[Work::Echo, Work::Room];
-const STREAM: &[Work] = &[Work::Echo, Work::Bulk];
 const SOCKETS: &[Work] = &[Work::Echo, Work::Bulk, Work::Room];
 const ALL_WORKS: &[Work] = &[Work::Echo, Work::Bulk, Work::Room, Work::Plaintext];
 
@@ -53,7 +52,7 @@ pub const ALL: [Contestant; 16] = [
     Contestant::counted(POLLING, SOCKETS, Kind::Rust("server-polling", "")),
     Contestant::counted(MIO, SOCKETS, Kind::Rust("server-mio", "")),
     Contestant::counted(OURS, SOCKETS, Kind::Rust("server-ours", "")),
-    Contestant::counted("calloop", STREAM, Kind::Rust("server-calloop", "")),
+    Contestant::counted("calloop", SOCKETS, Kind::Rust("server-calloop", "")),
     Contestant::counted(
         "tokio LinesCodec",
         &[Work::Echo],
