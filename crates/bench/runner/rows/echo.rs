@@ -10,7 +10,7 @@ use crate::count;
 use crate::load::lines::{Lines, Shape};
 use crate::load::steps;
 use crate::server::{Server, Under};
-use crate::stats::Quartiles;
+use crate::stats::{Quartiles, Samples};
 use crate::tools::Profile;
 use crate::{Context, Result};
 
@@ -94,9 +94,8 @@ const SPEC_PING_PONG: Spec = Spec {
     remark: " Here every line is a wait of its own, and `polling` makes five system calls of a \
              wait where epoll makes one: it sets its timer (`timerfd_settime`), asks for its event \
              and its notifier's again (`epoll_ctl`, twice), and reads the notifier (`read`), \
-             besides `epoll_wait`. Of two raw loops that differ in nothing else, the one on \
-             `polling` shows the cost. Ours stands on `polling`, and pays it as well; with 64 \
-             clients a wait brings many lines, and they share it.",
+             besides `epoll_wait`. Ours stands on `polling`, and pays for them; with 64 clients a \
+             wait brings many lines, which share the cost.",
 };
 
 const fn shape(clients: usize, in_flight: u64, line: u64) -> Shape {
@@ -196,6 +195,9 @@ fn run(context: &Context, row: &Row, spec: &Spec) -> Result<Table> {
         },
         spec.remark
     );
+    if spec.shape.clients == 1 {
+        table.about += &price_of_polling(&samples);
+    }
     table.head = ["", "CPU, ns a line", "× raw epoll"]
         .map(str::to_owned)
         .to_vec();
@@ -281,6 +283,19 @@ fn run(context: &Context, row: &Row, spec: &Spec) -> Result<Table> {
         points: points(&contestants, |name| samples.ratio(name, EPOLL)),
     });
     Ok(table)
+}
+
+/// Two raw loops differ in nothing but the poller.
+fn price_of_polling(samples: &Samples) -> String {
+    let cpu = |name| samples.of(name).map(|cpu| cpu.median);
+    let (Some(epoll), Some(polling)) = (cpu(EPOLL), cpu(POLLING)) else {
+        return String::new();
+    };
+    let ratio = cell(samples.ratio(POLLING, EPOLL), |ratio| ratio.to_string());
+    format!(
+        " The raw loops on epoll and on `polling` differ in nothing else: {epoll:.0} and \
+         {polling:.0} ns a line, {ratio} times as much."
+    )
 }
 
 pub(super) fn points(

@@ -127,7 +127,6 @@ fn active(context: &Context) -> Result<Table> {
             cell(counted, |(_, none, many)| format!("{:.3}", many / none)),
         ]);
     }
-    table.compare("CPU a line among 5,000", &among, &contestants);
     let counted = instructions.iter().find(|(name, ..)| *name == OURS);
     let counted = counted.map(|(_, none, many)| many / none);
     table.bar(
