@@ -6,6 +6,7 @@ use std::path::Path;
 use plotters::prelude::*;
 
 use crate::Result;
+use crate::contestants::{OURS, is_reference};
 use crate::rows::Chart;
 
 const WIDTH: u32 = 760;
@@ -16,6 +17,8 @@ const MARGIN: u32 = 80;
 
 /// Space for names, in pixels.
 const NAMES: u32 = 170;
+
+const GREY: RGBColor = RGBColor(128, 128, 128);
 
 pub fn write(chart: &Chart, file: &Path) -> Result {
     let count = chart.points.len();
@@ -61,7 +64,11 @@ pub fn write(chart: &Chart, file: &Path) -> Result {
         .draw()?;
     for (place, (name, point)) in chart.points.iter().rev().enumerate() {
         let at = |value: f64| (value.max(low), SegmentValue::CenterOf(place));
-        let colour = if name == "ours" { RED } else { BLUE };
+        let colour = match name.as_str() {
+            OURS => RED,
+            name if is_reference(name) => GREY,
+            _ => BLUE,
+        };
         axes.draw_series([PathElement::new(
             vec![at(point.q1), at(point.q3)],
             colour.stroke_width(3),

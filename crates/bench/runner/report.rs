@@ -5,12 +5,18 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::rows::{Bound, Table};
+use crate::rows::{Bound, Rival, Table};
 use crate::tools::{find, first_line};
 use crate::{Context, Result, chart, contestants, verify};
 
 /// What the document says before its first table.
 const INTRODUCTION: &str = include_str!("introduction.md");
+
+/// Why a rival is ahead, by row and rival.
+const REASONS: &str = include_str!("reasons.md");
+
+/// A rival that is ahead by less needs no reason: another run may turn it round.
+const NEAR: f64 = 1.05;
 
 pub fn to_terminal(table: &Table) -> String {
     let seconds = table.time.as_secs();
@@ -36,6 +42,9 @@ pub fn to_terminal(table: &Table) -> String {
     }
     for bar in bars(table) {
         let _ = writeln!(text, "  {}", bar.join("  "));
+    }
+    for sentence in sentences(table) {
+        let _ = writeln!(text, "  {sentence}");
     }
     for note in &table.notes {
         let _ = writeln!(text, "  left out: {note}");
@@ -68,6 +77,35 @@ fn bars(table: &Table) -> Vec<[String; 5]> {
         ]
     });
     bars.collect()
+}
+
+/// Says of each figure who the best rival is, and if it is ahead by how much and
+/// why.
+fn sentences(table: &Table) -> Vec<String> {
+    let sentences = table.rivals.iter().map(|Rival { what, name, ratio }| {
+        let median = ratio.median;
+        if median <= 1.0 {
+            return format!(
+                "{what}: no rival is ahead. The best is {name}; ours is {ratio} × its."
+            );
+        }
+        let ahead = format!("{what}: {name} is ahead, ours is {ratio} × its.");
+        match reason(table.id, name) {
+            Some(reason) => format!("{ahead} {reason}"),
+            None if median <= NEAR => ahead,
+            None => format!("{ahead} Why that is so has not been found out."),
+        }
+    });
+    sentences.collect()
+}
+
+/// Why a rival is ahead in a row, if somebody has written it down.
+fn reason(row: &str, rival: &str) -> Option<String> {
+    let heading = format!("{row}, {rival}\n");
+    let sections = REASONS.split("\n## ").skip(1);
+    let text = sections.filter_map(|section| section.strip_prefix(&heading));
+    text.map(|text| text.split_whitespace().collect::<Vec<_>>().join(" "))
+        .next()
 }
 
 /// As many digits as are worth reading.
@@ -127,7 +165,15 @@ pub fn write(
         writeln!(text, "| {} |", table.head.join(" | "))?;
         writeln!(text, "|---|{}", "--:|".repeat(table.head.len() - 1))?;
         for line in &table.lines {
-            writeln!(text, "| {} |", line.join(" | "))?;
+            let (name, cells) = line.split_first().ok_or("a line without a name")?;
+            let name = match contestants::is_reference(name) {
+                true => format!("*{name}*"),
+                false => name.clone(),
+            };
+            writeln!(text, "| {name} | {} |", cells.join(" | "))?;
+        }
+        for sentence in sentences(table) {
+            writeln!(text, "\n{sentence}")?;
         }
         for note in &table.notes {
             writeln!(text, "\nLeft out: {note}")?;

@@ -31,21 +31,46 @@ class Channel(asynchat.async_chat):
 
 
 class Echo(Channel):
+    """Pushes once for all lines of a `recv`: each push is a `send`."""
+
+    def __init__(self, sock):
+        super().__init__(sock)
+        self.answers = []
+
     def found_terminator(self):
-        self.push(self.take_line())
+        self.answers.append(self.take_line())
+
+    def handle_read(self):
+        super().handle_read()
+        if self.answers and self.connected:
+            self.push(b"".join(self.answers))
+        self.answers.clear()
 
 
 class Member(Channel):
+    """Pushes once for all that was said in a turn, when the socket has room."""
+
     members = set()
 
     def __init__(self, sock):
         super().__init__(sock)
+        self.unsent = []
         self.members.add(self)
 
     def found_terminator(self):
         line = self.take_line()
-        for member in list(self.members):
-            member.push(line)
+        for member in self.members:
+            member.unsent.append(line)
+
+    def writable(self):
+        return bool(self.unsent) or super().writable()
+
+    def handle_write(self):
+        if self.unsent:
+            self.push(b"".join(self.unsent))
+            self.unsent.clear()
+        else:
+            super().handle_write()
 
     def handle_close(self):
         self.members.discard(self)

@@ -1,4 +1,4 @@
-"""Twisted's LineReceiver on its epoll reactor: `twisted_server.py echo|room`."""
+"""Twisted's LineOnlyReceiver, which splits all that has come at once, on its epoll reactor: `twisted_server.py echo|room`."""
 
 import sys
 
@@ -7,11 +7,11 @@ from twisted.internet import epollreactor
 epollreactor.install()
 
 from twisted.internet import interfaces, protocol, reactor  # noqa: E402
-from twisted.protocols.basic import LineReceiver  # noqa: E402
+from twisted.protocols.basic import LineOnlyReceiver  # noqa: E402
 from zope.interface import implementer  # noqa: E402
 
 
-class Line(LineReceiver):
+class Line(LineOnlyReceiver):
     delimiter = b"\n"
     MAX_LENGTH = 65_536
 
@@ -24,11 +24,12 @@ class Line(LineReceiver):
 class Echo(Line):
     def connectionMade(self):
         super().connectionMade()
-        # A client that does not read shall not be read either.
-        self.transport.registerProducer(self, True)
+        # A client that does not read shall not be read either: the transport
+        # is its own producer.
+        self.transport.registerProducer(self.transport, True)
 
     def lineReceived(self, line):
-        self.sendLine(line)
+        self.transport.write(line + self.delimiter)
 
     def readConnectionLost(self):
         self.transport.unregisterProducer()
@@ -40,17 +41,34 @@ class Echo(Line):
 
 class Member(Line):
     members = set()
+    # Those to whom something was said in this turn of the reactor: each is written
+    # to once.
+    spoken_to = []
 
     def connectionMade(self):
         super().connectionMade()
+        self.unsent = []
         self.members.add(self)
 
     def connectionLost(self, reason):
         self.members.discard(self)
 
     def lineReceived(self, line):
+        if not self.spoken_to:
+            reactor.callLater(0, self.write_all)
+        line += self.delimiter
         for member in self.members:
-            member.sendLine(line)
+            unsent = member.unsent
+            if not unsent:
+                self.spoken_to.append(member)
+            unsent.append(line)
+
+    @classmethod
+    def write_all(cls):
+        for member in cls.spoken_to:
+            member.transport.write(b"".join(member.unsent))
+            member.unsent.clear()
+        cls.spoken_to.clear()
 
 
 factory = protocol.Factory.forProtocol({"echo": Echo, "room": Member}[sys.argv[1]])

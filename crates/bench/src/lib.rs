@@ -2,6 +2,8 @@
 //! that is written once for three pollers, and a transport without sockets.
 
 pub mod epoll;
+#[cfg(feature = "contestants")]
+pub mod hello;
 pub mod long;
 pub mod memory;
 #[cfg(feature = "contestants")]

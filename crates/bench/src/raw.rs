@@ -13,9 +13,11 @@ use memchr::memchr;
 use slab::Slab;
 
 use crate::epoll::{self, Event, Interest};
+use crate::hello::Hello;
 use crate::start::{self, Work};
 
-const READ_BUFFER_SIZE: usize = 65_536;
+/// Best where bytes come without a pause; all connections share it.
+const READ_BUFFER_SIZE: usize = 262_144;
 
 /// Bytes a line may have.
 const MAX_LINE: usize = 65_536;
@@ -58,9 +60,6 @@ pub trait Poller: Sized {
 /// What the listener or the poller say.
 pub fn serve<P: Poller>() -> io::Result<()> {
     let (work, _) = start::work();
-    if work == Work::Plaintext {
-        start::refuse(work);
-    }
     let mut server = Server {
         poller: P::new()?,
         listener: start::listen()?,
@@ -68,6 +67,7 @@ pub fn serve<P: Poller>() -> io::Result<()> {
         work,
         input: vec![0; READ_BUFFER_SIZE].into_boxed_slice(),
         output: Vec::new(),
+        hello: Hello::default(),
         spoken_to: Vec::new(),
     };
     server
@@ -100,6 +100,7 @@ struct Server<P> {
     /// Shared by all connections, as is `output`.
     input: Box<[u8]>,
     output: Vec<u8>,
+    hello: Hello,
     /// The members of a room that have something to be sent, each once.
     spoken_to: Vec<usize>,
 }
@@ -113,6 +114,8 @@ struct Conn {
     /// The socket took less than it was offered.
     is_blocked: bool,
     is_spoken_to: bool,
+    /// The request that has begun is one for `/plaintext`.
+    is_found: bool,
 }
 
 impl<P: Poller> Server<P> {
@@ -131,6 +134,7 @@ impl<P: Poller> Server<P> {
                 unsent: Vec::new(),
                 is_blocked: false,
                 is_spoken_to: false,
+                is_found: false,
             });
         }
         Ok(())
@@ -175,14 +179,26 @@ impl<P: Poller> Server<P> {
             conns,
             input,
             output,
+            hello,
             ..
         } = self;
         let conn = &mut conns[key];
         let input = &input[..len];
+        output.clear();
         if self.work == Work::Bulk {
             conn.send(input)?;
+        } else if self.work == Work::Plaintext {
+            let mut is_found = conn.is_found;
+            conn.lines(input, |line| match line {
+                b"\r" => output.extend_from_slice(hello.answer(is_found)),
+                line if line.starts_with(b"GET ") => {
+                    is_found = line.starts_with(b"GET /plaintext ");
+                }
+                _ => {}
+            })?;
+            conn.is_found = is_found;
+            conn.send(output)?;
         } else {
-            output.clear();
             conn.lines(input, |line| {
                 output.extend_from_slice(line);
                 output.push(b'\n');

@@ -2,6 +2,8 @@
 //! servers answer rightly is checked beforehand, in `verify.rs`.
 
 pub mod connects;
+pub mod histogram;
+pub mod latency;
 pub mod lines;
 pub mod room;
 pub mod steps;

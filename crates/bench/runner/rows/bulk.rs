@@ -3,7 +3,7 @@
 use bench::start::Work;
 
 use super::{Bound, Chart, Row, Table, alternate, cell, cpu_per_unit};
-use crate::contestants::{EPOLL, OURS};
+use crate::contestants::EPOLL;
 use crate::load::lines::{Lines, Shape};
 use crate::rows::echo::points;
 use crate::server::Server;
@@ -30,7 +30,7 @@ fn run(context: &Context) -> Result<Table> {
     } else {
         1 << 30
     };
-    let samples = alternate(
+    let [samples] = alternate(
         context,
         &mut table,
         &contestants,
@@ -38,7 +38,7 @@ fn run(context: &Context) -> Result<Table> {
         |contestant| {
             let server = Server::start(context, contestant, Work::Bulk)?;
             let mut load = Lines::connect(server.address(), SHAPE)?;
-            cpu_per_unit(&server, bytes, |bytes| load.run(bytes))
+            Ok([cpu_per_unit(&server, bytes, |bytes| load.run(bytes))?])
         },
     );
 
@@ -61,11 +61,11 @@ fn run(context: &Context) -> Result<Table> {
             cell(samples.ratio(name, EPOLL), |ratio| ratio.to_string()),
         ]);
     }
-    let ratio = samples.ratio(OURS, EPOLL).map(|ratio| ratio.median);
+    let ratio = table.compare("CPU a byte", &samples, &contestants);
     table.bar(
-        "CPU a byte, ours / raw epoll",
+        "CPU a byte, ours / best rival",
         ratio,
-        Some(Bound::AtMost(1.1)),
+        Some(Bound::AtMost(1.05)),
         None,
     );
     table.charts.push(Chart {

@@ -23,7 +23,7 @@ fn run(context: &Context) -> Result<Table> {
     let mut table = Table::of(&ROW);
     let contestants = context.contestants(Work::Echo);
     let mut amounts = Amounts::default();
-    let samples = alternate(
+    let [samples] = alternate(
         context,
         &mut table,
         &contestants,
@@ -32,7 +32,7 @@ fn run(context: &Context) -> Result<Table> {
             let server = Server::start(context, contestant, Work::Echo)?;
             let mut run = |connections| connects::run(server.address(), connections);
             let amount = amounts.of(contestant.name, context.target(), 64, &mut run)?;
-            cpu_per_unit(&server, amount.min(MAX), run)
+            Ok([cpu_per_unit(&server, amount.min(MAX), run)?])
         },
     );
 
@@ -53,6 +53,7 @@ fn run(context: &Context) -> Result<Table> {
             cell(samples.ratio(name, EPOLL), |ratio| ratio.to_string()),
         ]);
     }
+    table.compare("CPU a connection", &samples, &contestants);
     let ratio = samples.ratio(OURS, EPOLL).map(|ratio| ratio.median);
     table.bar(
         "CPU a connection, ours / raw epoll",

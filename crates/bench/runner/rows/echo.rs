@@ -10,14 +10,14 @@ use crate::count;
 use crate::load::lines::{Lines, Shape};
 use crate::load::steps;
 use crate::server::{Server, Under};
-use crate::stats::Quartiles;
+use crate::stats::{Quartiles, Samples};
 use crate::tools::Profile;
 use crate::{Context, Result};
 
 struct Spec {
     shape: Shape,
-    /// Whether instructions and system calls are counted.
-    is_counted: bool,
+    /// What is counted, if the tools are there.
+    counted: &'static [Under],
     max_cpu: Option<f64>,
     /// Instructions a line.
     max_instructions: Option<f64>,
@@ -36,7 +36,7 @@ pub const ONE: Row = Row {
 
 const SPEC_ONE: Spec = Spec {
     shape: shape(64, 1, 32),
-    is_counted: true,
+    counted: &[Under::Valgrind, Under::Strace],
     max_cpu: Some(1.10),
     max_instructions: Some(620.0),
     max_of_polling: None,
@@ -55,7 +55,7 @@ pub const SIXTEEN: Row = Row {
 
 const SPEC_SIXTEEN: Spec = Spec {
     shape: shape(64, 16, 32),
-    is_counted: true,
+    counted: &[Under::Valgrind, Under::Strace],
     max_cpu: Some(1.10),
     max_instructions: Some(160.0),
     max_of_polling: Some(1.5),
@@ -71,7 +71,7 @@ pub const LONG: Row = Row {
 
 const SPEC_LONG: Spec = Spec {
     shape: shape(16, 8, 4096),
-    is_counted: false,
+    counted: &[],
     max_cpu: Some(1.10),
     max_instructions: None,
     max_of_polling: None,
@@ -87,11 +87,15 @@ pub const PING_PONG: Row = Row {
 
 const SPEC_PING_PONG: Spec = Spec {
     shape: shape(1, 1, 32),
-    is_counted: false,
+    counted: &[Under::Strace],
     max_cpu: None,
     max_instructions: None,
     max_of_polling: None,
-    remark: "",
+    remark: " Here every line is a wait of its own, and `polling` makes five system calls of a \
+             wait where epoll makes one: it sets its timer (`timerfd_settime`), asks for its event \
+             and its notifier's again (`epoll_ctl`, twice), and reads the notifier (`read`), \
+             besides `epoll_wait`. Ours stands on `polling`, and pays for them; with 64 clients a \
+             wait brings many lines, which share the cost.",
 };
 
 const fn shape(clients: usize, in_flight: u64, line: u64) -> Shape {
@@ -127,13 +131,14 @@ fn steps(context: &Context, spec: &Spec) -> u64 {
 /// Which counts are made.
 fn counts_of(context: &Context, spec: &Spec) -> Vec<(Under, Profile)> {
     let mut counts = Vec::new();
-    if spec.is_counted && Under::Valgrind.find().is_ok() {
+    let is_counted = |under: Under| spec.counted.contains(&under) && under.find().is_ok();
+    if is_counted(Under::Valgrind) {
         counts.push((Under::Valgrind, Profile::Release));
         if context.tools.has_lto() {
             counts.push((Under::Valgrind, Profile::Lto));
         }
     }
-    if spec.is_counted && Under::Strace.find().is_ok() {
+    if is_counted(Under::Strace) {
         counts.push((Under::Strace, Profile::Release));
     }
     counts
@@ -152,7 +157,7 @@ fn run(context: &Context, row: &Row, spec: &Spec) -> Result<Table> {
     let mut amounts = Amounts::default();
     let contestants = context.contestants(Work::Echo);
     let probe = spec.shape.clients as u64 * spec.shape.in_flight * 4;
-    let samples = alternate(
+    let [samples] = alternate(
         context,
         &mut table,
         &contestants,
@@ -162,7 +167,7 @@ fn run(context: &Context, row: &Row, spec: &Spec) -> Result<Table> {
             let mut load = Lines::connect(server.address(), spec.shape)?;
             let mut run = |lines| load.run(lines);
             let amount = amounts.of(contestant.name, context.target(), probe, &mut run)?;
-            cpu_per_unit(&server, amount, run)
+            Ok([cpu_per_unit(&server, amount, run)?])
         },
     );
     let counts: Vec<(Under, Profile, Counts)> = counts_of(context, spec)
@@ -180,15 +185,19 @@ fn run(context: &Context, row: &Row, spec: &Spec) -> Result<Table> {
         "The server's CPU time for a line, in {} rounds, and its ratio to the raw epoll loop's in \
          the same round: median and quartiles.{}{}",
         spec.rounds(context),
-        match spec.is_counted {
-            true =>
+        match spec.counted {
+            [] => "",
+            [Under::Strace] => " System calls are counted by strace.",
+            _ =>
                 " Instructions in user \
                      space are counted by valgrind, system calls by strace, with everything in \
                      flight there whenever the server looks.",
-            false => "",
         },
         spec.remark
     );
+    if spec.shape.clients == 1 {
+        table.about += &price_of_polling(&samples);
+    }
     table.head = ["", "CPU, ns a line", "× raw epoll"]
         .map(str::to_owned)
         .to_vec();
@@ -218,6 +227,7 @@ fn run(context: &Context, row: &Row, spec: &Spec) -> Result<Table> {
         table.lines.push(line);
     }
 
+    table.compare("CPU a line", &samples, &contestants);
     let instructions = |profile| {
         let counted = (Under::Valgrind, profile);
         let found = counts
@@ -273,6 +283,19 @@ fn run(context: &Context, row: &Row, spec: &Spec) -> Result<Table> {
         points: points(&contestants, |name| samples.ratio(name, EPOLL)),
     });
     Ok(table)
+}
+
+/// Two raw loops differ in nothing but the poller.
+fn price_of_polling(samples: &Samples) -> String {
+    let cpu = |name| samples.of(name).map(|cpu| cpu.median);
+    let (Some(epoll), Some(polling)) = (cpu(EPOLL), cpu(POLLING)) else {
+        return String::new();
+    };
+    let ratio = cell(samples.ratio(POLLING, EPOLL), |ratio| ratio.to_string());
+    format!(
+        " The raw loops on epoll and on `polling` differ in nothing else: {epoll:.0} and \
+         {polling:.0} ns a line, {ratio} times as much."
+    )
 }
 
 pub(super) fn points(

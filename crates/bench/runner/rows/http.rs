@@ -46,15 +46,15 @@ fn run(context: &Context) -> Result<Table> {
                 let before = server.cpu_time()?;
                 let requests = wrk::run(context, server.address(), pipelined, time)?;
                 let spent = server.cpu_time()? - before;
-                Ok(spent.as_nanos() as f64 / requests as f64)
+                Ok([spent.as_nanos() as f64 / requests as f64])
             },
         )
     };
-    let (single, pipelined) = (measure(1), measure(PIPELINED));
+    let ([single], [pipelined]) = (measure(1), measure(PIPELINED));
 
     table.about = format!(
         "wrk on one thread, {} s in each of {} rounds. Ours is `examples/http`; hyper's is its hello \
-         server on one thread; nginx has one process and `return 200`. All answer with a `Date`.",
+         server on one thread; nginx has one process and `return 200`; the raw loop looks for the path and the end of a request. All answer with a `Date`.",
         time.as_secs(),
         rounds(context)
     );
@@ -86,6 +86,7 @@ fn run(context: &Context) -> Result<Table> {
         ]);
     }
     for (samples, how) in [(&single, "one at a time"), (&pipelined, "16 at a time")] {
+        table.compare(&format!("CPU a request, {how}"), samples, &contestants);
         for other in [NGINX, HYPER] {
             // The other's time over ours: how many more requests we answer.
             let ratio = samples.ratio(other, OURS).map(|ratio| ratio.median);

@@ -201,9 +201,8 @@ fn memory(context: &Context) -> Result<Table> {
     check_descriptors(context)?;
     let mut table = Table::of(&MEMORY);
     let contestants = context.contestants(Work::Echo);
-    let mut spoken = Samples::default();
     let rounds = MEMORY_ROUNDS;
-    let silent = alternate(context, &mut table, &contestants, rounds, |contestant| {
+    let [silent, spoken] = alternate(context, &mut table, &contestants, rounds, |contestant| {
         let server = Server::start(context, contestant, Work::Echo)?;
         let mut first = connect_all(server.address(), 100)?;
         say_one_line_each(&mut first)?;
@@ -214,8 +213,7 @@ fn memory(context: &Context) -> Result<Table> {
         say_one_line_each(&mut idle)?;
         let after = server.resident()?;
         let each = |now: u64| now.saturating_sub(before) as f64 / IDLE as f64;
-        spoken.add(contestant.name, each(after));
-        Ok(each(connected))
+        Ok([each(connected), each(after)])
     });
 
     table.about = format!(
@@ -236,6 +234,7 @@ fn memory(context: &Context) -> Result<Table> {
             format!("{:.0}", spoken.median),
         ]);
     }
+    table.compare("bytes after a line", &spoken, &contestants);
     // Memory is counted in pages: more than whole bytes they do not tell.
     let ours = spoken.of(OURS).map(|bytes| bytes.median.round());
     table.bar(

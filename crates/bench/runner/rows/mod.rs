@@ -5,6 +5,7 @@ mod connect;
 mod echo;
 mod http;
 mod idle;
+mod latency;
 mod pieces;
 mod room;
 mod terminators;
@@ -12,7 +13,7 @@ mod terminators;
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use crate::contestants::Contestant;
+use crate::contestants::{Contestant, OURS};
 use crate::server::Server;
 use crate::stats::{Quartiles, Samples};
 use crate::{Context, Result};
@@ -25,7 +26,7 @@ pub struct Row {
     pub run: fn(&Context) -> Result<Table>,
 }
 
-pub const ALL: [Row; 12] = [
+pub const ALL: [Row; 14] = [
     echo::ONE,
     echo::SIXTEEN,
     echo::LONG,
@@ -38,6 +39,8 @@ pub const ALL: [Row; 12] = [
     terminators::ROW,
     pieces::ROW,
     http::ROW,
+    latency::ECHO,
+    latency::HTTP,
 ];
 
 /// A row's result.
@@ -49,12 +52,23 @@ pub struct Table {
     pub about: String,
     pub head: Vec<String>,
     pub lines: Vec<Vec<String>>,
+    pub rivals: Vec<Rival>,
     pub bars: Vec<Bar>,
     /// Who failed on the way.
     pub notes: Vec<String>,
     pub charts: Vec<Chart>,
     /// How long it took.
     pub time: Duration,
+}
+
+/// Who is best beside us, of those that a user would pick: raw loops are
+/// references, and no rivals.
+#[derive(Debug)]
+pub struct Rival {
+    pub what: String,
+    pub name: &'static str,
+    /// Our figure over the rival's.
+    pub ratio: Quartiles,
 }
 
 /// A figure that must be met, or is aimed at.
@@ -93,6 +107,29 @@ impl Table {
         self.bars
             .iter()
             .all(|bar| bar.must.is_none_or(|bound| bound.holds(bar.value)))
+    }
+
+    /// Finds the best rival, whose median is the least; returns our figure over
+    /// its, if there are both.
+    pub fn compare(
+        &mut self,
+        what: &str,
+        samples: &Samples,
+        contestants: &[&'static Contestant],
+    ) -> Option<f64> {
+        let rivals = contestants
+            .iter()
+            .filter(|contestant| contestant.name != OURS && !contestant.is_reference());
+        let (name, _) = rivals
+            .filter_map(|rival| Some((rival.name, samples.of(rival.name)?.median)))
+            .min_by(|a, b| a.1.total_cmp(&b.1))?;
+        let ratio = samples.ratio(OURS, name)?;
+        self.rivals.push(Rival {
+            what: what.to_owned(),
+            name,
+            ratio,
+        });
+        Some(ratio.median)
     }
 
     /// Adds a bar, unless it was not measured.
@@ -165,14 +202,14 @@ pub fn cpu_per_unit(
 
 /// Measures all contestants in rounds: in each everybody once, and everybody is
 /// first in turn. Who fails is left out from then on.
-pub fn alternate(
+pub fn alternate<const FIGURES: usize>(
     context: &Context,
     table: &mut Table,
     contestants: &[&'static Contestant],
     rounds: usize,
-    mut measure: impl FnMut(&'static Contestant) -> Result<f64>,
-) -> Samples {
-    let mut samples = Samples::default();
+    mut measure: impl FnMut(&'static Contestant) -> Result<[f64; FIGURES]>,
+) -> [Samples; FIGURES] {
+    let mut samples = [(); FIGURES].map(|()| Samples::default());
     let mut contestants = contestants.to_vec();
     for round in 0..rounds {
         let len = contestants.len().max(1);
@@ -181,12 +218,13 @@ pub fn alternate(
             let name = contestant.name;
             step(context, table.id, name);
             match measure(contestant) {
-                Ok(value) => {
-                    samples.add(name, value);
+                Ok(values) => {
+                    let figures = samples.iter_mut().zip(values);
+                    figures.for_each(|(samples, value)| samples.add(name, value));
                     true
                 }
                 Err(error) => {
-                    samples.remove(name);
+                    samples.iter_mut().for_each(|samples| samples.remove(name));
                     table.notes.push(format!("{name}: {error}"));
                     false
                 }
