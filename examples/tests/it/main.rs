@@ -7,6 +7,7 @@
 mod common;
 mod echo;
 mod forwarded;
+mod fuzzed;
 mod http;
 mod http_cases;
 mod http_client;
