@@ -6,6 +6,7 @@
 
 mod common;
 mod echo;
+mod faults;
 mod forwarded;
 mod fuzzed;
 mod http;
