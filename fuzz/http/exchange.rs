@@ -51,7 +51,9 @@ fn take_answer<'d>(request: &Request<'_>, sent: &mut &'d [u8]) -> Option<Answer<
         return Some(first);
     }
     assert_eq!(first.status, 100);
-    assert_eq!(request.fields("expect"), ["100-continue"]);
+    let expected = request.list("expect");
+    assert!(!expected.is_empty());
+    assert!(expected.iter().all(|element| element == "100-continue"));
     if sent.is_empty() {
         return None;
     }
@@ -102,19 +104,23 @@ impl<'d> Request<'d> {
         values.collect()
     }
 
+    /// The elements of all fields of that name.
+    fn list(&self, name: &str) -> Vec<String> {
+        let values = self.fields(name).join(",");
+        let elements = values.split(',').map(|it| it.trim_matches([' ', '\t']));
+        let elements = elements.filter(|element| !element.is_empty());
+        elements.map(str::to_owned).collect()
+    }
+
     /// How the body is framed; `None` if that is not clear.
     fn body(&self) -> Option<Body> {
-        let codings = self.fields("transfer-encoding").join(",");
-        let codings = codings
-            .split(',')
-            .map(|coding| coding.trim_matches([' ', '\t']));
-        let codings: Vec<&str> = codings.filter(|coding| !coding.is_empty()).collect();
+        let codings = self.list("transfer-encoding");
         match (&codings[..], &self.fields("content-length")[..]) {
             ([], []) => Some(Body::Length(0)),
             ([], [length]) if length.bytes().all(|byte| byte.is_ascii_digit()) => {
                 Some(Body::Length(length.parse().ok()?))
             }
-            (["chunked"], []) => Some(Body::Chunked),
+            ([coding], []) if coding == "chunked" => Some(Body::Chunked),
             _ => None,
         }
     }
