@@ -56,6 +56,21 @@ oracle count="100000":
 oracle-record:
     ORACLE_RECORD=1 cargo test -p chat --test it oracle::the_outcomes
 
+# Looks for input that breaks `framer` or `http`, as in `just fuzz http -max_total_time=600`; needs nightly, and `cargo install cargo-fuzz`
+fuzz name *options:
+    python3 fuzz/corpus.py unpack {{name}}
+    cargo +nightly fuzz run {{name}} -- {{options}}
+
+# Keeps what the fuzz target has found, as little of it as reaches the same code, for `cargo test`
+fuzz-keep name:
+    cargo +nightly fuzz cmin {{name}} -- -max_len=40
+    python3 fuzz/corpus.py pack {{name}}
+
+# Whether a test fails with the code broken in about 100 places, every 17th from one at random; needs `cargo install cargo-mutants`
+mutants *options:
+    CARGO_PROFILE_DEV_DEBUG=0 cargo mutants -p reactor -p chat -j2 \
+        --sharding round-robin --shard "$(shuf -i 0-16 -n 1)/17" {{options}}
+
 # Which functions one echoed line goes through; --write puts them in docs/architecture.md
 way *options:
     python3 docs/way.py {{options}}

@@ -6,7 +6,9 @@
 
 mod common;
 mod echo;
+mod faults;
 mod forwarded;
+mod fuzzed;
 mod http;
 mod http_cases;
 mod http_client;

@@ -106,7 +106,7 @@ fn result(line: &str) -> &str {
         .map_or("", |(call, _)| &line[call.len() + 2..])
 }
 
-fn can_trace() -> bool {
+pub(crate) fn can_trace() -> bool {
     if !has_tool("strace") {
         return false;
     }
@@ -123,15 +123,15 @@ fn can_trace() -> bool {
 }
 
 /// A file for the trace, removed in the end.
-struct TraceFile(PathBuf);
+pub(crate) struct TraceFile(pub(crate) PathBuf);
 
 impl TraceFile {
-    fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         let directory = Path::new(env!("CARGO_TARGET_TMPDIR"));
         Self(directory.join(format!("{name}-{}", std::process::id())))
     }
 
-    fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         fs::read_to_string(&self.0).expect("the tracer made it")
     }
 }

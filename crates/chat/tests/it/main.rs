@@ -14,6 +14,7 @@ mod dispatcher_with_send;
 mod errors;
 mod file_dispatcher;
 mod framing;
+mod fuzzed;
 mod limits;
 mod linger;
 mod memory;

@@ -251,6 +251,19 @@ pub(crate) fn cases() -> Vec<Case> {
             "POST /echo HTTP/1.0\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\nhello",
             &["200 hello"],
         ),
+        open(
+            "nothing",
+            post("Content-Length: 5\r\nExpect: ,\r\n", "hello"),
+            &["200 hello"],
+        ),
+        open(
+            "the same twice",
+            post(
+                "Content-Length: 5\r\nExpect: 100-continue\r\nExpect: 100-continue\r\n",
+                "hello",
+            ),
+            &["100", "200 hello"],
+        ),
         closed(
             "something else",
             post("Content-Length: 5\r\nExpect: wonders\r\n", "hello"),
