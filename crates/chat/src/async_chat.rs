@@ -6,9 +6,7 @@ use std::io;
 use std::net::ToSocketAddrs;
 use std::rc::Rc;
 
-use reactor::{
-    Channel, ChannelMap, CloseReason, Error, Registration, Result, Settled, Timer, Token,
-};
+use reactor::{Channel, ChannelMap, CloseReason, Error, Registration, Result, Timer, Token};
 use socket2::Socket;
 
 use crate::chat::Chat;
@@ -245,18 +243,6 @@ impl<H: ChatHandler> AsyncChat<H> {
         Ok(self.chat.may_receive())
     }
 
-    #[cold]
-    fn settle_with_care(&mut self, me: Token) -> Result<Settled, CloseReason> {
-        self.chat.endpoint.enter(me);
-        let is_deaf = !self.readable(me) && self.due() & HELD == 0;
-        self.chat.endpoint.settle(is_deaf)?;
-        let is_usual =
-            self.chat.endpoint.flags == 0 && !self.chat.endpoint.has_output() && self.due() == 0;
-        self.asked = self.asked.wrapping_add(1).max(1);
-        self.chat.endpoint.asked = if is_usual { self.asked } else { 0 };
-        Ok(Settled::Ask)
-    }
-
     /// After a callback: tells the map if the channel was closed.
     #[inline]
     fn conclude(&mut self, result: Result, me: Token, map: &mut ChannelMap) -> Result {
@@ -286,13 +272,21 @@ impl<H: ChatHandler> Channel for AsyncChat<H> {
         self.due() != 0
     }
 
-    fn settle(&mut self, me: Token) -> Result<Settled, CloseReason> {
+    fn flush(&mut self, me: Token) -> bool {
         let endpoint = &mut self.chat.endpoint;
         let is_as_before = endpoint.asked == self.asked && endpoint.me == me;
-        match is_as_before && endpoint.flags == 0 && endpoint.send_piece() {
-            true => Ok(Settled::AsBefore),
-            false => self.settle_with_care(me),
-        }
+        is_as_before && endpoint.flags == 0 && endpoint.send_piece()
+    }
+
+    fn settle(&mut self, me: Token) -> Result<(), CloseReason> {
+        self.chat.endpoint.enter(me);
+        let is_deaf = !self.readable(me) && self.due() & HELD == 0;
+        self.chat.endpoint.settle(is_deaf)?;
+        let is_usual =
+            self.chat.endpoint.flags == 0 && !self.chat.endpoint.has_output() && self.due() == 0;
+        self.asked = self.asked.wrapping_add(1).max(1);
+        self.chat.endpoint.asked = if is_usual { self.asked } else { 0 };
+        Ok(())
     }
 
     fn handle_read_event(&mut self, me: Token, map: &mut ChannelMap) -> Result {

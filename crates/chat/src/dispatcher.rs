@@ -7,9 +7,7 @@ use std::net::ToSocketAddrs;
 use std::rc::Rc;
 use std::time::Duration;
 
-use reactor::{
-    Channel, ChannelMap, CloseReason, Error, Registration, Result, Settled, Timer, Token,
-};
+use reactor::{Channel, ChannelMap, CloseReason, Error, Registration, Result, Timer, Token};
 use socket2::Socket;
 
 use crate::dispatcher_handler::DispatcherHandler;
@@ -312,11 +310,10 @@ impl<H: DispatcherHandler> Channel for Dispatcher<H> {
         self.endpoint.is_untimed() || self.has_unread() || self.is_eof_due() || self.is_drained()
     }
 
-    fn settle(&mut self, me: Token) -> Result<Settled, CloseReason> {
+    fn settle(&mut self, me: Token) -> Result<(), CloseReason> {
         self.enter(me);
         let is_deaf = !self.readable(me) && !self.has_unread();
-        self.endpoint.settle(is_deaf)?;
-        Ok(Settled::Ask)
+        self.endpoint.settle(is_deaf)
     }
 
     fn handle_read_event(&mut self, me: Token, map: &mut ChannelMap) -> Result {

@@ -80,8 +80,8 @@
 //! # Testing
 //!
 //! A test inserts the channel with one end of a socket pair, and turns the loop
-//! itself; nothing sleeps. What a callback pushes is sent when the loop next
-//! turns, so turn once more before reading. Time is an argument:
+//! itself; nothing sleeps. A channel's first answer may wait for the next turn, so turn
+//! once more before reading. Time is an argument:
 //! [`turn_at`](ChannelMap::turn_at) makes a turn at any time you like.
 //!
 //! ```
@@ -200,8 +200,7 @@ pub use unix_name::UnixName;
 pub use bytes;
 pub use reactor::{
     Buffers, Channel, ChannelMap, ChannelMut, CloseReason, Error, Handle, InsertError, NestedTurn,
-    ReadBuffer, Readiness, Registration, Remote, RemoteError, Result, Settled, Source, Timer,
-    Token,
+    ReadBuffer, Readiness, Registration, Remote, RemoteError, Result, Source, Timer, Token,
 };
 pub use socket2;
 pub use socket2::{SockRef, Socket};

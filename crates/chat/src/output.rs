@@ -302,12 +302,6 @@ impl Output {
         }
     }
 
-    /// All that is queued is one buffer, of at least `len` bytes.
-    #[inline]
-    pub(crate) fn is_piece_of(&self, len: usize) -> bool {
-        matches!(&self.queued, Queued::Open(buffer) | Queued::Shut(buffer) if buffer.len() >= len)
-    }
-
     /// Fills `slices` with what is at the head; returns how many, and how many
     /// bytes they are.
     pub(crate) fn gather<'o>(&'o self, slices: &mut [IoSlice<'o>; MAX_SLICES]) -> (usize, usize) {

@@ -8,14 +8,9 @@ use reactor::{ChannelMap, CloseReason, Result};
 
 use crate::async_chat::AsyncChat;
 use crate::chat::Chat;
-use crate::flags::{BLOCKED, DISCARDED, EOF, EOF_TOLD, HELD, NOT_LIVE, OVER_LIMIT, PAUSED};
+use crate::flags::{DISCARDED, EOF, EOF_TOLD, HELD, NOT_LIVE, OVER_LIMIT, PAUSED};
 use crate::framer::Frame;
 use crate::handler::ChatHandler;
-
-/// So many bytes that were pushed while a read was delivered are sent directly
-/// afterwards, while the processor has them at hand. Less waits for the settle:
-/// others may add to it.
-const SEND_SOON: usize = 16_384;
 
 impl<H: ChatHandler> AsyncChat<H> {
     /// Reads, within a turn's budget, and delivers that.
@@ -29,15 +24,8 @@ impl<H: ChatHandler> AsyncChat<H> {
             if !data.is_empty() || self.chat.endpoint.flags & EOF != 0 {
                 self.deliver(data, None, &mut messages, map)?;
             }
-            let endpoint = &mut self.chat.endpoint;
-            if endpoint.flags & EOF != 0 {
+            if self.chat.endpoint.flags & EOF != 0 {
                 return self.tell_eof(map);
-            }
-            if endpoint.output.is_piece_of(SEND_SOON)
-                && endpoint.flags & BLOCKED == 0
-                && map.may_continue(endpoint.me)
-            {
-                endpoint.send_ready();
             }
             if is_all {
                 break;

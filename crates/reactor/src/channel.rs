@@ -98,11 +98,24 @@ pub trait Channel: Any + fmt::Debug {
         false
     }
 
+    /// Sends what is queued, if that takes one call. `true` says that nothing is left
+    /// to send, and that the three questions and the registration have the answers
+    /// that the map was given last: it asks none of them. A channel that may have been
+    /// converted since, or have lent its source, must say `false`.
+    ///
+    /// Called directly after a read event, unless somebody else reached the channel
+    /// before in the turn: so an answer does not wait for the rest of the batch. Called
+    /// again before [`settle`](Self::settle). The default is `false`.
+    fn flush(&mut self, me: Token) -> bool {
+        false
+    }
+
     /// Called once a turn before the wait, if the channel was called or
-    /// touched since: the time to send what has been queued. An `Err` closes
-    /// the channel for that reason. The default says [`Ask`](Settled::Ask).
-    fn settle(&mut self, me: Token) -> Result<Settled, CloseReason> {
-        Ok(Settled::Ask)
+    /// touched since, and [`flush`](Self::flush) said `false`: the time to send what
+    /// has been queued. The questions follow. An `Err` closes the channel for that
+    /// reason.
+    fn settle(&mut self, me: Token) -> Result<(), CloseReason> {
+        Ok(())
     }
 
     /// There is input, the end of it, or an error to be read.
@@ -157,15 +170,4 @@ pub trait Channel: Any + fmt::Debug {
         log::error!("channel {me}: uncaught error: {error}");
         map.close_with(me, CloseReason::HandlerError);
     }
-}
-
-/// What a channel that was [settled](Channel::settle) is asked then.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Settled {
-    /// Nothing: the registration and the interest are those of the last time, and
-    /// nothing is pending. A channel that may have been converted, or have lent its
-    /// source, in between, must not say so.
-    AsBefore,
-    /// Ask the channel what it wants.
-    Ask,
 }

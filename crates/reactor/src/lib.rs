@@ -81,7 +81,7 @@ mod remote;
 mod source;
 mod token;
 
-pub use channel::{Channel, Settled};
+pub use channel::Channel;
 pub use close_reason::CloseReason;
 pub use error::{Error, InsertError, NestedTurn, Result};
 pub use map::{Buffers, ChannelMap, ChannelMut, ReadBuffer, Timer};

@@ -385,7 +385,7 @@ impl ChannelMap {
         let is_within_another = home.begin_loan();
         let called = panic::catch_unwind(AssertUnwindSafe(|| {
             let result = f(&mut *channel, self);
-            if let Err(stray) = self.put_back(channel, token) {
+            if let Err(stray) = self.put_back(channel, token, true) {
                 home.take_in((token, stray));
             }
             result

@@ -149,7 +149,7 @@ pub struct Registration {
 impl Registration {
     /// Whether a poller watches the source for the channel `me`. For a channel that
     /// may have replaced its source, and says whether it is
-    /// [as before](crate::Settled::AsBefore).
+    /// as before ([`Channel::flush`](crate::Channel::flush)).
     pub fn is_watched_for(&self, me: Token) -> bool {
         self.link.owner.get() == me
     }

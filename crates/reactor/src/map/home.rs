@@ -137,7 +137,7 @@ impl ChannelMap {
             }
             self.ready.push(token);
             self.touched.get_mut().push(token);
-            drop(self.put_back(channel, token));
+            drop(self.put_back(channel, token, false));
         }
         let slots = self.slots.iter();
         let lost = slots.filter(|(_, slot)| slot.channel.is_none());

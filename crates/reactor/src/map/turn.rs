@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::{ChannelMap, home, interest};
-use crate::channel::{Channel, Settled};
+use crate::channel::Channel;
 use crate::close_reason::CloseReason;
 use crate::error::{NestedTurn, Result};
 use crate::readiness::Readiness;
@@ -213,14 +213,16 @@ impl ChannelMap {
         slot.touched = false;
         // It stays in its slot meanwhile, for it does not get the map.
         self.calling = Some(token);
-        let settled = match channel.settle(token) {
-            // A one-shot poller is to be told again what it has reported.
-            Ok(Settled::AsBefore) if self.poller.supports_level() && !slot.is_new => Ok(()),
-            Ok(_) => match slot.ask(&self.poller, &mut self.ready) {
-                Ok(()) => Ok(()),
-                Err(error) => self.bear_unwatched(token, error),
+        // A one-shot poller is to be told again what it has reported.
+        let settled = match channel.flush(token) && self.poller.supports_level() && !slot.is_new {
+            true => Ok(()),
+            false => match channel.settle(token) {
+                Ok(()) => match slot.ask(&self.poller, &mut self.ready) {
+                    Ok(()) => Ok(()),
+                    Err(error) => self.bear_unwatched(token, error),
+                },
+                Err(reason) => Err(reason),
             },
-            Err(reason) => Err(reason),
         };
         self.calling = None;
         settled
@@ -341,23 +343,25 @@ impl ChannelMap {
         if ready == Readiness::NONE {
             return false;
         }
-        slot.touched = true; // by the next turn, for it is in the batch
         let Some(mut channel) = slot.channel.take() else {
             slot.ready = ready; // it comes home before the next turn
+            slot.touched = true;
             return false;
         };
         self.calling = Some(me);
-        let was_called = match is_known && ready == Readiness::READABLE {
-            true => {
-                if let Err(error) = channel.handle_read_event(me, self) {
-                    channel.handle_error(error, me, self);
-                }
-                true
+        let mut was_called = true;
+        let mut is_settled = false;
+        if is_known && ready == Readiness::READABLE {
+            if let Err(error) = channel.handle_read_event(me, self) {
+                channel.handle_error(error, me, self);
             }
-            false => self.call_one_by_one(ready, is_known, &mut *channel, me),
-        };
+            // Nobody else has queued anything: an answer leaves at once.
+            is_settled = self.calling == Some(me) && channel.flush(me);
+        } else {
+            was_called = self.call_one_by_one(ready, is_known, &mut *channel, me);
+        }
         self.calling = None;
-        if let Err(stray) = self.put_back(channel, me) {
+        if let Err(stray) = self.put_back(channel, me, is_settled) {
             self.park(Some((me, stray)));
         }
         was_called
@@ -412,19 +416,24 @@ impl ChannelMap {
     }
 
     /// Puts a channel in its slot again, converted if that was asked for
-    /// meanwhile. An `Err` is a channel of another map, which the callback has taken
-    /// out of this one's place.
+    /// meanwhile. Unless it `is_settled`, it is to be: its token is in a queue for that.
+    /// An `Err` is a channel of another map, which the callback has taken out of this
+    /// one's place.
     #[inline(always)] // out of line it saves more registers than it has instructions
     pub(super) fn put_back(
         &mut self,
         channel: Box<dyn Channel>,
         token: Token,
+        is_settled: bool,
     ) -> Result<(), Box<dyn Channel>> {
         match self.slots.get_mut(token.slot) {
-            Some(slot) if slot.token == token => match slot.conversion {
-                None => slot.channel = Some(channel),
-                Some(_) => self.put_back_converted(channel, token),
-            },
+            Some(slot) if slot.token == token => {
+                slot.touched |= !is_settled;
+                match slot.conversion {
+                    None => slot.channel = Some(channel),
+                    Some(_) => self.put_back_converted(channel, token),
+                }
+            }
             _ => return Err(channel),
         }
         Ok(())

@@ -5,7 +5,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use crate::common::{Log, On, Probe, change, turn};
-use reactor::{Channel, ChannelMap, CloseReason, Handle, Readiness, Registration, Settled, Token};
+use reactor::{Channel, ChannelMap, CloseReason, Handle, Readiness, Registration, Token};
 
 /// Refuses to be settled again as soon as it is told to, and touches the next one
 /// when it is closed.
@@ -71,41 +71,67 @@ fn a_channel_that_is_not_pending_any_more_before_the_wait_is_not_called() {
 /// Counts what it is asked, and answers what it is told to.
 #[derive(Debug)]
 struct Asked {
-    answer: Settled,
-    settles: u32,
+    is_as_before: bool,
+    flushes: Cell<u32>,
+    settles: Cell<u32>,
     questions: Cell<u32>,
 }
 
 impl Asked {
-    fn count(&self) {
-        self.questions.set(self.questions.get() + 1);
+    /// In a map, at rest there, and nothing counted.
+    fn insert(map: &mut ChannelMap, is_as_before: bool) -> Handle<Self> {
+        let asked = Self {
+            is_as_before,
+            flushes: Cell::new(0),
+            settles: Cell::new(0),
+            questions: Cell::new(0),
+        };
+        let asked = map.insert(asked).unwrap();
+        map.turn_at(map.now()).unwrap();
+        Self::take_counts(map, asked);
+        asked
     }
+
+    /// How often it was flushed and settled since, and how many questions it was asked.
+    fn take_counts(map: &ChannelMap, asked: Handle<Self>) -> [u32; 3] {
+        let asked = map.get(asked).unwrap();
+        [&asked.flushes, &asked.settles, &asked.questions].map(Cell::take)
+    }
+}
+
+fn count(number: &Cell<u32>) {
+    number.set(number.get() + 1);
 }
 
 impl Channel for Asked {
     fn registration(&self) -> Option<&Registration> {
-        self.count();
+        count(&self.questions);
         None
     }
 
     fn readable(&self, _: Token) -> bool {
-        self.count();
+        count(&self.questions);
         true
     }
 
     fn writable(&self, _: Token) -> bool {
-        self.count();
+        count(&self.questions);
         false
     }
 
     fn pending(&self, _: Token) -> bool {
-        self.count();
+        count(&self.questions);
         false
     }
 
-    fn settle(&mut self, _: Token) -> Result<Settled, CloseReason> {
-        self.settles += 1;
-        Ok(self.answer)
+    fn flush(&mut self, _: Token) -> bool {
+        count(&self.flushes);
+        self.is_as_before
+    }
+
+    fn settle(&mut self, _: Token) -> Result<(), CloseReason> {
+        count(&self.settles);
+        Ok(())
     }
 
     fn handle_read_event(&mut self, _: Token, _: &mut ChannelMap) -> reactor::Result {
@@ -115,28 +141,79 @@ impl Channel for Asked {
 
 #[test]
 fn a_channel_that_is_as_before_is_asked_nothing_and_another_everything_once() {
-    let mut map = ChannelMap::new().unwrap();
-    let asked = Asked {
-        answer: Settled::Ask,
-        settles: 0,
-        questions: Cell::new(0),
-    };
-    let asked = map.insert(asked).unwrap();
-    map.turn_at(map.now()).unwrap();
-    for (answer, questions) in [(Settled::AsBefore, 0), (Settled::Ask, 4)] {
-        let channel = map.get_mut(asked).unwrap();
-        channel.answer = answer;
-        channel.settles = 0;
-        channel.questions.set(0);
+    for (is_as_before, counts) in [(true, [1, 0, 0]), (false, [1, 1, 4])] {
+        let mut map = ChannelMap::new().unwrap();
+        let asked = Asked::insert(&mut map, is_as_before);
+        map.touch(asked);
         map.turn_at(map.now()).unwrap();
-        map.dispatch(asked, Readiness::READABLE);
-        // It is called, by what it said when it was asked last, and settled again.
-        assert_eq!(map.turn_at(map.now()).unwrap(), 1, "{answer:?}");
-        map.turn_at(map.now()).unwrap();
-        let channel = map.get(asked).unwrap();
-        assert_eq!(channel.settles, 2, "{answer:?}");
-        assert_eq!(channel.questions.get(), 2 * questions, "{answer:?}");
+        assert_eq!(Asked::take_counts(&map, asked), counts, "{is_as_before}");
     }
+}
+
+#[test]
+fn a_channel_that_flushes_after_a_read_event_is_not_settled_again() {
+    for (is_as_before, next) in [(true, [0, 0, 0]), (false, [1, 1, 4])] {
+        let mut map = ChannelMap::new().unwrap();
+        let asked = Asked::insert(&mut map, is_as_before);
+        map.dispatch(asked, Readiness::READABLE);
+        assert_eq!(map.turn_at(map.now()).unwrap(), 1);
+        assert_eq!(Asked::take_counts(&map, asked), [1, 0, 0], "{is_as_before}");
+        map.turn_at(map.now()).unwrap();
+        assert_eq!(Asked::take_counts(&map, asked), next, "{is_as_before}");
+    }
+}
+
+/// A probe that says each time that it has flushed all, and the count of that.
+fn flushed(name: &'static str, log: &Log) -> (Probe, Rc<Cell<u32>>) {
+    let flushes = Rc::<Cell<u32>>::default();
+    let mut probe = Probe::new(name, log);
+    let counted = Rc::clone(&flushes);
+    probe.on_flush = Some(Box::new(move || {
+        count(&counted);
+        true
+    }));
+    (probe, flushes)
+}
+
+#[test]
+fn a_touch_in_a_read_event_is_not_lost_by_the_flush_that_follows() {
+    let log = Log::default();
+    let mut map = ChannelMap::new().unwrap();
+    let (probe, flushes) = flushed("a", &log);
+    let probe = probe.on(On::Read, |_, me, map| {
+        map.touch(me);
+        Ok(())
+    });
+    let probe = map.insert(probe).unwrap();
+    turn(&mut map);
+    flushes.take();
+    map.dispatch(probe, Readiness::READABLE);
+    turn(&mut map);
+    assert_eq!(flushes.take(), 1, "directly");
+    turn(&mut map);
+    assert_eq!(flushes.take(), 1, "touched");
+}
+
+#[test]
+fn a_channel_that_another_reached_before_its_event_waits_to_be_settled() {
+    let log = Log::default();
+    let mut map = ChannelMap::new().unwrap();
+    let (probe, flushes) = flushed("a", &log);
+    let probe = map.insert(probe).unwrap();
+    let speaker = Probe::new("speaker", &log).on(On::Read, move |_, _, map| {
+        map.get_mut(probe);
+        Ok(())
+    });
+    let speaker = map.insert(speaker).unwrap();
+    turn(&mut map);
+    flushes.take();
+    map.dispatch(speaker, Readiness::READABLE);
+    map.dispatch(probe, Readiness::READABLE);
+    turn(&mut map);
+    assert_eq!(log.take(), ["speaker.read", "a.read"]);
+    assert_eq!(flushes.take(), 0);
+    turn(&mut map);
+    assert_eq!(flushes.take(), 1);
 }
 
 #[test]

@@ -145,21 +145,53 @@ fn what_the_handle_close_of_a_close_between_turns_inserts_takes_part_in_the_next
 }
 
 #[test]
-fn much_that_answers_a_read_is_sent_directly_after_it() {
+fn what_a_chat_channel_pushes_to_itself_leaves_directly_after_its_read() {
     let mut stage = Stage::new();
     let a = stage.enter("a", |callback, chat, _| {
-        let len = callback.strip_prefix("message ").map(str::parse);
-        chat.push(vec![b'x'; len.unwrap_or(Ok(0))?]);
+        match callback {
+            "message one" | "message two" => chat.push("piece "),
+            "message shared" => chat.push_bytes(vec![b'x'; 4_096]),
+            "message made" => chat.push_with_producer(SimpleProducer::new("made")),
+            _ => {}
+        }
         Ok(())
     });
     stage.turn();
-    for (len, sent) in [(16_383, 0), (16_384, 16_384)] {
-        stage.say(&a, &format!("{len}\n"));
+    for (said, directly, later) in [
+        ("one\ntwo\n", 12, 0),
+        ("shared\n", 0, 4_096),
+        ("one\nmade\n", 0, 10),
+    ] {
+        stage.say(&a, said);
         stage.turn();
-        assert_eq!(a.peer.take_sent().len(), sent);
+        assert_eq!(a.peer.take_sent().len(), directly, "{said}");
         stage.turn();
-        assert_eq!(a.peer.take_sent().len(), len - sent);
+        assert_eq!(a.peer.take_sent().len(), later, "{said}");
     }
+}
+
+#[test]
+fn what_others_have_pushed_before_waits_and_goes_along() {
+    let mut stage = Stage::new();
+    let a = stage.enter("a", |_, chat, _| {
+        chat.push("answer");
+        Ok(())
+    });
+    let to = a.me;
+    let b = stage.enter("b", move |callback, _, map| {
+        if callback == "message hello" {
+            map.get_mut(to).unwrap().chat.push("greeting ");
+        }
+        Ok(())
+    });
+    stage.turn();
+    a.peer.take_sent();
+    stage.say(&b, "hello\n");
+    stage.say(&a, "hello\n");
+    assert_eq!(stage.turn(), ["b.message hello", "a.message hello"]);
+    assert_eq!(a.peer.take_sent(), b"");
+    stage.turn();
+    assert_eq!(a.peer.take_sent(), b"greeting answer");
 }
 
 #[test]

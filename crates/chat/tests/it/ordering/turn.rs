@@ -21,16 +21,19 @@ fn queued_output_is_sent_before_any_event() {
     let log = stage.log.clone();
     let a = stage.enter("a", move |_, chat, _| {
         log.add(format!("{} sent, {} queued", chat.sent(), chat.queued()));
-        chat.push("later");
+        chat.push("then");
+        log.add(format!("{} queued", chat.queued()));
         Ok(())
     });
     a.peer.take_sent();
     stage.say(&a, "hello\n");
     stage.map.get_mut(a.me).unwrap().chat.push("now");
-    assert_eq!(stage.turn(), ["a.message hello", "8 sent, 0 queued"]);
-    assert_eq!(a.peer.take_sent(), b"now", "pushing does not send");
-    stage.turn();
-    assert_eq!(a.peer.take_sent(), b"later");
+    assert_eq!(
+        stage.turn(),
+        ["a.message hello", "7 sent, 0 queued", "4 queued"],
+        "pushing does not send"
+    );
+    assert_eq!(a.peer.take_sent(), b"nowthen");
 }
 
 #[test]

@@ -18,8 +18,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use reactor::{
-    Channel, ChannelMap, CloseReason, Error, Handle, Registration, Result, Settled, Source, Timer,
-    Token,
+    Channel, ChannelMap, CloseReason, Error, Handle, Registration, Result, Source, Timer, Token,
 };
 
 pub(crate) use log::Log;
@@ -40,7 +39,8 @@ pub(crate) enum On {
 }
 
 type Script = Box<dyn FnMut(&mut Probe, Token, &mut ChannelMap) -> Result>;
-type Settle = Box<dyn FnMut() -> Result<Settled, CloseReason>>;
+type Flush = Box<dyn FnMut() -> bool>;
+type Settle = Box<dyn FnMut() -> Result<(), CloseReason>>;
 
 pub(crate) struct Probe {
     pub(crate) name: &'static str,
@@ -58,6 +58,7 @@ pub(crate) struct Probe {
     pub(crate) fired: Vec<Timer>,
     /// Dropped with the channel.
     pub(crate) luggage: Option<Rc<()>>,
+    pub(crate) on_flush: Option<Flush>,
     pub(crate) on_settle: Option<Settle>,
     log: Log,
     scripts: HashMap<On, Script>,
@@ -79,6 +80,7 @@ impl Probe {
             received: Vec::new(),
             fired: Vec::new(),
             luggage: None,
+            on_flush: None,
             on_settle: None,
             log: log.clone(),
             scripts: HashMap::new(),
@@ -146,10 +148,13 @@ impl Channel for Probe {
         self.pending
     }
 
-    fn settle(&mut self, _me: Token) -> Result<Settled, CloseReason> {
+    fn flush(&mut self, _me: Token) -> bool {
+        self.on_flush.as_mut().is_some_and(|flush| flush())
+    }
+
+    fn settle(&mut self, _me: Token) -> Result<(), CloseReason> {
         self.settles += 1;
-        let script = self.on_settle.as_mut();
-        script.map_or(Ok(Settled::Ask), |settle| settle())
+        self.on_settle.as_mut().map_or(Ok(()), |settle| settle())
     }
 
     fn handle_read_event(&mut self, me: Token, map: &mut ChannelMap) -> Result {
