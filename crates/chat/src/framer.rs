@@ -65,6 +65,22 @@ impl Framer {
         &self.terminator
     }
 
+    /// How many bytes to receive at once, of so many reads of this size: all of them, if
+    /// they are one part of a message, since nothing of that is ever held.
+    #[inline]
+    pub(crate) fn read_len(&self, size: usize, reads: usize) -> usize {
+        match &self.terminator.0 {
+            Condition::Pattern(_) => size,
+            _ => self.part_len(size, reads),
+        }
+    }
+
+    #[inline(never)] // lines need none of it
+    fn part_len(&self, size: usize, reads: usize) -> usize {
+        let left = self.terminator.count().unwrap_or(usize::MAX);
+        left.min(size.saturating_mul(reads)).max(size)
+    }
+
     /// Changes the terminator. [`take_held`](Self::take_held) comes before.
     pub(crate) fn set_terminator(&mut self, terminator: Terminator) {
         self.terminator = terminator;

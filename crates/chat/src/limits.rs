@@ -20,8 +20,12 @@ use std::time::Duration;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
-    /// Bytes asked of the socket by one `recv`, at most 65,536, which is the
-    /// default: CPython's `ac_in_buffer_size`.
+    /// Bytes asked of the socket by one `recv`, and so the most that a paused channel
+    /// holds of its input. Default 65,536: CPython's `ac_in_buffer_size`. At most
+    /// 262,144.
+    ///
+    /// Nothing is held of a message that goes by its length, or has no terminator. There
+    /// all [`reads_per_turn`](Self::reads_per_turn) are one `recv`.
     #[doc(alias = "ac_in_buffer_size")]
     pub in_buffer_size: usize,
     /// Bytes asked of a producer at a time. Default 65,536: CPython's

@@ -225,6 +225,11 @@ impl Output {
         }
     }
 
+    /// How many bytes may be queued before a push has to look at the limits.
+    pub(crate) fn mark(&self) -> usize {
+        self.mark
+    }
+
     /// Whether so much is queued that the limits are to be looked at.
     pub(crate) fn is_high(&self) -> bool {
         self.len() > self.mark

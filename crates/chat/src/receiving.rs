@@ -20,17 +20,17 @@ impl<H: ChatHandler> AsyncChat<H> {
         let mut messages = limits.messages_per_turn.max(1);
         let mut reads = limits.reads_per_turn;
         let mut buffer = map.buffers().read_buffer();
-        while let Some((data, is_all)) = self.chat.read(&mut buffer) {
+        while let Some((data, full)) = self.chat.read(&mut buffer, reads) {
             if !data.is_empty() || self.chat.endpoint.flags & EOF != 0 {
                 self.deliver(data, None, &mut messages, map)?;
             }
             if self.chat.endpoint.flags & EOF != 0 {
                 return self.tell_eof(map);
             }
-            if is_all {
-                break;
+            if full == 0 {
+                break; // that was all there is
             }
-            reads = reads.saturating_sub(1);
+            reads = reads.saturating_sub(full);
             let goes_on = map.may_continue(self.chat.endpoint.me) && self.chat.may_receive();
             if reads == 0 || messages == 0 || !goes_on {
                 break;
@@ -169,24 +169,30 @@ impl<H: ChatHandler> AsyncChat<H> {
 }
 
 impl Chat {
-    /// Receives, behind what the framer holds back; returns both, and whether
-    /// that is all there was. After the last byte, what was held back is data.
+    /// Receives, behind what the framer holds back; returns both, and how many full
+    /// reads that was, of so many: 0 if it was all there is. After the last byte, what
+    /// was held back is data.
     #[inline(always)] // into `receive` of each handler's channel: one frame less
-    fn read<'b>(&mut self, buffer: &'b mut [u8]) -> Option<(&'b [u8], bool)> {
+    fn read<'b>(&mut self, buffer: &'b mut [u8], reads: usize) -> Option<(&'b [u8], usize)> {
         let held = usize::from(self.framer.held);
         let size = self.endpoint.limits.in_buffer_size;
-        let room = size.min(buffer.len() - held).max(1);
+        let room = self.framer.read_len(size, reads);
+        let room = room.min(buffer.len() - held).max(1);
         match self.endpoint.wire.recv(&mut buffer[held..held + room]) {
             Ok(len) => {
                 if len == 0 {
                     self.endpoint.flags |= EOF;
                 }
+                let full = match len < room {
+                    true => 0,
+                    false => len.div_ceil(size.max(1)),
+                };
                 let data = &mut buffer[..held + len];
                 let limit = self.endpoint.limits.message;
                 if held > 0 && self.framer.holds_on(data, limit, len == 0) {
-                    return Some((&[], len < room));
+                    return Some((&[], full));
                 }
-                Some((data, len < room))
+                Some((data, full))
             }
             Err(error) => {
                 if error.kind() != io::ErrorKind::WouldBlock {

@@ -50,6 +50,7 @@ impl Endpoint {
     #[inline(never)] // the usual first push needs none of its registers
     fn push_further(&mut self, data: &[u8]) {
         if self.takes_output() {
+            let data = self.send_before_it_is_queued(data);
             self.output.push(data);
             if self.output.is_high() && !data.is_empty() {
                 self.relieve();
@@ -129,11 +130,12 @@ impl Endpoint {
         told.unwrap_or(self.taken)
     }
 
-    /// Whether much is on its way to the peer: more than
-    /// [`Limits::high_water`](crate::Limits::high_water) was queued, or a
-    /// producer, and `handle_drained` is yet to come.
+    /// Whether much waits for the peer: more than
+    /// [`Limits::high_water`](crate::Limits::high_water) was queued, or a producer, and
+    /// more than [`Limits::low_water`](crate::Limits::low_water) still is.
+    /// `handle_drained` comes when that was sent.
     pub fn needs_drain(&self) -> bool {
-        self.flags & HIGH != 0
+        self.flags & HIGH != 0 && !self.is_drained()
     }
 
     /// Whether sending has failed: what is pushed goes nowhere, and the channel
@@ -295,6 +297,22 @@ impl Endpoint {
         }
     }
 
+    /// Sends what it can of `data`, if that is too much to be queued and nothing is
+    /// queued before it: so it is copied only if the peer is slow. Returns the rest.
+    fn send_before_it_is_queued<'d>(&mut self, data: &'d [u8]) -> &'d [u8] {
+        let is_much = data.len() > self.output.mark() && self.output.is_empty();
+        if !is_much || !self.connected() || self.flags & BLOCKED != 0 {
+            return data;
+        }
+        self.flags |= HIGH;
+        let sent = self.wire.send(data);
+        let sent = self.note_sent(data.len(), sent);
+        match self.output_failed() {
+            true => &[],
+            false => &data[sent..],
+        }
+    }
+
     /// Sends at once when much is queued, and judges the peer when too much is.
     fn relieve(&mut self) {
         let limit = self.limits.output;
@@ -368,12 +386,13 @@ impl Chat {
         self.endpoint.sent()
     }
 
-    /// Whether much is on its way to the peer: more than
-    /// [`Limits::high_water`](crate::Limits::high_water) was queued, or a
-    /// producer, and [`handle_drained`](crate::ChatHandler::handle_drained) is
-    /// yet to come. Time to [`pause`](Self::pause), for a handler that answers.
+    /// Whether much waits for the peer: more than
+    /// [`Limits::high_water`](crate::Limits::high_water) was queued, or a producer, and
+    /// more than [`Limits::low_water`](crate::Limits::low_water) still is.
+    /// [`handle_drained`](crate::ChatHandler::handle_drained) comes when that was sent. A
+    /// handler that answers [pauses](Self::pause) until then.
     pub fn needs_drain(&self) -> bool {
-        self.endpoint.flags & HIGH != 0
+        self.endpoint.flags & HIGH != 0 && !self.endpoint.is_drained()
     }
 
     /// Whether sending has failed: what is pushed goes nowhere, and the channel

@@ -109,7 +109,29 @@ fn limits_that_are_changed_hold_for_the_next_push() {
     chat.set_limits(limits);
     assert_eq!((chat.needs_drain(), peer.sends()), (false, 0));
     chat.push("1");
-    assert_eq!((chat.needs_drain(), peer.sends()), (true, 1));
+    assert_eq!((chat.needs_drain(), peer.sends()), (false, 1));
+}
+
+/// It is copied only as far as the peer does not take it.
+#[test]
+fn a_push_above_the_high_water_mark_is_sent_before_it_is_queued() {
+    for (room, sent) in [(0, 0), (100_000, 100_000), (usize::MAX, 200_000)] {
+        let mut map = ChannelMap::new().unwrap();
+        let (me, peer) = simulated(&mut map, Probe::default(), Limits::default());
+        peer.set_room(room);
+        let much: Vec<u8> = (0..200_000).map(|nth: u32| nth as u8).collect();
+        let chat = &mut map.get_mut(me).unwrap().chat;
+        chat.push(&much);
+        chat.push("tail");
+        assert_eq!(chat.queued(), 200_004 - sent);
+        assert_eq!(chat.needs_drain(), sent < 200_000);
+        let mut all = peer.take_sent();
+        assert_eq!(all.len(), sent);
+        peer.set_room(usize::MAX);
+        sim::settle(&mut map, me, &peer);
+        all.extend(peer.take_sent());
+        assert!(all == [&much[..], b"tail"].concat(), "{room}");
+    }
 }
 
 /// What is queued does not grow with one callback's output when the peer

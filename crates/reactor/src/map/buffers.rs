@@ -7,8 +7,8 @@ use std::rc::Rc;
 
 use super::ChannelMap;
 
-/// Size of a [`ReadBuffer`] in bytes: 64 KiB, as CPython's `ac_in_buffer_size`.
-const READ_BUFFER_SIZE: usize = 65_536;
+/// Size of a [`ReadBuffer`] in bytes: 256 KiB. What is never used of it takes no memory.
+const READ_BUFFER_SIZE: usize = 262_144;
 
 /// Capacity of a fresh output buffer, in bytes.
 const SPARE_CAPACITY: usize = 4_096;
@@ -29,7 +29,7 @@ const SPARE_MAX: usize = 4 * 1024 * 1024;
 ///
 /// let map = ChannelMap::new()?;
 /// let buffer = map.buffers().read_buffer();
-/// assert_eq!(buffer.len(), 65_536);
+/// assert_eq!(buffer.len(), 262_144);
 /// # Ok::<(), std::io::Error>(())
 /// ```
 #[derive(Clone, Default)]
@@ -53,7 +53,7 @@ impl ChannelMap {
 }
 
 impl Buffers {
-    /// Lends the read buffer: 64 KiB of unspecified content.
+    /// Lends the read buffer: 256 KiB of unspecified content.
     ///
     /// It goes back when the guard is dropped. While it is lent another
     /// caller gets a fresh one, so what is lent is never empty.

@@ -5,7 +5,7 @@ use std::io::Write;
 use crate::common::{Log, On, Probe, pair, panics, turn};
 use reactor::{Buffers, ChannelMap, Readiness};
 
-const READ: usize = 65_536;
+const READ: usize = 262_144;
 
 /// Whether the shelf has the buffer that `mark` was called with: a fresh one
 /// would be zeros.
