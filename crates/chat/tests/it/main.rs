@@ -8,6 +8,7 @@ mod connect;
 mod connect_outcomes;
 mod conversion;
 mod convert;
+mod counts;
 mod datagrams;
 mod dispatcher;
 mod dispatcher_with_send;
