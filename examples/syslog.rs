@@ -30,13 +30,16 @@ const SEVERITIES: [&str; 8] = [
 /// RFC 3164, section 4.3.3: `user.notice`, if nothing is said.
 const DEFAULT_PRIORITY: usize = 13;
 
+/// Room for any datagram of UDP. A longer one, from a Unix socket, is not printed.
+const LONGEST: usize = 65_536;
+
 struct Receiver;
 
 impl DispatcherHandler for Receiver {
     fn handle_read(&mut self, endpoint: &mut Endpoint, map: &mut ChannelMap) -> Result {
         let mut buffer = map.buffers().read_buffer();
         for _ in 0..DATAGRAMS_PER_TURN {
-            let (len, from) = match endpoint.recv_from(&mut buffer) {
+            let (len, from) = match endpoint.recv_from(&mut buffer[..LONGEST]) {
                 Err(error) if error.kind() == io::ErrorKind::InvalidData => {
                     log::warn!("nothing is printed: {error}");
                     continue;
