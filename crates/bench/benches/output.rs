@@ -38,13 +38,13 @@ fn nothing(bencher: Bencher) {
 #[divan::bench(args = [8, 80, 4096])]
 fn push(bencher: Bencher, length: usize) {
     let data = vec![b'x'; length];
-    answer(bencher, move |chat| chat.push(&data));
+    answer(bencher, move |chat| _ = chat.push(&data));
 }
 
 #[divan::bench(args = [8, 80, 4096])]
 fn push_bytes(bencher: Bencher, length: usize) {
     let data = Bytes::from(vec![b'x'; length]);
-    answer(bencher, move |chat| chat.push_bytes(data.clone()));
+    answer(bencher, move |chat| _ = chat.push_bytes(data.clone()));
 }
 
 struct Lines(u32);
@@ -59,7 +59,7 @@ impl Producer for Lines {
 
 #[divan::bench(args = [1, 8])]
 fn push_with_producer(bencher: Bencher, pieces: u32) {
-    answer(bencher, move |chat| chat.push_with_producer(Lines(pieces)));
+    answer(bencher, move |chat| _ = chat.push_with_producer(Lines(pieces)));
 }
 
 fn main() {

@@ -129,10 +129,10 @@ impl Chat {
     ///
     /// impl MessageHandler for Lines {
     ///     fn handle_message(&mut self, line: &[u8], chat: &mut Chat, _: &mut ChannelMap) -> Result {
-    ///         match std::mem::take(&mut self.is_too_long) {
-    ///             true => chat.push("500 line too long\r\n"),
-    ///             false => chat.push("250 OK\r\n"),
-    ///         }
+    ///         chat.push(match std::mem::take(&mut self.is_too_long) {
+    ///             true => "500 line too long\r\n",
+    ///             false => "250 OK\r\n",
+    ///         });
     ///         Ok(())
     ///     }
     ///

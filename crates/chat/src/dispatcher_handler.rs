@@ -131,12 +131,16 @@ pub trait DispatcherHandler: 'static {
     fn handle_close(&mut self, reason: CloseReason, endpoint: &mut Endpoint, map: &mut ChannelMap) {
     }
 
-    /// A callback returned an error. The default logs it and closes the
-    /// channel, unless it listens.
+    /// A callback returned an error: the handler's verdict on its channel, which a peer
+    /// may have earned. The default logs it, at the level `warn`, and does no more to a
+    /// listener. Any other channel gets no more input, sends what was pushed before, and
+    /// closes with [`HandlerError`](CloseReason::HandlerError), as
+    /// [`close_when_done_with`](Endpoint::close_when_done_with) does. A producer that
+    /// has nothing is waited for no longer than [`Limits::stall`](crate::Limits::stall);
+    /// a channel that is still connecting closes at once.
+    ///
+    /// To drop what is queued, [`close`](Endpoint::close).
     fn handle_error(&mut self, error: Error, endpoint: &mut Endpoint, map: &mut ChannelMap) {
-        log::error!("channel {}: uncaught error: {error}", endpoint.token());
-        if !endpoint.accepting() {
-            endpoint.close_with(CloseReason::HandlerError);
-        }
+        endpoint.end_by_error(&error);
     }
 }

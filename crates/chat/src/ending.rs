@@ -143,10 +143,16 @@ impl Endpoint {
         }
     }
 
-    /// What the channel waits for; nothing, while its producer has nothing.
+    /// What the channel waits for; nothing, while its producer has nothing. But whoever
+    /// was to feed that may be the handler that has failed.
     fn waits_for(&self) -> Option<Wait> {
         match self.life.stage() {
-            Stage::Finishing(_) if self.has_ready_output() => Some(Wait::Room),
+            Stage::Finishing(ending)
+                if self.has_ready_output()
+                    || matches!(ending.reason, CloseReason::HandlerError) =>
+            {
+                Some(Wait::Room)
+            }
             Stage::Lingering(_) => Some(Wait::Close),
             _ => None,
         }

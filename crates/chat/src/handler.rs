@@ -135,12 +135,18 @@ pub trait ChatHandler: 'static {
     /// and what is pushed goes nowhere.
     fn handle_close(&mut self, reason: CloseReason, chat: &mut Chat, map: &mut ChannelMap) {}
 
-    /// A callback returned an error. The default logs it, at the level `error`,
-    /// and closes the channel; an override that does not close goes on with the
-    /// data that follows.
+    /// A callback returned an error: the handler's verdict on its channel, which a peer
+    /// may have earned. The default logs it, at the level `warn`, delivers no more input,
+    /// sends what was pushed before, and closes with
+    /// [`HandlerError`](CloseReason::HandlerError), as
+    /// [`close_when_done_with`](Chat::close_when_done_with) does. A producer that has
+    /// nothing is waited for no longer than [`Limits::stall`](crate::Limits::stall); a
+    /// channel that is still connecting closes at once.
+    ///
+    /// To drop what is queued, [`close`](Chat::close). An override that does not close
+    /// goes on with the data that follows.
     fn handle_error(&mut self, error: Error, chat: &mut Chat, map: &mut ChannelMap) {
-        log::error!("channel {}: uncaught error: {error}", chat.token());
-        chat.close_with(CloseReason::HandlerError);
+        chat.endpoint.end_by_error(&error);
     }
 }
 
@@ -208,8 +214,7 @@ pub trait MessageHandler: 'static {
 
     /// See [`ChatHandler::handle_error`].
     fn handle_error(&mut self, error: Error, chat: &mut Chat, map: &mut ChannelMap) {
-        log::error!("channel {}: uncaught error: {error}", chat.token());
-        chat.close_with(CloseReason::HandlerError);
+        chat.endpoint.end_by_error(&error);
     }
 }
 

@@ -176,6 +176,7 @@ mod terminator;
 mod transport;
 #[cfg(unix)]
 mod unix_name;
+mod unsent;
 mod wire;
 
 pub use address::Address;
@@ -196,6 +197,7 @@ pub use terminator::{InvalidTerminator, Terminator};
 pub use transport::Transport;
 #[cfg(unix)]
 pub use unix_name::UnixName;
+pub use unsent::Unsent;
 
 pub use bytes;
 pub use reactor::{

@@ -4,7 +4,7 @@
 use std::mem;
 use std::net::SocketAddr;
 
-use reactor::CloseReason;
+use reactor::{CloseReason, Error};
 
 use crate::ending::Ending;
 use crate::endpoint::Endpoint;
@@ -200,7 +200,7 @@ impl Endpoint {
             }
             _ => log::debug!("channel {me}: closed: {reason}"),
         }
-        self.output.clear();
+        self.output.lose();
         self.change(Event::Told);
     }
 
@@ -244,7 +244,7 @@ impl Endpoint {
     /// sent, and give way if it was not.
     pub fn close_with(&mut self, reason: CloseReason) {
         let is_lost = self.has_output() || self.flags & FAILED != 0;
-        self.output.clear();
+        self.output.lose();
         let reason = match self.output.take_error() {
             // The first failure, of which the next one may be a consequence.
             Some(error) if speaks_for_output(&reason) || is_failure(&reason) => {
@@ -253,6 +253,18 @@ impl Endpoint {
             _ => reason,
         };
         self.change(Event::Close(reason, is_lost));
+    }
+
+    /// A handler has failed: closes the channel when what was pushed before is sent. A
+    /// listener goes on, and a connection that is not there yet, for which nothing
+    /// limits the wait, is given up.
+    pub(crate) fn end_by_error(&mut self, error: &Error) {
+        log::warn!("channel {}: its handler failed: {error}", self.me);
+        match self.life.0 {
+            Stage::Listening => {}
+            Stage::Connecting(_) => self.close_with(CloseReason::HandlerError),
+            _ => self.close_when_done_with(CloseReason::HandlerError),
+        }
     }
 
     /// Closes the channel because sending has failed.

@@ -13,6 +13,7 @@ use reactor::Buffers;
 
 use crate::limits::Limits;
 use crate::producer::{More, Producer};
+use crate::unsent::Unsent;
 
 /// Shared data up to this many bytes is copied: that costs less than to count
 /// references and to send it by a slice of its own.
@@ -53,8 +54,8 @@ enum Queued {
     Shut(Buffer),
     /// Not empty.
     Many(Box<Queue>),
-    /// Sending has failed.
-    Failed(io::Error),
+    /// Nothing, and what there was is lost.
+    Lost(Box<Lost>),
 }
 
 #[derive(Debug, Default)]
@@ -65,6 +66,14 @@ struct Queue {
     producers: usize,
     /// The producer at the head said `Later`.
     is_stalled: bool,
+}
+
+/// What became of a queue that was not sent.
+#[derive(Debug)]
+struct Lost {
+    unsent: Unsent,
+    /// Why sending has failed, if it has.
+    error: Option<io::Error>,
 }
 
 #[derive(Debug)]
@@ -185,7 +194,7 @@ impl Output {
 
     /// Drops everything, producers included.
     pub(crate) fn clear(&mut self) {
-        if let Queued::Failed(_) = self.queued {
+        if let Queued::Lost(_) = self.queued {
             return;
         }
         self.sent = 0;
@@ -194,27 +203,47 @@ impl Output {
         }
     }
 
-    /// Drops everything: sending has failed.
-    pub(crate) fn fail(&mut self, error: io::Error) {
-        self.clear();
-        self.queued = Queued::Failed(error);
+    /// Drops everything, and keeps account of it: nothing is sent any more.
+    pub(crate) fn lose(&mut self) {
+        if !self.is_empty() {
+            self.lose_by(None);
+        }
     }
 
-    /// Why sending has failed, if it has.
+    /// The same, whatever there is: sending has failed.
+    pub(crate) fn fail(&mut self, error: io::Error) {
+        self.lose_by(Some(error));
+    }
+
+    fn lose_by(&mut self, error: Option<io::Error>) {
+        let unsent = Unsent {
+            bytes: self.len(),
+            producers: self.producers(),
+        };
+        self.clear();
+        self.queued = Queued::Lost(Box::new(Lost { unsent, error }));
+    }
+
+    /// Why sending has failed, if it has; once.
     pub(crate) fn take_error(&mut self) -> Option<io::Error> {
-        match mem::take(&mut self.queued) {
-            Queued::Failed(error) => Some(error),
-            queued => {
-                self.queued = queued;
-                None
-            }
+        match &mut self.queued {
+            Queued::Lost(lost) => lost.error.take(),
+            _ => None,
+        }
+    }
+
+    /// What was lost.
+    pub(crate) fn unsent(&self) -> Unsent {
+        match &self.queued {
+            Queued::Lost(lost) => lost.unsent,
+            _ => Unsent::default(),
         }
     }
 
     /// Nothing is left to send, and no producer either.
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
-        matches!(self.queued, Queued::Nothing | Queued::Failed(_))
+        matches!(self.queued, Queued::Nothing | Queued::Lost(_))
     }
 
     /// How many producers are queued.
@@ -239,7 +268,7 @@ impl Output {
     #[inline]
     pub(crate) fn len(&self) -> usize {
         match &self.queued {
-            Queued::Nothing | Queued::Failed(_) => 0,
+            Queued::Nothing | Queued::Lost(_) => 0,
             Queued::Open(buffer) | Queued::Shut(buffer) => buffer.len() - self.sent,
             Queued::Many(queue) => queue.len - self.sent,
         }
@@ -248,7 +277,7 @@ impl Output {
     /// There is something to send now: bytes, or a producer that may have some.
     pub(crate) fn is_ready(&self) -> bool {
         match &self.queued {
-            Queued::Nothing | Queued::Failed(_) => false,
+            Queued::Nothing | Queued::Lost(_) => false,
             Queued::Open(_) | Queued::Shut(_) => true,
             Queued::Many(queue) => {
                 !queue.is_stalled || !matches!(queue.items.front(), Some(Item::Producer(_)))
@@ -311,7 +340,7 @@ impl Output {
     /// bytes they are.
     pub(crate) fn gather<'o>(&'o self, slices: &mut [IoSlice<'o>; MAX_SLICES]) -> (usize, usize) {
         let queue = match &self.queued {
-            Queued::Nothing | Queued::Failed(_) => return (0, 0),
+            Queued::Nothing | Queued::Lost(_) => return (0, 0),
             Queued::Open(buffer) | Queued::Shut(buffer) => {
                 slices[0] = IoSlice::new(&buffer[self.sent..]);
                 return (1, slices[0].len());
@@ -341,7 +370,7 @@ impl Output {
                 }
             }
             Queued::Many(_) => self.drop_what_was_sent(),
-            Queued::Nothing | Queued::Failed(_) => self.sent = 0,
+            Queued::Nothing | Queued::Lost(_) => self.sent = 0,
         }
     }
 
@@ -370,7 +399,7 @@ impl Output {
                 queue.push(Item::Own(buffer));
                 queue
             }
-            Queued::Nothing | Queued::Failed(_) => Box::default(), // nobody pushes after a failure
+            Queued::Nothing | Queued::Lost(_) => Box::default(), // nobody pushes after a loss
         };
         queue.push(item);
         self.queued = Queued::Many(queue);

@@ -21,59 +21,59 @@ impl Endpoint {
     /// not fit then, whenever there is room. While something is queued,
     /// [`send`](Self::send) says `WouldBlock`.
     ///
-    /// After `close_when_done` or `close` it is dropped. When more than
+    /// Returns `false` if `data` is dropped: the channel is closing or closed, sending
+    /// has failed, or this push closes it. When more than
     /// [`Limits::output`](crate::Limits::output) is queued, even after one more
     /// attempt to send, the channel is closed as a
     /// [`SlowReader`](CloseReason::SlowReader), and what is queued is dropped:
     /// whatever is large goes by a producer. If sending fails, the queue is
     /// dropped, and the channel is closed when the input that is left has been
-    /// handed out.
+    /// handed out. [`unsent`](Self::unsent) tells in `handle_close` how much of what
+    /// was queued did not leave; so it does if the map was asked to
+    /// [close](reactor::ChannelMap::close) the channel, which knows of it only then.
     ///
-    /// A datagram is not queued: `data` is one, sent now or lost. On a listener
-    /// nothing happens.
+    /// A datagram is not queued: `data` is one, sent now (`true`) or lost. A listener
+    /// drops all.
     #[doc(alias = "initiate_send")]
     #[inline]
-    pub fn push(&mut self, data: impl AsRef<[u8]>) {
+    pub fn push(&mut self, data: impl AsRef<[u8]>) -> bool {
         let data = data.as_ref();
-        if !self.output.push_within_room(data) {
-            self.push_with_care(data);
-        }
+        self.output.push_within_room(data) || self.push_with_care(data)
     }
 
-    fn push_with_care(&mut self, data: &[u8]) {
+    fn push_with_care(&mut self, data: &[u8]) -> bool {
         if self.flags & (NOT_LIVE | FAILED) == 0 && self.output.push_first(data) {
-            return;
+            return true;
         }
-        self.push_further(data);
+        self.push_further(data)
     }
 
     #[inline(never)] // the usual first push needs none of its registers
-    fn push_further(&mut self, data: &[u8]) {
+    fn push_further(&mut self, data: &[u8]) -> bool {
         if self.takes_output() {
             let data = self.send_before_it_is_queued(data);
             self.output.push(data);
-            if self.output.is_high() && !data.is_empty() {
-                self.relieve();
-            }
-        } else if let Stage::Datagrams = self.life.stage() {
-            if let Err(error) = self.wire.send(data) {
-                log::debug!("channel {}: a datagram was lost: {error}", self.me);
-            }
+            return data.is_empty() || self.keeps_output();
         }
+        let Stage::Datagrams = self.life.stage() else {
+            return false;
+        };
+        let sent = self.wire.send(data);
+        if let Err(error) = &sent {
+            log::debug!("channel {}: a datagram was lost: {error}", self.me);
+        }
+        sent.is_ok()
     }
 
     /// Queues `data` without copying it (but for up to 1,024 bytes): for what
     /// goes to many channels. Otherwise as [`push`](Self::push).
-    pub fn push_bytes(&mut self, data: impl Into<Bytes>) {
+    pub fn push_bytes(&mut self, data: impl Into<Bytes>) -> bool {
         let data = data.into();
         if self.takes_output() {
             self.output.push_bytes(data);
-            if self.output.is_high() {
-                self.relieve();
-            }
-        } else {
-            self.push_further(&data);
+            return self.keeps_output();
         }
+        self.push_further(&data)
     }
 
     /// Like [`push`](Self::push), but never costs the peer its channel.
@@ -90,27 +90,28 @@ impl Endpoint {
         if !fits(self) && self.connected() {
             self.send_ready();
         }
-        if !fits(self) {
-            return Err(data);
+        match fits(self) && self.push(&data) {
+            true => Ok(()),
+            false => Err(data),
         }
-        self.push(data);
-        Ok(())
     }
 
     /// Queues a producer, which is asked for data when all that was pushed
     /// before is sent. When it is done, `handle_drained` is due. With more than
     /// [`Limits::producers`](crate::Limits::producers) the channel is closed as a
-    /// [`SlowReader`](CloseReason::SlowReader).
+    /// [`SlowReader`](CloseReason::SlowReader). Returns `false` if the producer is
+    /// dropped: for the same reasons as [`push`](Self::push), and on a datagram socket.
     #[doc(alias = "producer_fifo")]
-    pub fn push_with_producer(&mut self, producer: impl Producer + 'static) {
+    pub fn push_with_producer(&mut self, producer: impl Producer + 'static) -> bool {
         if !self.takes_output() {
-            return;
+            return false;
         }
         self.output.push_producer(Box::new(producer));
         self.flags |= HIGH;
         if self.output.producers() > self.limits.producers {
             self.close_with(CloseReason::SlowReader);
         }
+        self.takes_output()
     }
 
     /// How many bytes are queued: asyncore's `out_buffer`, and what a
@@ -313,6 +314,14 @@ impl Endpoint {
         }
     }
 
+    /// After a push: whether it is queued still, or sent.
+    fn keeps_output(&mut self) -> bool {
+        if self.output.is_high() {
+            self.relieve();
+        }
+        self.takes_output()
+    }
+
     /// Sends at once when much is queued, and judges the peer when too much is.
     fn relieve(&mut self) {
         let limit = self.limits.output;
@@ -331,24 +340,26 @@ impl Chat {
     /// Queues a copy of `data`, to be sent before the loop waits next; what does not fit
     /// then, whenever there is room.
     ///
-    /// After `close_when_done` or `close` it is dropped. When more than
+    /// Returns `false` if `data` is dropped: the channel is closing or closed, sending
+    /// has failed, or this push closes it. When more than
     /// [`Limits::output`](crate::Limits::output) is queued, even after one more
     /// attempt to send, the channel is closed as a
     /// [`SlowReader`](CloseReason::SlowReader), and what is queued is dropped:
     /// whatever is large goes by a producer. If sending fails, the queue is dropped, and
     /// the channel closes when the input that is left was delivered.
+    /// [`unsent`](Self::unsent) tells in `handle_close` how much of what was queued did
+    /// not leave; so it does if the map was asked to
+    /// [close](reactor::ChannelMap::close) the channel, which knows of it only then.
     #[inline]
-    pub fn push(&mut self, data: impl AsRef<[u8]>) {
+    pub fn push(&mut self, data: impl AsRef<[u8]>) -> bool {
         let data = data.as_ref();
-        if !self.endpoint.output.push_within_room(data) {
-            self.endpoint.push_with_care(data);
-        }
+        self.endpoint.output.push_within_room(data) || self.endpoint.push_with_care(data)
     }
 
     /// Queues `data` without copying it (but for up to 1,024 bytes): for what
     /// goes to many channels. Otherwise as [`push`](Self::push).
-    pub fn push_bytes(&mut self, data: impl Into<Bytes>) {
-        self.endpoint.push_bytes(data);
+    pub fn push_bytes(&mut self, data: impl Into<Bytes>) -> bool {
+        self.endpoint.push_bytes(data)
     }
 
     /// Like [`push`](Self::push), but never costs the peer its channel.
@@ -366,10 +377,11 @@ impl Chat {
     /// before is sent. When it is done,
     /// [`handle_drained`](crate::ChatHandler::handle_drained) is due. With more
     /// than [`Limits::producers`](crate::Limits::producers) the channel is closed
-    /// as a [`SlowReader`](CloseReason::SlowReader).
+    /// as a [`SlowReader`](CloseReason::SlowReader). Returns `false` if the producer is
+    /// dropped, for the same reasons as [`push`](Self::push).
     #[doc(alias = "producer_fifo")]
-    pub fn push_with_producer(&mut self, producer: impl Producer + 'static) {
-        self.endpoint.push_with_producer(producer);
+    pub fn push_with_producer(&mut self, producer: impl Producer + 'static) -> bool {
+        self.endpoint.push_with_producer(producer)
     }
 
     /// How many bytes are queued, those that a
@@ -402,7 +414,8 @@ impl Chat {
     }
 }
 
-/// Pushes what is written; never fails. `flush` does nothing.
+/// Pushes what is written, all or nothing: the error is `BrokenPipe` where
+/// [`push`](Chat::push) returns `false`. `flush` does nothing.
 ///
 /// ```no_run
 /// # use std::io::Write;
@@ -413,14 +426,15 @@ impl Chat {
 /// ```
 impl Write for Chat {
     fn write(&mut self, data: &[u8]) -> io::Result<usize> {
-        self.push(data);
-        Ok(data.len())
+        self.write_all(data).map(|()| data.len())
     }
 
     /// As `write`, which takes all there is.
     fn write_all(&mut self, data: &[u8]) -> io::Result<()> {
-        self.push(data);
-        Ok(())
+        match self.push(data) {
+            true => Ok(()),
+            false => Err(io::ErrorKind::BrokenPipe.into()),
+        }
     }
 
     fn flush(&mut self) -> io::Result<()> {

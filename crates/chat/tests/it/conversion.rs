@@ -638,7 +638,7 @@ fn open() {
         let input = world.record.input_of(cell.last());
         let came = input.ends_with(b"two\r\nthr");
         ensure!(came, "it waits for more input: {}", input.escape_ascii());
-        world.now(|side| side.push("<b>"))?;
+        world.now(|side| _ = side.push("<b>"))?;
         world.say("ee\r\n");
         world.rest()?;
         world.read()?;
@@ -939,7 +939,7 @@ fn output_blocked() {
         let pushed = data.clone();
         let mut world = World::new(cell, Limits::default(), move |what, side, _| {
             match what {
-                "line one" => side.push(&pushed),
+                "line one" => _ = side.push(&pushed),
                 "line go" => {
                     side.push("<a>");
                     return Then::Convert;
@@ -955,7 +955,7 @@ fn output_blocked() {
         world.rest()?;
         world.convert_outside()?;
         world.rest()?;
-        world.now(|side| side.push("<b>"))?;
+        world.now(|side| _ = side.push("<b>"))?;
         world.rest()?;
         world.read()?;
         world.verify_received(&[&data[..], b"<a><b>"].concat())?;
@@ -1043,7 +1043,7 @@ fn eof_told() {
         world.rest()?;
         world.convert_outside()?;
         world.rest()?;
-        world.now(|side| side.push("<b>"))?;
+        world.now(|side| _ = side.push("<b>"))?;
         world.rest()?;
         world.read()?;
         world.verify_received(b"<a><b>")?;

@@ -73,7 +73,7 @@ fn an_error_in_collect_incoming_data_loses_no_terminator() {
 }
 
 #[test]
-fn the_default_handle_error_closes_and_logs_nothing_further() {
+fn a_handle_error_that_closes_drops_what_was_pushed_and_no_line_follows() {
     let log = Log::default();
     let probe = Probe::new(&log).on_message(|_, chat, _| {
         chat.push("dropped");

@@ -273,7 +273,7 @@ fn output_that_was_lost_before_is_not_said_to_be_sent() {
     for (way, expected) in ways {
         both(|closing| {
             closing.peer.fail_sends(ErrorKind::BrokenPipe);
-            closing.with(|side| side.push("lost"));
+            closing.with(|side| _ = side.push("lost"));
             closing.settle();
             assert!(!closing.record.is_closed());
             closing.with(way);

@@ -323,7 +323,7 @@ fn a_dispatcher_sends_what_its_transport_has_kept_when_there_is_room() {
         let endpoint = &mut map.get_mut(me).unwrap().endpoint;
         match is_pushed {
             false => assert_eq!(endpoint.send(b"kept for later").unwrap(), 14),
-            true => endpoint.push("kept for later"),
+            true => assert!(endpoint.push("kept for later")),
         }
         sim::settle(&mut map, me, &peer);
         assert_eq!(peer.take_sent(), b"kept");

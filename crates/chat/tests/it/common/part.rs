@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use chat::{
     AsyncChat, ChannelMap, Chat, ChatHandler, CloseReason, Dispatcher, DispatcherHandler, Endpoint,
-    Error, Producer, Result, Timer, Token,
+    Error, Producer, Result, Timer, Token, Unsent,
 };
 
 use super::name;
@@ -43,14 +43,14 @@ impl Side<'_> {
         }
     }
 
-    pub(crate) fn push(&mut self, data: impl AsRef<[u8]>) {
+    pub(crate) fn push(&mut self, data: impl AsRef<[u8]>) -> bool {
         match self {
             Self::Chat(chat) => chat.push(data),
             Self::Raw(endpoint) => endpoint.push(data),
         }
     }
 
-    pub(crate) fn push_with_producer(&mut self, producer: impl Producer + 'static) {
+    pub(crate) fn push_with_producer(&mut self, producer: impl Producer + 'static) -> bool {
         match self {
             Self::Chat(chat) => chat.push_with_producer(producer),
             Self::Raw(endpoint) => endpoint.push_with_producer(producer),
@@ -96,6 +96,7 @@ struct Heard {
     /// Input that comes in several calls is one entry.
     entries: Vec<(usize, Entry)>,
     reason: Option<CloseReason>,
+    unsent: Unsent,
 }
 
 #[derive(Debug)]
@@ -148,6 +149,12 @@ impl Record {
 
     pub(crate) fn is_closed(&self) -> bool {
         self.0.borrow().reason.is_some()
+    }
+
+    /// What `handle_close` was told of the output, as `(bytes, producers)`.
+    pub(crate) fn unsent(&self) -> (usize, usize) {
+        let unsent = self.0.borrow().unsent;
+        (unsent.bytes, unsent.producers)
     }
 
     /// The reason that `handle_close` was told.
@@ -217,9 +224,11 @@ impl<const N: usize> Part<N> {
         self.act(&format!("line {}", line.escape_ascii()), side, map);
     }
 
-    fn hear_close(&mut self, reason: CloseReason) {
+    fn hear_close(&mut self, reason: CloseReason, unsent: Unsent) {
         self.record.event(N, format!("close {}", name(&reason)));
-        self.record.0.borrow_mut().reason = Some(reason);
+        let mut heard = self.record.0.borrow_mut();
+        heard.reason = Some(reason);
+        heard.unsent = unsent;
     }
 }
 
@@ -277,8 +286,8 @@ impl<const N: usize> ChatHandler for Part<N> {
         Ok(())
     }
 
-    fn handle_close(&mut self, reason: CloseReason, _: &mut Chat, _: &mut ChannelMap) {
-        self.hear_close(reason);
+    fn handle_close(&mut self, reason: CloseReason, chat: &mut Chat, _: &mut ChannelMap) {
+        self.hear_close(reason, chat.unsent());
     }
 
     fn handle_error(&mut self, error: Error, chat: &mut Chat, _: &mut ChannelMap) {
@@ -342,8 +351,8 @@ impl<const N: usize> DispatcherHandler for Part<N> {
         Ok(())
     }
 
-    fn handle_close(&mut self, reason: CloseReason, _: &mut Endpoint, _: &mut ChannelMap) {
-        self.hear_close(reason);
+    fn handle_close(&mut self, reason: CloseReason, endpoint: &mut Endpoint, _: &mut ChannelMap) {
+        self.hear_close(reason, endpoint.unsent());
     }
 
     fn handle_error(&mut self, error: Error, endpoint: &mut Endpoint, _: &mut ChannelMap) {

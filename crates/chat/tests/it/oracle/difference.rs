@@ -73,13 +73,16 @@ pub(crate) enum Difference {
     /// Mend. The original asks a producer that is false once only: its first
     /// piece is sent, the others are not. Ours sends all.
     FalsyProducer,
-    /// Mend. The original sends within `push`, and so before a later `close`,
-    /// `discard_buffers` or error in the same read. Ours sends after the read,
-    /// and so drops what these drop.
+    /// Mend. The original sends within `push`, and so before a later `close` or
+    /// `discard_buffers` in the same read. Ours sends after the read, and so drops
+    /// what these drop.
     PushSendsAtOnce,
     /// Mend. The original closes at the end of the input, and what is queued is
     /// lost. Ours sends it.
     QueueIsLostAtEof,
+    /// Mend. The original closes after an error, and what is queued is lost. Ours
+    /// sends what was pushed before.
+    QueueIsLostByError,
     /// Mend. What may be the beginning of a terminator is never delivered by the
     /// original if the input ends there. Ours delivers it.
     HeldIsLostAtEof,
@@ -100,9 +103,10 @@ impl Difference {
     ];
 
     /// The others, in the order in which their rules are applied.
-    const MENDS: [Self; 11] = [
+    const MENDS: [Self; 12] = [
         Self::FalsyProducer,
         Self::PushSendsAtOnce,
+        Self::QueueIsLostByError,
         Self::DeliversAfterClose,
         Self::DeliversAfterCloseWhenDone,
         Self::ClosesInsidePush,
@@ -140,6 +144,7 @@ impl Difference {
             Self::FalsyProducer => 'f',
             Self::PushSendsAtOnce => 'p',
             Self::QueueIsLostAtEof => 'q',
+            Self::QueueIsLostByError => 'e',
             Self::HeldIsLostAtEof => 'h',
         }
     }
@@ -178,6 +183,7 @@ impl Difference {
             Self::FalsyProducer => rules::falsy_producer(marks),
             Self::PushSendsAtOnce => rules::push_sends_at_once(marks),
             Self::QueueIsLostAtEof => rules::queue_is_lost_at_eof(marks),
+            Self::QueueIsLostByError => rules::queue_is_lost_by_error(marks),
             Self::HeldIsLostAtEof => rules::held_is_lost_at_eof(marks),
             _ => marks,
         }

@@ -35,8 +35,10 @@ impl Subject {
         for action in actions {
             match action {
                 Action::Set(term) => chat.set_terminator(term),
-                Action::Push(data) => chat.push(data),
-                Action::Simple(data) => chat.push_with_producer(SimpleProducer::new(data.clone())),
+                Action::Push(data) => _ = chat.push(data),
+                Action::Simple(data) => {
+                    chat.push_with_producer(SimpleProducer::new(data.clone()));
+                }
                 Action::Pieces(pieces) => {
                     chat.push_with_producer(Pieces(pieces.iter().cloned().collect()));
                 }

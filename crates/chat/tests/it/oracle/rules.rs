@@ -167,7 +167,7 @@ pub(crate) fn falsy_producer(mut marks: Vec<Mark>) -> Vec<Mark> {
 pub(crate) fn push_sends_at_once(mut marks: Vec<Mark>) -> Vec<Mark> {
     let mut at = 0;
     while at < marks.len() {
-        if let Mark::Close | Mark::Discard | Mark::Error = marks[at] {
+        if let Mark::Close | Mark::Discard = marks[at] {
             let read = marks[..at].iter().rposition(|mark| *mark == Mark::Read);
             let mut now = marks.split_off(read.unwrap_or(0));
             let later = now.split_off(at - marks.len());
@@ -181,11 +181,28 @@ pub(crate) fn push_sends_at_once(mut marks: Vec<Mark>) -> Vec<Mark> {
     marks
 }
 
-pub(crate) fn queue_is_lost_at_eof(mut marks: Vec<Mark>) -> Vec<Mark> {
+pub(crate) fn queue_is_lost_at_eof(marks: Vec<Mark>) -> Vec<Mark> {
     let is_at_eof = marks
         .windows(2)
         .any(|two| matches!(two, [Mark::Eof(_), Mark::Closed]));
-    if is_at_eof && !marks.contains(&Mark::Close) {
+    match is_at_eof {
+        true => send_queue(marks),
+        false => marks,
+    }
+}
+
+pub(crate) fn queue_is_lost_by_error(marks: Vec<Mark>) -> Vec<Mark> {
+    // What was pushed after the channel had closed is not sent by ours either.
+    let closed = position(&marks, &Mark::Closed);
+    match position(&marks, &Mark::Error) {
+        Some(error) if closed.is_none_or(|closed| error < closed) => send_queue(marks),
+        _ => marks,
+    }
+}
+
+/// What is queued in the end is sent, unless the user's own `close` came first.
+fn send_queue(mut marks: Vec<Mark>) -> Vec<Mark> {
+    if !marks.contains(&Mark::Close) {
         for mark in &mut marks {
             if let Mark::Queued(data) = mark {
                 *mark = Mark::Sent(std::mem::take(data));

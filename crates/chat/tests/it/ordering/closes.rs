@@ -7,7 +7,7 @@ use chat::{
     AsyncChat, ChannelMap, Chat, CloseReason, MessageHandler, Readiness, Result, SimpleProducer,
 };
 
-use crate::common::{Log, name};
+use crate::common::{Log, name, sim};
 use crate::ordering::stage::{Actor, Stage, note};
 
 fn closes<const N: usize>(names: [&str; N]) -> [String; N] {
@@ -162,6 +162,40 @@ fn handle_error_comes_at_once_and_handle_close_after_it() {
 }
 
 /// Everything else that can come is due, in the same turn and in the next.
+/// Answers each line, and fails at `bad`; all else is by default.
+struct Answering(Log);
+
+impl MessageHandler for Answering {
+    fn handle_message(&mut self, line: &[u8], chat: &mut Chat, _: &mut ChannelMap) -> Result {
+        self.0.add(line.escape_ascii().to_string());
+        chat.push("answer ");
+        match line {
+            b"bad" => Err("no such command".into()),
+            _ => Ok(()),
+        }
+    }
+
+    fn handle_close(&mut self, reason: CloseReason, _: &mut Chat, _: &mut ChannelMap) {
+        self.0.add(name(&reason));
+    }
+}
+
+#[test]
+fn answers_before_an_err_are_sent_and_no_input_follows() {
+    let log = Log::default();
+    let (line, peer) = sim::line();
+    let mut map = ChannelMap::new().unwrap();
+    let channel = AsyncChat::over(line, "\n", Answering(log.clone()));
+    let me = map.insert(channel).unwrap();
+    peer.say("good\nbad\nmore\n");
+    sim::settle(&mut map, me, &peer);
+    assert_eq!(peer.take_sent(), b"answer answer ");
+    assert!(peer.is_shut());
+    peer.say_eof();
+    sim::settle(&mut map, me, &peer);
+    assert_eq!(log.take(), ["good", "bad", "HandlerError"]);
+}
+
 #[test]
 fn handle_close_is_the_last_callback_of_its_channel() {
     type Way = fn(&mut Chat, &mut ChannelMap) -> Result;

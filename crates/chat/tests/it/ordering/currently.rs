@@ -152,8 +152,8 @@ fn what_a_chat_channel_pushes_to_itself_leaves_directly_after_its_read() {
             "message one" | "message two" => chat.push("piece "),
             "message shared" => chat.push_bytes(vec![b'x'; 4_096]),
             "message made" => chat.push_with_producer(SimpleProducer::new("made")),
-            _ => {}
-        }
+            _ => false,
+        };
         Ok(())
     });
     stage.turn();

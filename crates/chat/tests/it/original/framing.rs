@@ -77,7 +77,7 @@ fn a_number_ends_one_message_and_what_follows_has_no_end() {
     for family in Family::all() {
         for count in [1, 6, data.len()] {
             for chunk in [1, 4, data.len()] {
-                let seen = echo(family, count, chunk, |chat| chat.push(data));
+                let seen = echo(family, count, chunk, |chat| _ = chat.push(data));
                 assert_eq!(seen.contents, [&data[..count]], "{family:?} {chunk}");
                 assert_eq!(seen.rest, &data[count..], "{family:?} {chunk}");
             }
@@ -88,7 +88,7 @@ fn a_number_ends_one_message_and_what_follows_has_no_end() {
 #[test]
 fn a_number_that_is_never_reached_collects_everything() {
     for family in Family::all() {
-        let seen = echo(family, usize::MAX, 5, |chat| chat.push("all of it"));
+        let seen = echo(family, usize::MAX, 5, |chat| _ = chat.push("all of it"));
         assert!(seen.contents.is_empty(), "{family:?}");
         assert_eq!(seen.rest, "all of it", "{family:?}");
     }
@@ -99,7 +99,7 @@ fn a_number_that_is_never_reached_collects_everything() {
 #[test]
 fn a_string_of_digits_is_a_string() {
     for family in Family::all() {
-        let seen = echo(family, "12", 1, |chat| chat.push("a1b12c112"));
+        let seen = echo(family, "12", 1, |chat| _ = chat.push("a1b12c112"));
         assert_eq!(seen.contents, ["a1b", "c1"], "{family:?}");
     }
 }
@@ -108,7 +108,7 @@ fn a_string_of_digits_is_a_string() {
 fn without_a_terminator_all_is_collected_and_nothing_found() {
     let data = "a line\r\nand another\n\0";
     for family in Family::all() {
-        let seen = echo(family, Terminator::none(), 3, |chat| chat.push(data));
+        let seen = echo(family, Terminator::none(), 3, |chat| _ = chat.push(data));
         assert!(seen.contents.is_empty(), "{family:?}");
         assert_eq!(seen.rest, data, "{family:?}");
     }
