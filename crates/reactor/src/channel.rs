@@ -1,4 +1,4 @@
-//! The trait that everything in the map implements.
+//! [`Channel`], the trait of everything in the map.
 
 use std::any::Any;
 use std::fmt;
@@ -11,19 +11,19 @@ use crate::token::Token;
 
 /// Something that lives in a [`ChannelMap`] and is called with its events.
 ///
-/// This is the loop's side of the documents' `dispatcher`. Most programs use
-/// the ready channel types of the `chat` crate and write handlers for them;
-/// implement `Channel` for a kind of I/O that those do not cover.
+/// This is the loop's side of asyncore's `dispatcher`. Most programs use the
+/// channel types of the `chat` crate and write handlers for them. Implement
+/// `Channel` for a kind of I/O that those do not cover.
 ///
 /// Every method but `registration` gets `me`, the channel's own token. While a
 /// callback runs, its channel is outside of its slot: the map's
-/// [`get_mut`](ChannelMap::get_mut) does not find it, everything else is there.
+/// [`get_mut`](ChannelMap::get_mut) does not find it, but finds every other channel.
 ///
-/// The three questions [`readable`](Self::readable),
-/// [`writable`](Self::writable) and [`pending`](Self::pending) are asked when
-/// something may have changed the answer: after the channel's callbacks, and
-/// after it was reached through the map or [touched](ChannelMap::touch). They
-/// must depend on the channel's own state only.
+/// The loop asks the three questions [`readable`](Self::readable),
+/// [`writable`](Self::writable) and [`pending`](Self::pending) after the channel's
+/// callbacks, and after the channel was reached through the map or
+/// [touched](ChannelMap::touch). The answers must depend on the channel's own state
+/// only.
 ///
 /// # Example
 ///
@@ -72,28 +72,28 @@ pub trait Channel: Any + fmt::Debug {
     /// a channel that has timers only, or whose events come by
     /// [`dispatch`](ChannelMap::dispatch).
     ///
-    /// It may be another one than before: a channel that reconnects replaces
-    /// its source, and the map follows.
+    /// May change: a channel that reconnects replaces its source, and the map
+    /// follows.
     fn registration(&self) -> Option<&Registration>;
 
     /// Whether the channel wants [`handle_read_event`](Self::handle_read_event).
-    /// The default is `true`, as in the documents.
+    /// The default is `true`, as in asyncore.
     fn readable(&self, me: Token) -> bool {
         true
     }
 
     /// Whether the channel wants
     /// [`handle_write_event`](Self::handle_write_event). The default is
-    /// `false`: a socket is nearly always writable, and a channel that always
-    /// wants to hear of it never lets the loop sleep.
+    /// `false`. A socket is nearly always writable, so a channel that always
+    /// answers `true` keeps the loop from sleeping.
     fn writable(&self, me: Token) -> bool {
         false
     }
 
     /// Whether the channel has something to do that no event will announce:
-    /// input that it holds already, a callback that is due. Such a channel is
-    /// called by [`handle_pending`](Self::handle_pending) in the next turn,
-    /// which does not sleep. The default is `false`.
+    /// input that it holds already, or a callback that is due. If so, the next turn
+    /// does not sleep and calls [`handle_pending`](Self::handle_pending). The default
+    /// is `false`.
     fn pending(&self, me: Token) -> bool {
         false
     }
@@ -110,62 +110,63 @@ pub trait Channel: Any + fmt::Debug {
         false
     }
 
-    /// Called once a turn before the wait, if the channel was called or
-    /// touched since, and [`flush`](Self::flush) said `false`: the time to send what
-    /// has been queued. The questions follow. An `Err` closes the channel for that
-    /// reason.
+    /// Sends the queued output. Called once a turn before the wait, if the channel was
+    /// called or touched since and [`flush`](Self::flush) returned `false`. The
+    /// questions follow. An `Err` closes the channel with that reason.
     fn settle(&mut self, me: Token) -> Result<(), CloseReason> {
         Ok(())
     }
 
-    /// There is input, the end of it, or an error to be read.
+    /// Reads input, its end, or an error.
     ///
-    /// Level-triggered: what is left unread is reported again. The default is
-    /// an error, for a channel that has a source; others need not override it.
+    /// Called when the source is readable, and again as long as input is left
+    /// unread (level-triggered). The default returns an error; only a channel with a
+    /// source must override it.
     fn handle_read_event(&mut self, me: Token, map: &mut ChannelMap) -> Result {
         Err("unhandled read event".into())
     }
 
-    /// There is room for output, or an error to be had by writing.
+    /// Writes output. Called when there is room for it, or when a write would return
+    /// an error.
     fn handle_write_event(&mut self, me: Token, map: &mut ChannelMap) -> Result {
         Ok(())
     }
 
-    /// There is exceptional data, such as TCP's out-of-band data.
+    /// Reads exceptional data, such as TCP's out-of-band data.
     ///
-    /// Reported for a [`readable`](Self::readable) channel, on epoll and
-    /// `poll(2)`, and again until the data is read: a channel that never reads
-    /// it does not let the loop sleep.
+    /// Called for a [`readable`](Self::readable) channel, on epoll and `poll(2)`,
+    /// again and again until the data is read. A channel that never reads it keeps
+    /// the loop from sleeping.
     fn handle_expt_event(&mut self, me: Token, map: &mut ChannelMap) -> Result {
         Ok(())
     }
 
-    /// The channel said [`pending`](Self::pending). Events of the same turn
-    /// come afterwards. The default calls
+    /// Does the work that [`pending`](Self::pending) announced. Called before the
+    /// channel's events of the same turn. The default calls
     /// [`handle_read_event`](Self::handle_read_event).
     fn handle_pending(&mut self, me: Token, map: &mut ChannelMap) -> Result {
         self.handle_read_event(me, map)
     }
 
-    /// A timer of this channel is due; it is spent.
+    /// Handles a timer of this channel that is due. The timer is spent.
     fn handle_timer(&mut self, timer: Timer, me: Token, map: &mut ChannelMap) -> Result {
         Ok(())
     }
 
-    /// The map is being [shut down](ChannelMap::shut_down): finish what is under way,
-    /// then close. Called once. The default closes the channel at once.
+    /// Finishes the work under way, then closes. Called once, when the map is
+    /// [shut down](ChannelMap::shut_down). The default closes the channel at once.
     fn handle_shutdown(&mut self, me: Token, map: &mut ChannelMap) -> Result {
         map.close_with(me, CloseReason::Shutdown);
         Ok(())
     }
 
-    /// The channel was closed; it is dropped afterwards. Called exactly once,
-    /// by the loop and never from inside another callback. No other method is
-    /// called after it.
+    /// Handles the close of this channel, which is dropped afterwards. The loop calls
+    /// it exactly once, never from inside another callback, and calls no other method
+    /// after it.
     fn handle_close(&mut self, reason: CloseReason, me: Token, map: &mut ChannelMap) {}
 
-    /// One of the channel's callbacks returned an error. The default logs it, at
-    /// the level `error`, and closes the channel.
+    /// Handles an error that one of the channel's callbacks returned. The default logs
+    /// it at the level `error` and closes the channel.
     fn handle_error(&mut self, error: Error, me: Token, map: &mut ChannelMap) {
         log::error!("channel {me}: uncaught error: {error}");
         map.close_with(me, CloseReason::HandlerError);

@@ -3,30 +3,30 @@
 use std::fmt;
 use std::io;
 
-/// Why a channel was closed: what
-/// [`Channel::handle_close`](crate::Channel::handle_close) is told.
+/// The reason of a close, an argument of
+/// [`Channel::handle_close`](crate::Channel::handle_close).
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum CloseReason {
     /// The program closed it: [`ChannelMap::close`](crate::ChannelMap::close),
     /// [`close_all`](crate::ChannelMap::close_all) or the channel's own `close`.
     Requested,
-    /// It was to be closed when its output was sent, and it was.
+    /// The channel sent all its output and closed, as the program had asked.
     Done,
     /// The peer closed its end.
     Eof,
     /// The operating system reported an error: connecting, reading, writing or
-    /// registering failed. (A registration that fails for a shortage, as `ENOMEM` or
-    /// `ENOSPC`, is tried again instead.)
+    /// registering failed. (The map retries a registration that fails for a
+    /// shortage, such as `ENOMEM` or `ENOSPC`.)
     Io(io::Error),
-    /// One of its callbacks returned an error; `handle_error` was told which.
+    /// A callback returned an error, which went to `handle_error`.
     HandlerError,
     /// The peer sent more than its limit allows without ending a message.
     OverLimit,
-    /// The peer did not read: more was queued for it than its limit allows.
+    /// The peer did not read, and the output queued for it exceeded its limit.
     SlowReader,
     /// The peer did not take the rest of the output in time, or a time limit of
-    /// the program's own was over.
+    /// the program's own expired.
     TimedOut,
     /// The map was [shut down](crate::ChannelMap::shut_down).
     Shutdown,

@@ -3,26 +3,24 @@
 use std::fmt;
 use std::io;
 
-/// What a callback fails with: any error at all.
+/// The error of a callback: any error type, boxed.
 pub type Error = Box<dyn std::error::Error + Send + Sync>;
 
-/// What a callback returns.
+/// The result of a callback.
 ///
-/// An `Err` is the documents' uncaught exception: it goes to the channel's own
-/// `handle_error`, which logs it and closes the channel unless it is
-/// overridden.
+/// An `Err` corresponds to an uncaught exception in asyncore. It goes to the channel's
+/// own `handle_error`, which by default logs it and closes the channel.
 pub type Result<T = (), E = Error> = std::result::Result<T, E>;
 
-/// A channel that could not be inserted, handed back with the reason.
-///
-/// What [`ChannelMap::try_insert`](crate::ChannelMap::try_insert) fails with.
+/// A channel that could not be inserted, with the reason: the error of
+/// [`ChannelMap::try_insert`](crate::ChannelMap::try_insert).
 #[derive(Debug)]
 pub struct InsertError<C> {
     /// The channel, unharmed and not registered.
     pub channel: C,
-    /// What the operating system said: `EPERM` for a regular file, `EEXIST`
-    /// for a descriptor that is in the map already, `ENOSPC` at the limit of
-    /// watches (`epoll_ctl(2)`). Or `Other`: the map was shut down.
+    /// The operating system's error: `EPERM` for a regular file, `EEXIST` for a
+    /// descriptor that is already in the map, `ENOSPC` at the limit of watches
+    /// (`epoll_ctl(2)`). `Other` if the map was shut down.
     pub error: io::Error,
 }
 

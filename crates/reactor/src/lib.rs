@@ -1,37 +1,35 @@
-//! One thread, one explicit channel map, plain `&mut self` handlers.
+//! A single-threaded event loop: one explicit channel map, plain `&mut self`
+//! handlers.
 //!
-//! This is what CPython's `asyncore` called its loop: channels live in a map,
-//! the map is polled, and the channels are called with their events. It knows
-//! no sockets and no protocols; the `chat` crate has the channel types for
-//! those, and is what most programs depend on.
-//!
-//! *The documents*, here and below, are Python's own on
-//! [`asyncore`](https://docs.python.org/3.11/library/asyncore.html) and
-//! [`asynchat`](https://docs.python.org/3.11/library/asynchat.html).
+//! Channels live in a [`ChannelMap`]. The map polls them and calls each with its
+//! events, like the loop of CPython's
+//! [`asyncore`](https://docs.python.org/3.11/library/asyncore.html). This crate knows
+//! no sockets and no protocols. Most programs depend on the `chat` crate, which
+//! provides channel types for those; depend on `reactor` to write a new kind of
+//! channel.
 //!
 //! - [`ChannelMap`]: the channels, and the loop.
-//! - [`Channel`]: what everything in the map implements.
-//! - [`Token`], [`Handle`]: names of channels, which outlive them safely.
+//! - [`Channel`]: the trait of everything in the map.
+//! - [`Token`], [`Handle`]: names of channels. A name that outlives its channel finds
+//!   nothing.
 //! - [`Source`], [`Registration`]: an I/O object and its entry in the poller.
 //! - [`Timer`]: deadlines of channels. [`Remote`]: work from other threads.
 //!
 //! # One turn
 //!
-//! 1. **Settle**: each channel that was called or touched since sends what it
-//!    has queued ([`Channel::settle`]) and says what it wants to hear of; the
-//!    poller is told what changed.
-//! 2. **Wait**, until an event or the next deadline; not at all if there is
-//!    something to do.
-//! 3. **Dispatch**: one callback after the other, each with `&mut` access to
-//!    its channel and to the map. Channels that are closed meanwhile get their
+//! 1. **Settle**: each channel that was called or touched since the last settle sends
+//!    its queued output ([`Channel::settle`]) and states the events it wants. The map
+//!    passes changes on to the poller.
+//! 2. **Wait** until an event or the next deadline. The loop does not sleep if work
+//!    is pending.
+//! 3. **Dispatch**: callbacks run one after the other, each with `&mut` access to
+//!    its channel and to the map. A channel closed meanwhile gets its
 //!    [`handle_close`](Channel::handle_close) before the next event.
-//! 4. **Timers** that are due, then **remote** work.
-//!
-//! A turn costs by the channels that are active, not by those that are there.
+//! 4. **Timers** that are due fire, then **remote** work runs.
 //!
 //! # Example
 //!
-//! A channel that counts bytes, turned without waiting for anything else:
+//! A channel that counts the bytes it receives:
 //!
 //! ```
 //! use std::io::{Read, Write};
@@ -69,8 +67,23 @@
 //!
 //! # Safety
 //!
-//! All `unsafe` code of this crate is in `source.rs`: it registers descriptors
-//! with the poller and sees to it that they are taken out before they close.
+//! All `unsafe` code of this crate is in `source.rs`. It registers descriptors with
+//! the poller, and removes each before it closes.
+//!
+//! # What it costs
+//!
+//! The cost of a turn grows with the active channels, not with all of them. Among 5,000
+//! idle connections, an echoed line takes 0.99 times the instructions that it takes
+//! alone (`docs/performance.md`).
+//!
+//! # When not to use it
+//!
+//! Use an async runtime such as tokio for async libraries or for many cores in one
+//! process. A callback must not block: every channel of the map would wait.
+//!
+//! # Requirements
+//!
+//! Rust 1.86 or later. Linux is tested; other systems are untried.
 
 mod channel;
 mod close_reason;

@@ -42,14 +42,14 @@ use slot::{Slot, interest, slot_mut};
 use timer::Timers;
 use trouble::Trouble;
 
-/// All channels of one loop: the documents' `socket_map`, and the loop itself.
+/// All channels of one loop, and the loop itself: asyncore's `socket_map` and `loop()`.
 ///
 /// A program makes one, inserts channels, and calls [`run`](Self::run). Every
-/// callback gets the map as an argument, so that a channel can insert, reach,
-/// close and convert others, and itself.
+/// callback gets the map as an argument, so a channel can insert other channels, and
+/// can reach, close and convert them.
 ///
-/// **No method of the map calls a handler**, but for the ones that turn it:
-/// [`run`](Self::run), [`turn`](Self::turn) and their like. Closing a channel
+/// **Only the methods that turn the map call a handler**:
+/// [`run`](Self::run), [`turn`](Self::turn) and their variants. Closing a channel
 /// hides it and queues its `handle_close`, which the loop calls once the
 /// current callback has returned.
 ///
@@ -126,8 +126,7 @@ impl ChannelMap {
     ///
     /// # Errors
     ///
-    /// What the operating system says when it refuses a poller, for example
-    /// `EMFILE`.
+    /// The operating system's error when it refuses a poller, such as `EMFILE`.
     pub fn new() -> io::Result<Self> {
         Ok(Self::over(Arc::new(Poller::new()?)))
     }
@@ -162,9 +161,9 @@ impl ChannelMap {
     ///
     /// # Errors
     ///
-    /// What the operating system says when it cannot watch the channel; and
-    /// `Other` after the deadline of a [`shut_down`](Self::shut_down), until the map is
-    /// empty. The channel is dropped then, see [`try_insert`](Self::try_insert).
+    /// The operating system's error when it cannot watch the channel; `Other` after the
+    /// deadline of a [`shut_down`](Self::shut_down), until the map is empty. An error
+    /// drops the channel; [`try_insert`](Self::try_insert) hands it back.
     #[doc(alias = "add_channel")]
     pub fn insert<C: Channel>(&mut self, channel: C) -> io::Result<Handle<C>> {
         self.try_insert(channel).map_err(|refused| refused.error)
@@ -221,10 +220,10 @@ impl ChannelMap {
         Ok(token.handle())
     }
 
-    /// Takes a channel out, unregistered and with its timers cancelled. No
-    /// callback is called.
+    /// Removes a channel and returns it, unregistered and with its timers cancelled.
+    /// Calls no callback.
     ///
-    /// `None` if there is no such channel, or it is inside one of its own
+    /// Returns `None` if there is no such channel, or if it is inside one of its own
     /// callbacks.
     #[doc(alias = "del_channel")]
     pub fn remove<C: Channel>(&mut self, handle: Handle<C>) -> Option<C> {
@@ -236,18 +235,18 @@ impl ChannelMap {
         Some(*(channel as Box<dyn Any>).downcast().ok()?)
     }
 
-    /// Closes a channel: it is hidden at once, and the loop calls its
-    /// [`handle_close`](Channel::handle_close) when the current callback has
-    /// returned (or, outside of a turn, in the next one) and drops it. Closes
-    /// happen in the order they were asked for.
+    /// Closes a channel. The map hides it at once. When the current callback has
+    /// returned (or, outside of a turn, in the next turn), the loop calls its
+    /// [`handle_close`](Channel::handle_close) and drops it. Closes happen in the order
+    /// in which they were requested.
     ///
-    /// Returns whether there was such a channel. Closing twice, or closing
-    /// oneself, is no error.
+    /// Returns whether there was such a channel. A channel may close itself, and may be
+    /// closed twice.
     pub fn close(&mut self, channel: impl Into<Token>) -> bool {
         self.close_with(channel, CloseReason::Requested)
     }
 
-    /// Like [`close`](Self::close), for a reason of the caller's.
+    /// Like [`close`](Self::close), with the caller's reason.
     pub fn close_with(&mut self, channel: impl Into<Token>, reason: CloseReason) -> bool {
         let token = channel.into();
         let Some(slot) = slot_mut(&mut self.slots, token) else {
@@ -265,21 +264,21 @@ impl ChannelMap {
         self.close_all_with(|| CloseReason::Requested);
     }
 
-    /// Whether the channel is in the map and was not closed. One that still
-    /// sends its rest, or lingers, is open.
+    /// Whether the channel is in the map and was not closed. A channel that still
+    /// sends its last output, or lingers, is open.
     pub fn is_open(&self, channel: impl Into<Token>) -> bool {
         self.slot(channel.into()).is_some()
     }
 
-    /// The channel of this handle. `None` if it is closed, of another type, or
-    /// inside one of its own callbacks.
+    /// Borrows the channel of this handle. Returns `None` if the channel is closed, of
+    /// another type, or inside one of its own callbacks.
     pub fn get<C: Channel>(&self, handle: Handle<C>) -> Option<&C> {
         let channel = self.slot(handle.token())?.channel.as_ref()?;
         (&**channel as &dyn Any).downcast_ref()
     }
 
-    /// The channel of this handle, to change it; it is
-    /// [touched](Self::touch). `None` as for [`get`](Self::get).
+    /// Borrows the channel of this handle mutably and [touches](Self::touch) it.
+    /// Returns `None` as [`get`](Self::get) does.
     pub fn get_mut<C: Channel>(&mut self, handle: Handle<C>) -> Option<&mut C> {
         let slot = slot_mut(&mut self.slots, handle.token())?;
         slot.touch(self.touched.get_mut());
@@ -287,12 +286,12 @@ impl ChannelMap {
         (&mut **channel as &mut dyn Any).downcast_mut()
     }
 
-    /// Calls `f` with a channel *and* the map, as a callback gets them; the
-    /// channel is [touched](Self::touch).
+    /// Calls `f` with a channel *and* the map, as the loop calls a callback, and
+    /// [touches](Self::touch) the channel.
     ///
-    /// This is how a member reaches its room, and the room its other members.
-    /// `None` as for [`get`](Self::get), and `f` is not called then. What `f`
-    /// cannot reach is the channel itself, which it has.
+    /// A member reaches its room this way, and the room its other members. Returns
+    /// `None` as [`get`](Self::get) does, without calling `f`. Inside `f`, the map does
+    /// not find the channel itself.
     pub fn with<C: Channel, R>(
         &mut self,
         handle: Handle<C>,
@@ -307,7 +306,7 @@ impl ChannelMap {
         })?
     }
 
-    /// How many channels are in the map and were not closed.
+    /// The number of open channels.
     pub fn len(&self) -> usize {
         self.open
     }
@@ -318,10 +317,9 @@ impl ChannelMap {
         self.open == 0
     }
 
-    /// Says that something outside of a channel changed what it would answer:
-    /// before its next wait the loop settles it and asks what it wants. After
-    /// a channel's own callbacks, and after `get_mut` and its like, that
-    /// happens by itself.
+    /// Has the loop settle the channel before its next wait, and ask which events it
+    /// wants. Call it when something outside of the channel changed its answers. The
+    /// channel's own callbacks, `get_mut` and its variants do so by themselves.
     pub fn touch(&mut self, channel: impl Into<Token>) {
         let token = channel.into();
         if let Some(slot) = slot_mut(&mut self.slots, token) {
@@ -329,21 +327,20 @@ impl ChannelMap {
         }
     }
 
-    /// The time, as of this turn's events: the clock that timers go by. It is
-    /// read once a turn, so that everything in one turn sees one time. Between
-    /// turns, and before the first, it stands still: a program that has been
-    /// busy there takes `Instant::now()`.
+    /// The time of this turn's events, by which timers are due. The map reads the clock
+    /// once a turn, so all callbacks of a turn see one time. Between turns, and before
+    /// the first, the time stands still: a program that was busy there takes
+    /// `Instant::now()`.
     pub fn now(&self) -> Instant {
         self.now
     }
 
-    /// How many turns the loop has made since the map was made. At rest it
-    /// does not grow.
+    /// The number of turns since the map was made. It does not grow at rest.
     pub fn turns(&self) -> u64 {
         self.turns
     }
 
-    /// A way to run closures on this loop from other threads.
+    /// Returns a [`Remote`], which runs closures on this loop from other threads.
     pub fn remote(&self) -> Remote {
         self.remote.clone()
     }

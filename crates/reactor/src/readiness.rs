@@ -3,8 +3,8 @@
 use std::fmt;
 use std::ops::{BitAnd, BitOr, BitOrAssign};
 
-/// A set of events: what the poller reported of a channel, or what a channel
-/// wants to hear of.
+/// A set of events: those that the poller reported for a channel, or those that a
+/// channel wants.
 ///
 /// ```
 /// use reactor::Readiness;

@@ -16,9 +16,9 @@ type Work = Box<dyn FnOnce(&mut ChannelMap) + Send>;
 
 /// Runs closures on the loop, from any thread.
 ///
-/// What [`ChannelMap::remote`] returns; clone it for as many threads as there
-/// are. The loop wakes, runs the closures that were waiting at the end of its
-/// turn, and, of one thread, in the order they were given.
+/// [`ChannelMap::remote`] returns one; clone it for each thread. A closure wakes the
+/// loop, which runs it at the end of its turn. The closures of one thread run in the
+/// order in which it gave them.
 ///
 /// ```
 /// use std::thread;
@@ -60,12 +60,12 @@ impl Remote {
         }
     }
 
-    /// Has the loop call `work` with its map, soon.
+    /// Queues `work`, which the loop calls with its map at the end of a turn.
     ///
     /// # Errors
     ///
-    /// Hands `work` back if 65,536 pieces of work are waiting already, or if
-    /// the map is gone.
+    /// Hands `work` back if 65,536 pieces of work are already waiting, or if the map
+    /// was dropped.
     pub fn run<F>(&self, work: F) -> Result<(), RemoteError<F>>
     where
         F: FnOnce(&mut ChannelMap) + Send + 'static,
@@ -84,7 +84,7 @@ impl Remote {
         Ok(())
     }
 
-    /// Ends the loop's present wait, or the next one, without any work.
+    /// Ends the loop's present wait, or its next one, without queuing work.
     pub fn wake(&self) {
         if let Err(error) = self.inbox.poller.notify() {
             log::error!("cannot wake the loop: {error}");
@@ -124,10 +124,10 @@ impl fmt::Debug for Remote {
     }
 }
 
-/// Work that the loop will not do, handed back.
+/// Work that the loop refused, handed back.
 #[non_exhaustive]
 pub enum RemoteError<F> {
-    /// Too much is waiting already: the loop is behind. Try again later.
+    /// The queue is full because the loop is behind. Try again later.
     Full(F),
     /// The map was dropped.
     Gone(F),

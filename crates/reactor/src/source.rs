@@ -53,8 +53,8 @@ mod os {
     }
 }
 
-/// An I/O object together with its registration: what a channel owns instead
-/// of the bare socket.
+/// An I/O object together with its registration. A channel owns this instead of the
+/// bare socket.
 ///
 /// It derefs to `&S` and never to `&mut S`, so the object cannot be replaced
 /// while a poller watches it; `Read` and `Write` are implemented for `&S` by
@@ -109,15 +109,15 @@ impl<S: AsHandle> Source<S> {
 }
 
 impl<S> Source<S> {
-    /// Takes the object back, out of the poller first.
+    /// Removes the object from the poller and returns it.
     pub fn into_inner(self) -> S {
         let Self { registration, io } = self;
         drop(registration);
         io
     }
 
-    /// What [`Channel::registration`](crate::Channel::registration) lends to
-    /// the map.
+    /// The registration, which [`Channel::registration`](crate::Channel::registration)
+    /// lends to the map.
     #[inline]
     pub fn registration(&self) -> &Registration {
         &self.registration
@@ -140,8 +140,8 @@ impl<S: fmt::Debug> fmt::Debug for Source<S> {
 
 /// A [`Source`]'s entry in a poller.
 ///
-/// Only a source has one; a channel lends it to the map, which keeps it in
-/// step with what the channel wants to hear of.
+/// Only a source has one. A channel lends it to the map, which keeps it in step with
+/// the events that the channel wants.
 pub struct Registration {
     link: Rc<Link>,
 }

@@ -12,10 +12,9 @@ static NEXT_GENERATION: AtomicU64 = AtomicU64::new(1);
 
 /// The name of one channel of one map, whatever its type.
 ///
-/// A token is a slot number and a generation. Slots are used again, generations
-/// never are: the token of a closed channel finds nothing, even when another
-/// channel, or another map, has the slot now. Tokens are ordered by age: the
-/// channel that was inserted first is the least.
+/// A token is a slot number and a generation. The map reuses slots, never
+/// generations: the token of a closed channel finds nothing, even when a
+/// channel of this map or of another has the slot. Tokens are ordered by age, the oldest channel first.
 ///
 /// ```
 /// use reactor::{Channel, ChannelMap, Registration, Result, Token};
@@ -42,7 +41,7 @@ pub struct Token {
 }
 
 impl Token {
-    /// Names no channel, ever: what a channel that is not in a map has.
+    /// The token of a channel that is not in a map. It names no channel, ever.
     pub const NONE: Self = Self {
         generation: NonZeroU64::MAX,
         slot: 0,
@@ -63,9 +62,9 @@ impl Token {
         Key(self.generation.get() << Key::SLOT_BITS | self.slot as u64)
     }
 
-    /// This token, taken to name a channel of type `C`.
+    /// Makes a handle of this token, for a channel of type `C`.
     ///
-    /// Nothing is checked here: a handle of the wrong type finds no channel.
+    /// Does not check the type: a handle of the wrong type finds no channel.
     /// A handler uses this to keep a handle of its own channel:
     /// `server.token().handle::<Dispatcher<Room>>()`.
     #[must_use]
@@ -106,7 +105,7 @@ impl fmt::Debug for Token {
     }
 }
 
-/// Slot and generation, as `3#17`: what a log line shows of a channel.
+/// Slot and generation, as `3#17`, for log lines.
 impl fmt::Display for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}#{}", self.slot, self.generation)
@@ -115,8 +114,8 @@ impl fmt::Display for Token {
 
 /// The name of a channel of type `C`: a [`Token`] that knows the type.
 ///
-/// What [`ChannelMap::insert`](crate::ChannelMap::insert) returns. It is
-/// `Copy`, it keeps nothing alive, and it may be stored anywhere.
+/// [`ChannelMap::insert`](crate::ChannelMap::insert) returns one. It is `Copy`, keeps
+/// nothing alive, and may be stored anywhere.
 pub struct Handle<C> {
     token: Token,
     // `fn() -> C`: a handle owns no `C`, so it is `Send` and `Sync` whatever `C` is.

@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use super::ChannelMap;
 
-/// Size of a [`ReadBuffer`] in bytes: 256 KiB. What is never used of it takes no memory.
+/// Size of a [`ReadBuffer`] in bytes: 256 KiB. Its unused part takes no memory.
 const READ_BUFFER_SIZE: usize = 262_144;
 
 /// Capacity of a fresh output buffer, in bytes.
@@ -55,8 +55,8 @@ impl ChannelMap {
 impl Buffers {
     /// Lends the read buffer: 256 KiB of unspecified content.
     ///
-    /// It goes back when the guard is dropped. While it is lent another
-    /// caller gets a fresh one, so what is lent is never empty.
+    /// It goes back when the guard is dropped. Meanwhile another caller gets a fresh
+    /// buffer of the same size.
     #[must_use]
     #[inline]
     pub fn read_buffer(&self) -> ReadBuffer {

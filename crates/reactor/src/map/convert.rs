@@ -10,14 +10,14 @@ use crate::token::{Handle, Token};
 
 /// # Conversion
 impl ChannelMap {
-    /// Makes a channel another channel, in the same slot: its token and its
-    /// timers stay, and if `f` moves the source along, so does the
-    /// registration.
+    /// Replaces a channel with the one that `f` makes of it, in the same slot. The
+    /// token and the timers stay. If `f` moves the source along, the registration stays
+    /// too.
     ///
-    /// From inside one of the channel's own callbacks this is allowed, too:
-    /// `f` is called when the callback has returned. No event comes between.
+    /// A channel may convert itself in one of its own callbacks: the map then calls
+    /// `f` when the callback has returned, before any other event.
     ///
-    /// `None` if there is no such channel; `f` is dropped then.
+    /// Returns `None` if there is no such channel, and drops `f`.
     ///
     /// ```
     /// use reactor::{Channel, ChannelMap, Registration, Result, Token};

@@ -11,8 +11,8 @@ use crate::token::{Handle, Token};
 
 /// # Iterating
 impl ChannelMap {
-    /// All channels that are neither closing nor inside a callback, in no
-    /// particular order. Nothing is touched.
+    /// Iterates over all channels that are neither closing nor inside a callback, in no
+    /// particular order. Touches none.
     pub fn iter(&self) -> impl Iterator<Item = (Token, &dyn Channel)> {
         self.slots.iter().filter_map(|(_, slot)| {
             let channel = slot.channel.as_ref().filter(|_| !slot.closing)?;
@@ -20,9 +20,8 @@ impl ChannelMap {
         })
     }
 
-    /// All channels of type `C` as [`iter`](Self::iter) finds them, to be
-    /// changed; one is [touched](Self::touch) when it is first borrowed
-    /// mutably.
+    /// Iterates mutably over all channels of type `C` that [`iter`](Self::iter) finds.
+    /// The first mutable borrow of a channel [touches](Self::touch) it.
     pub fn iter_mut<C: Channel>(&mut self) -> impl Iterator<Item = ChannelMut<'_, C>> {
         let touched = &self.touched;
         self.slots

@@ -18,9 +18,8 @@ use crate::token::Token;
 /// a stranger to every other.
 static NEXT_SEQUENCE: AtomicU64 = AtomicU64::new(0);
 
-/// The name of a timer that was set: what
-/// [`ChannelMap::set_timer`](crate::ChannelMap::set_timer) returns and
-/// [`Channel::handle_timer`](crate::Channel::handle_timer) is called with.
+/// The name of a timer. [`ChannelMap::set_timer`](crate::ChannelMap::set_timer) returns
+/// it, and [`Channel::handle_timer`](crate::Channel::handle_timer) gets it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Timer {
     key: usize,
@@ -29,15 +28,16 @@ pub struct Timer {
 
 /// # Timers
 impl ChannelMap {
-    /// Has the loop call the channel's
-    /// [`handle_timer`](crate::Channel::handle_timer), once, when
-    /// [`now`](Self::now) is not before `deadline` any more. Timers that are due
-    /// together are called by deadline, then in the order they were set; a
-    /// deadline in the past that is set in a callback counts as `now`, and one
-    /// that a timer or remote work sets is not called before the next turn.
+    /// Sets a timer: the loop calls the channel's
+    /// [`handle_timer`](crate::Channel::handle_timer) once, when [`now`](Self::now)
+    /// reaches `deadline`.
     ///
-    /// A timer ends with its channel. For a channel that is not open, the
-    /// timer is spent already.
+    /// Timers that are due together fire by deadline, then in the order in which they
+    /// were set. A past deadline that a callback sets counts as `now`. A timer that a
+    /// timer or remote work sets fires in the next turn at the earliest.
+    ///
+    /// A timer ends with its channel. On a channel that is not open, the timer is
+    /// already spent.
     ///
     /// ```
     /// use std::time::Duration;
@@ -86,7 +86,7 @@ impl ChannelMap {
         self.timers.remove(timer)
     }
 
-    /// How many timers are set.
+    /// The number of timers that are set.
     pub fn timers(&self) -> usize {
         self.timers.heap.len()
     }

@@ -19,13 +19,12 @@ const SETTLE_ROUNDS: usize = 5;
 /// # Turning the loop
 impl ChannelMap {
     /// Turns until no channel is left (and no [remote](Self::remote) work
-    /// waits), or [`stop`](Self::stop) is called: the documents' `loop()`.
+    /// waits), or until [`stop`](Self::stop) is called: asyncore's `loop()`.
     ///
     /// # Errors
     ///
-    /// [`NestedTurn`] from inside a callback; or what the operating system
-    /// says when the wait itself fails for good. What goes wrong with one channel is
-    /// that channel's, never the loop's.
+    /// [`NestedTurn`] from inside a callback; the operating system's error if the wait
+    /// itself fails for good. An error of one channel never ends the loop.
     ///
     /// While the system is only short of something (`ENOMEM`, `EMFILE`), the loop
     /// goes on. It warns once, and pauses for 10 ms after each wait that fails. A
@@ -37,7 +36,7 @@ impl ChannelMap {
     }
 
     /// Turns at most `count` times, each waiting at most `timeout`, as long as
-    /// [`run`](Self::run) would: the documents' `loop(timeout, count=count)`.
+    /// [`run`](Self::run) would: asyncore's `loop(timeout, count=count)`.
     ///
     /// # Errors
     ///
@@ -62,8 +61,8 @@ impl ChannelMap {
     }
 
     /// Makes one turn, which waits for events at most `timeout` (`None`: until
-    /// there is one): the documents' `poll()`. Returns how many channels with
-    /// events, timers and pieces of remote work it dispatched.
+    /// there is one): asyncore's `poll()`. Returns the number of channels with events,
+    /// timers and pieces of remote work that it dispatched.
     ///
     /// # Errors
     ///
@@ -86,13 +85,13 @@ impl ChannelMap {
         })
     }
 
-    /// Makes one turn without the poller and without a wait, at a time of the
-    /// caller's: what is dispatched is what [`dispatch`](Self::dispatch)
-    /// brought, what is [pending](crate::Channel::pending), and the timers that are
-    /// due at `now`.
+    /// Makes one turn at the time `now`, without the poller and without a wait. It
+    /// dispatches the events that [`dispatch`](Self::dispatch) brought, the
+    /// [pending](crate::Channel::pending) channels, and the timers that are due at
+    /// `now`.
     ///
-    /// For simulations and tests: this is the production loop with another
-    /// clock and another network.
+    /// Simulations and tests run the production loop this way, with their own clock and
+    /// network.
     ///
     /// # Errors
     ///
@@ -106,8 +105,8 @@ impl ChannelMap {
     }
 
     /// Has the next turn call the channel as if the poller had reported
-    /// `readiness`; what the channel does not want to hear of is left out, as
-    /// the poller would. Returns whether there is such a channel.
+    /// `readiness`, without the events that the channel does not want. Returns whether
+    /// there is such a channel.
     #[doc(alias = "readwrite")]
     pub fn dispatch(&mut self, channel: impl Into<Token>, readiness: Readiness) -> bool {
         let token = channel.into();
@@ -124,9 +123,8 @@ impl ChannelMap {
         self.calling == Some(me) || self.slot(me).is_some_and(|slot| slot.conversion.is_none())
     }
 
-    /// Makes [`run`](Self::run) return once the present turn is over; if it is
-    /// not running, then the next time it is called. The channels stay in the
-    /// map.
+    /// Makes [`run`](Self::run) return after the present turn or, if it is not running,
+    /// when it is next called. The channels stay in the map.
     #[doc(alias = "ExitNow")]
     pub fn stop(&mut self) {
         self.stopping = true;
@@ -135,12 +133,12 @@ impl ChannelMap {
     /// Tells every channel to finish
     /// ([`Channel::handle_shutdown`](crate::Channel::handle_shutdown)): a channel of
     /// the `chat` crate sends what is queued and closes, a listener closes at once. At
-    /// `deadline`, what is left is closed with [`CloseReason::Shutdown`].
+    /// `deadline`, the map closes the remaining channels with [`CloseReason::Shutdown`].
     ///
-    /// Channels that are inserted meanwhile are told, too: one that reconnects
-    /// in `handle_close` asks [`is_shutting_down`](Self::is_shutting_down) first. From
-    /// `deadline` on nothing can be inserted until the map is empty. So
-    /// [`run`](Self::run) returns soon after `deadline` at the latest.
+    /// Channels that are inserted meanwhile are shut down too. A channel that reconnects
+    /// in `handle_close` checks [`is_shutting_down`](Self::is_shutting_down) first. From
+    /// `deadline` until the map is empty, inserting fails. So [`run`](Self::run) returns
+    /// soon after `deadline` at the latest.
     pub fn shut_down(&mut self, deadline: Instant) {
         if self.is_done() {
             return;
