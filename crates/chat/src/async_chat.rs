@@ -11,7 +11,9 @@ use socket2::Socket;
 
 use crate::chat::Chat;
 use crate::endpoint::Endpoint;
-use crate::flags::{BLOCKED, EOF, EOF_TOLD, Flags, HELD, HIGH, NEW, NOT_LIVE, OVER_LIMIT, PAUSED};
+use crate::flags::{
+    BLOCKED, EOF, EOF_TOLD, Flags, HELD, HIGH, NEW, NOT_LIVE, OVER_LIMIT, PAUSED, RESTING,
+};
 use crate::handler::ChatHandler;
 use crate::life::Stage;
 use crate::limits::Limits;
@@ -182,11 +184,14 @@ impl<H: ChatHandler> AsyncChat<H> {
         let endpoint = &self.chat.endpoint;
         let flags = endpoint.flags;
         match endpoint.life.stage() {
-            Stage::Live | Stage::Datagrams => {}
+            Stage::Live | Stage::Datagrams | Stage::Failing(_) => {}
             _ if endpoint.is_untimed() => return UNTIMED,
             _ => return 0,
         }
         let mut due = flags & (NEW | OVER_LIMIT);
+        if flags & (EOF | RESTING | NOT_LIVE) != 0 && endpoint.is_untimed() {
+            due |= UNTIMED;
+        }
         if flags & (HELD | PAUSED) == HELD {
             due |= HELD;
         }
@@ -205,7 +210,7 @@ impl<H: ChatHandler> AsyncChat<H> {
     /// Does one thing that is due.
     fn handle_due(&mut self, what: Flags, map: &mut ChannelMap) -> Result {
         match what {
-            UNTIMED => self.chat.endpoint.time_ending(map),
+            UNTIMED => self.chat.endpoint.time(map),
             NEW => return self.tell_connect(map),
             OVER_LIMIT => return self.tell_over_limit(map),
             EOF => return self.tell_eof(map),
@@ -338,7 +343,8 @@ impl<H: ChatHandler> Channel for AsyncChat<H> {
     fn handle_timer(&mut self, timer: Timer, me: Token, map: &mut ChannelMap) -> Result {
         self.chat.endpoint.enter(me);
         // Our own timer, or closed by another channel a moment ago.
-        let result = match self.chat.endpoint.ends_at(timer) || self.chat.endpoint.is_closed() {
+        let result = match self.chat.endpoint.waited_until(timer) || self.chat.endpoint.is_closed()
+        {
             true => Ok(()),
             false => self.handler.handle_timer(timer, &mut self.chat, map),
         };

@@ -363,7 +363,7 @@ impl<H: DispatcherHandler> Channel for Dispatcher<H> {
 
     fn handle_pending(&mut self, me: Token, map: &mut ChannelMap) -> Result {
         if self.endpoint.is_untimed() {
-            self.endpoint.time_ending(map);
+            self.endpoint.time(map);
         }
         if self.has_unread() {
             return self.handle_read_event(me, map);
@@ -383,9 +383,11 @@ impl<H: DispatcherHandler> Channel for Dispatcher<H> {
         if self.accept_pause.take_if(|pause| *pause == timer).is_some() {
             return Ok(());
         }
-        self.call(me, map, |this, map| match this.endpoint.ends_at(timer) {
-            true => Ok(()),
-            false => this.handler.handle_timer(timer, &mut this.endpoint, map),
+        self.call(me, map, |this, map| {
+            match this.endpoint.waited_until(timer) {
+                true => Ok(()),
+                false => this.handler.handle_timer(timer, &mut this.endpoint, map),
+            }
         })
     }
 

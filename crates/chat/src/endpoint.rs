@@ -12,12 +12,13 @@ use socket2::{SockRef, Socket, Type};
 use crate::address::Address;
 #[cfg(unix)]
 use crate::bound_path::BoundPath;
-use crate::flags::{BLOCKED, EOF, EOF_TOLD, Flags, NOT_LIVE, SHUT_DUE};
+use crate::flags::{BLOCKED, EOF, EOF_TOLD, Flags, NOT_LIVE, RESTING, SHUT_DUE};
 use crate::life::{Life, Origin, Stage};
 use crate::limits::Limits;
 use crate::listening::is_listener;
 use crate::output::Output;
 use crate::transport::Transport;
+use crate::waiting::Waiting;
 use crate::wire::Wire;
 
 /// The socket of a channel: its life, its output and its limits. asyncore's
@@ -46,6 +47,8 @@ pub struct Endpoint {
     pub(crate) limits: Rc<Limits>,
     /// Input that was received and not handed out yet.
     pub(crate) unread: Bytes,
+    /// The timers that the channel has set for itself.
+    pub(crate) waiting: Option<Box<Waiting>>,
 }
 
 impl Endpoint {
@@ -108,6 +111,7 @@ impl Endpoint {
             taken: 0,
             limits,
             unread: Bytes::new(),
+            waiting: None,
         }
     }
 
@@ -132,6 +136,9 @@ impl Endpoint {
             return Ok(held.len());
         }
         let received = self.receive(buffer);
+        if let Ok(len) = received {
+            self.count_input(len);
+        }
         if matches!(received, Ok(0)) && !buffer.is_empty() && self.connected() {
             self.flags |= EOF;
         }
@@ -191,7 +198,7 @@ impl Endpoint {
     /// Whether a stream is connected: asyncore's `connected`. In `handle_close`,
     /// whether it was.
     pub fn connected(&self) -> bool {
-        self.life.origin() == Origin::Connected
+        matches!(self.life.origin(), Origin::Connected | Origin::Failed)
     }
 
     /// Whether the socket listens: asyncore's `accepting`. In `handle_close`,
@@ -265,8 +272,11 @@ impl Endpoint {
 
     /// Whether the channel receives: to hand input out, or to discard it.
     pub(crate) fn receives(&self) -> bool {
+        if self.flags & RESTING != 0 {
+            return false;
+        }
         match self.life.stage() {
-            Stage::Live => self.flags & EOF == 0,
+            Stage::Live | Stage::Failing(_) => self.flags & EOF == 0,
             Stage::Listening | Stage::Datagrams => true,
             Stage::Connecting(_) | Stage::Closed(..) => false,
             Stage::Finishing(_) | Stage::Lingering(_) => self.discards_input(),
@@ -275,7 +285,7 @@ impl Endpoint {
 
     /// Whether the handler may send by itself.
     pub(crate) fn is_open_for_writing(&self) -> bool {
-        matches!(self.life.stage(), Stage::Live | Stage::Datagrams)
+        self.flags & RESTING == 0 && matches!(self.life.stage(), Stage::Live | Stage::Datagrams)
     }
 
     /// Whether a transport has input that no event will announce.
@@ -319,6 +329,10 @@ impl Endpoint {
     /// Takes note of the outcome of a handler's call: an error that ends the
     /// connection ends the channel.
     pub(crate) fn note<T>(&mut self, result: io::Result<T>) -> io::Result<T> {
+        let result = match result {
+            Err(error) if self.rests_after(&error) => Err(io::ErrorKind::WouldBlock.into()),
+            result => result,
+        };
         self.told = result.as_ref().err().map(io::Error::kind);
         match result {
             Err(error) if error.kind() != io::ErrorKind::WouldBlock && self.connected() => {

@@ -29,8 +29,9 @@ pub(crate) const HIGH: Flags = 1 << 7;
 /// The wire took less than it was offered: until it is writable again, or a
 /// transport has received something, sending is in vain.
 pub(crate) const BLOCKED: Flags = 1 << 8;
-/// Sending has failed. The channel ends after the input that is left.
-pub(crate) const FAILED: Flags = 1 << 9;
+/// The system is short of something: until a timer is due, nothing is received or
+/// sent.
+pub(crate) const RESTING: Flags = 1 << 9;
 /// The sending half is to be shut when all is sent.
 pub(crate) const SHUT_DUE: Flags = 1 << 10;
 /// `discard_buffers` was called while a read is delivered: the rest of it goes, too.

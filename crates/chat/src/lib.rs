@@ -190,6 +190,7 @@ mod transport;
 #[cfg(unix)]
 mod unix_name;
 mod unsent;
+mod waiting;
 mod wire;
 
 pub use address::Address;

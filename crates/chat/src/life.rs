@@ -1,6 +1,7 @@
 //! The life of a channel, from its first attempt to connect to its close. All
 //! changes of its stage are in the one table of [`Life::apply`].
 
+use std::io;
 use std::mem;
 use std::net::SocketAddr;
 
@@ -8,7 +9,7 @@ use reactor::{CloseReason, Error};
 
 use crate::ending::Ending;
 use crate::endpoint::Endpoint;
-use crate::flags::{EOF, FAILED, NOT_LIVE, SHUT_DUE};
+use crate::flags::{EOF, NOT_LIVE, SHUT_DUE};
 
 /// Where a channel's life stands. Others read it; only this file changes it.
 #[derive(Debug)]
@@ -23,6 +24,8 @@ pub(crate) enum Stage {
     Datagrams,
     /// Connected.
     Live,
+    /// Nothing can be sent any more: the input that is left is delivered.
+    Failing(Box<Ending>),
     /// What is queued is sent, input is discarded.
     Finishing(Box<Ending>),
     /// All is sent and the peer told so; it has some time to close, too.
@@ -38,6 +41,8 @@ pub(crate) enum Origin {
     Listening,
     Datagrams,
     Connected,
+    /// The same, and sending has failed.
+    Failed,
 }
 
 /// A connection under way.
@@ -53,6 +58,8 @@ pub(crate) struct Attempt {
 enum Event {
     /// The connection is there.
     Connected,
+    /// Sending has failed for good.
+    Fail(io::Error),
     /// To be closed when all is sent.
     Finish(CloseReason),
     /// All is sent; `true` if the peer has closed its end, or is gone.
@@ -80,8 +87,14 @@ impl Life {
             Stage::Listening => Origin::Listening,
             Stage::Datagrams => Origin::Datagrams,
             Stage::Live | Stage::Finishing(_) | Stage::Lingering(_) => Origin::Connected,
+            Stage::Failing(_) => Origin::Failed,
             Stage::Closed(origin, _) => *origin,
         }
+    }
+
+    /// Whether sending has failed.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.origin() == Origin::Failed
     }
 
     /// The addresses left to try, if a connection is under way.
@@ -95,7 +108,9 @@ impl Life {
     /// What a channel that ends keeps account of.
     pub(crate) fn ending(&mut self) -> Option<&mut Ending> {
         match &mut self.0 {
-            Stage::Finishing(ending) | Stage::Lingering(ending) => Some(ending),
+            Stage::Failing(ending) | Stage::Finishing(ending) | Stage::Lingering(ending) => {
+                Some(ending)
+            }
             _ => None,
         }
     }
@@ -104,14 +119,14 @@ impl Life {
     fn is_closing(&self) -> bool {
         match &self.0 {
             Stage::Connecting(attempt) => attempt.then.is_some(),
-            Stage::Listening | Stage::Datagrams | Stage::Live => false,
+            Stage::Listening | Stage::Datagrams | Stage::Live | Stage::Failing(_) => false,
             Stage::Finishing(_) | Stage::Lingering(_) | Stage::Closed(..) => true,
         }
     }
 
     fn apply(&mut self, event: Event) {
-        use Event::{Close, Connected, Finish, Sent, Told};
-        use Stage::{Closed, Connecting, Finishing, Lingering, Live};
+        use Event::{Close, Connected, Fail, Finish, Sent, Told};
+        use Stage::{Closed, Connecting, Failing, Finishing, Lingering, Live};
 
         let origin = self.origin();
         let before = mem::replace(&mut self.0, Closed(origin, None));
@@ -125,6 +140,14 @@ impl Life {
                 Connecting(attempt)
             }
             (Live, Finish(reason)) => Finishing(Ending::new(reason)),
+            (Live, Fail(error)) => Failing(Ending::new(CloseReason::Io(error))),
+            (Failing(ending), Finish(reason) | Close(reason, _)) => {
+                Closed(origin, Some(after_failure(ending.reason, reason)))
+            }
+            (Finishing(ending), Fail(error)) => {
+                let reason = first(Some(ending.reason), CloseReason::Io(error), true);
+                Closed(Origin::Failed, Some(reason))
+            }
             // Nothing is ever queued there.
             (Stage::Listening | Stage::Datagrams, Finish(reason)) => Closed(origin, Some(reason)),
             (Finishing(ending), Sent(true)) => Closed(origin, Some(ending.reason)),
@@ -135,7 +158,7 @@ impl Life {
             (Finishing(ending), Close(reason, is_lost)) => {
                 Closed(origin, Some(first(Some(ending.reason), reason, is_lost)))
             }
-            (Lingering(ending), Close(..)) => Closed(origin, Some(ending.reason)),
+            (Lingering(ending), Close(..) | Fail(_)) => Closed(origin, Some(ending.reason)),
             (Live | Stage::Listening | Stage::Datagrams, Close(reason, _)) => {
                 Closed(origin, Some(reason))
             }
@@ -154,6 +177,15 @@ fn first(first: Option<CloseReason>, reason: CloseReason, is_lost: bool) -> Clos
     }
 }
 
+/// The failure stands; but not against a reason of the caller's. The next failure may
+/// be a consequence of it.
+fn after_failure(failure: CloseReason, reason: CloseReason) -> CloseReason {
+    match speaks_for_output(&reason) || matches!(reason, CloseReason::Io(_)) {
+        true => failure,
+        false => reason,
+    }
+}
+
 /// Whether the reason says that all was sent.
 fn speaks_for_output(reason: &CloseReason) -> bool {
     matches!(
@@ -162,14 +194,16 @@ fn speaks_for_output(reason: &CloseReason) -> bool {
     )
 }
 
-fn is_failure(reason: &CloseReason) -> bool {
-    matches!(reason, CloseReason::Io(_))
-}
-
 /// What happens to a channel.
 impl Endpoint {
     pub(crate) fn has_connected(&mut self) {
         self.change(Event::Connected);
+    }
+
+    /// Nothing can be sent any more: what is queued is dropped.
+    pub(crate) fn has_failed(&mut self, error: io::Error) {
+        self.output.lose();
+        self.change(Event::Fail(error));
     }
 
     /// All is sent. A peer that `is_gone` is not waited for.
@@ -221,9 +255,7 @@ impl Endpoint {
         self.unread.clear();
         self.flags |= SHUT_DUE;
         self.change(Event::Finish(reason));
-        if self.flags & FAILED != 0 {
-            self.close_as_failed();
-        } else if self.flags & EOF != 0 && self.wire.transport().is_none() && !self.has_output() {
+        if self.flags & EOF != 0 && self.wire.transport().is_none() && !self.has_output() {
             self.has_finished(true); // nothing is left to do, on either side
         }
     }
@@ -243,15 +275,8 @@ impl Endpoint {
     /// [`close_when_done_with`](Self::close_when_done_with) say that all was
     /// sent, and give way if it was not.
     pub fn close_with(&mut self, reason: CloseReason) {
-        let is_lost = self.has_output() || self.flags & FAILED != 0;
+        let is_lost = self.has_output();
         self.output.lose();
-        let reason = match self.output.take_error() {
-            // The first failure, of which the next one may be a consequence.
-            Some(error) if speaks_for_output(&reason) || is_failure(&reason) => {
-                CloseReason::Io(error)
-            }
-            _ => reason,
-        };
         self.change(Event::Close(reason, is_lost));
     }
 
@@ -267,9 +292,10 @@ impl Endpoint {
         }
     }
 
-    /// Closes the channel because sending has failed.
-    pub(crate) fn close_as_failed(&mut self) {
-        self.close_with(CloseReason::Eof); // the error that the output keeps takes its place
+    /// Closes a channel that has waited for the end of its input: the reason that it
+    /// has stands.
+    pub(crate) fn close_as_ended(&mut self) {
+        self.close_with(CloseReason::Eof);
     }
 
     /// Whether the channel is closed: no callback but `handle_close` follows.

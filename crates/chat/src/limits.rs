@@ -69,8 +69,10 @@ pub struct Limits {
     /// discarded, and anything beyond that stays unread. Default 64 MiB: more than the
     /// buffers of both ends hold of what a peer has sent before it could know.
     pub linger_bytes: usize,
-    /// How long a channel that only has to send its rest waits for the peer to
-    /// take any of it; the time does not run while a producer has nothing
+    /// How long a channel that only has to send its rest, or whose peer has ended its
+    /// input, waits for the peer to take any output; then it is closed as
+    /// [`TimedOut`](crate::CloseReason::TimedOut). While the peer may still send, the
+    /// time does not run for a producer that has nothing
     /// ([`More::Later`](crate::More::Later)). What counts is what the kernel
     /// takes from us, and that reports room only when a third of the socket's
     /// send buffer is free, which may be 1 MB: for peers that are slower than

@@ -55,7 +55,7 @@ enum Queued {
     /// Not empty.
     Many(Box<Queue>),
     /// Nothing, and what there was is lost.
-    Lost(Box<Lost>),
+    Lost(Box<Unsent>),
 }
 
 #[derive(Debug, Default)]
@@ -66,14 +66,6 @@ struct Queue {
     producers: usize,
     /// The producer at the head said `Later`.
     is_stalled: bool,
-}
-
-/// What became of a queue that was not sent.
-#[derive(Debug)]
-struct Lost {
-    unsent: Unsent,
-    /// Why sending has failed, if it has.
-    error: Option<io::Error>,
 }
 
 #[derive(Debug)]
@@ -205,37 +197,21 @@ impl Output {
 
     /// Drops everything, and keeps account of it: nothing is sent any more.
     pub(crate) fn lose(&mut self) {
-        if !self.is_empty() {
-            self.lose_by(None);
+        if self.is_empty() {
+            return;
         }
-    }
-
-    /// The same, whatever there is: sending has failed.
-    pub(crate) fn fail(&mut self, error: io::Error) {
-        self.lose_by(Some(error));
-    }
-
-    fn lose_by(&mut self, error: Option<io::Error>) {
         let unsent = Unsent {
             bytes: self.len(),
             producers: self.producers(),
         };
         self.clear();
-        self.queued = Queued::Lost(Box::new(Lost { unsent, error }));
-    }
-
-    /// Why sending has failed, if it has; once.
-    pub(crate) fn take_error(&mut self) -> Option<io::Error> {
-        match &mut self.queued {
-            Queued::Lost(lost) => lost.error.take(),
-            _ => None,
-        }
+        self.queued = Queued::Lost(Box::new(unsent));
     }
 
     /// What was lost.
     pub(crate) fn unsent(&self) -> Unsent {
         match &self.queued {
-            Queued::Lost(lost) => lost.unsent,
+            Queued::Lost(unsent) => **unsent,
             _ => Unsent::default(),
         }
     }

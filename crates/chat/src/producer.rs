@@ -24,7 +24,8 @@ pub enum More {
     /// There is nothing for now. The producer stays at the head of the queue
     /// and is asked again when its channel is called or touched
     /// ([`ChannelMap::touch`](reactor::ChannelMap::touch)). No time limit runs
-    /// meanwhile, also if the peer is gone: set a timer.
+    /// meanwhile, unless the peer has ended its input: then
+    /// [`Limits::stall`](crate::Limits::stall) does.
     Later,
     /// That was all: the next producer's turn.
     Done,

@@ -8,7 +8,7 @@ use reactor::{ChannelMap, CloseReason, Result};
 
 use crate::async_chat::AsyncChat;
 use crate::chat::Chat;
-use crate::flags::{DISCARDED, EOF, EOF_TOLD, HELD, NOT_LIVE, OVER_LIMIT, PAUSED};
+use crate::flags::{DISCARDED, EOF, EOF_TOLD, HELD, NOT_LIVE, OVER_LIMIT, PAUSED, RESTING};
 use crate::framer::Frame;
 use crate::handler::ChatHandler;
 
@@ -31,6 +31,10 @@ impl<H: ChatHandler> AsyncChat<H> {
                 break; // that was all there is
             }
             reads = reads.saturating_sub(full);
+            let endpoint = &mut self.chat.endpoint;
+            if endpoint.flags & NOT_LIVE != 0 {
+                endpoint.count_input(full * endpoint.limits.in_buffer_size);
+            }
             let goes_on = map.may_continue(self.chat.endpoint.me) && self.chat.may_receive();
             if reads == 0 || messages == 0 || !goes_on {
                 break;
@@ -195,7 +199,7 @@ impl Chat {
                 Some((data, full))
             }
             Err(error) => {
-                if error.kind() != io::ErrorKind::WouldBlock {
+                if error.kind() != io::ErrorKind::WouldBlock && !self.endpoint.rests_after(&error) {
                     self.endpoint.end_input(error);
                 }
                 None
@@ -237,7 +241,7 @@ impl Chat {
     pub(crate) fn may_receive(&self) -> bool {
         let flags = self.endpoint.flags;
         // Datagrams and what ends are not live; of these only the former are received.
-        flags & (PAUSED | HELD | OVER_LIMIT | EOF) == 0
+        flags & (PAUSED | HELD | OVER_LIMIT | EOF | RESTING) == 0
             && (flags & NOT_LIVE == 0 || (self.endpoint.receives() && !self.closing()))
     }
 

@@ -9,7 +9,7 @@ use reactor::CloseReason;
 
 use crate::chat::Chat;
 use crate::endpoint::Endpoint;
-use crate::flags::{BLOCKED, EOF, FAILED, HIGH, NOT_LIVE, SHUT_DUE};
+use crate::flags::{BLOCKED, EOF, HIGH, NOT_LIVE, RESTING, SHUT_DUE};
 use crate::life::Stage;
 use crate::output::MAX_SLICES;
 use crate::producer::Producer;
@@ -42,7 +42,7 @@ impl Endpoint {
     }
 
     fn push_with_care(&mut self, data: &[u8]) -> bool {
-        if self.flags & (NOT_LIVE | FAILED) == 0 && self.output.push_first(data) {
+        if self.flags & NOT_LIVE == 0 && self.output.push_first(data) {
             return true;
         }
         self.push_further(data)
@@ -142,7 +142,7 @@ impl Endpoint {
     /// Whether sending has failed: what is pushed goes nowhere, and the channel
     /// is closed when the input that is left has been handed out.
     pub fn output_failed(&self) -> bool {
-        self.flags & FAILED != 0
+        self.life.has_failed()
     }
 
     /// Whether anything is left to send, a producer or a transport's own words
@@ -160,18 +160,24 @@ impl Endpoint {
     pub(crate) fn waits_for_room(&self) -> bool {
         match self.life.stage() {
             Stage::Connecting(_) => true,
-            Stage::Listening | Stage::Datagrams | Stage::Closed(..) => false,
+            Stage::Listening | Stage::Datagrams | Stage::Failing(_) | Stage::Closed(..) => false,
             Stage::Live | Stage::Finishing(_) | Stage::Lingering(_) => {
                 let is_of_use = self.flags & BLOCKED == 0
                     || self.wire.transport().is_none_or(|t| t.waits_for_room());
-                self.flags & FAILED == 0 && is_of_use && self.has_ready_output()
+                self.flags & RESTING == 0 && is_of_use && self.has_ready_output()
             }
         }
     }
 
+    /// Whether what is queued may be sent still.
+    fn is_sending(&self) -> bool {
+        !matches!(self.life.stage(), Stage::Failing(_) | Stage::Closed(..))
+    }
+
     /// `handle_drained` is due.
     pub(crate) fn is_drained(&self) -> bool {
-        self.flags & (HIGH | FAILED) == HIGH
+        self.flags & HIGH != 0
+            && !self.output_failed()
             && self.output.producers() == 0
             && self.output.len() <= self.limits.low_water
     }
@@ -183,8 +189,8 @@ impl Endpoint {
         if self.connected() && !self.is_closed() {
             self.send_queued();
         }
-        if self.flags & FAILED != 0 && (is_deaf || self.closing()) {
-            self.close_as_failed();
+        if is_deaf && self.flags & RESTING == 0 && matches!(self.life.stage(), Stage::Failing(_)) {
+            self.close_as_ended();
         }
         self.take_reason().map_or(Ok(()), Err)
     }
@@ -223,7 +229,11 @@ impl Endpoint {
     pub(crate) fn send_queued(&mut self) {
         let mut budget = self.limits.sent_per_turn.max(1);
         self.output.unstall();
-        while budget > 0 && self.flags & (BLOCKED | FAILED) == 0 && self.has_output() {
+        while budget > 0
+            && self.flags & (BLOCKED | RESTING) == 0
+            && self.is_sending()
+            && self.has_output()
+        {
             if let Err(error) = self.output.refill(self.limits.out_buffer_size.max(1)) {
                 return self.close_with(CloseReason::Io(error));
             }
@@ -233,7 +243,7 @@ impl Endpoint {
             }
             budget = budget.saturating_sub(sent);
         }
-        if self.flags & FAILED == 0 && !self.has_output() {
+        if self.is_sending() && !self.has_output() {
             self.end_output();
         }
     }
@@ -282,19 +292,16 @@ impl Endpoint {
                 return sent;
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.flags |= BLOCKED,
-            Err(error) => {
-                self.flags |= FAILED;
-                self.output.fail(error);
-            }
+            Err(error) if self.rests_after(&error) => {}
+            Err(error) => self.has_failed(error),
         }
         0
     }
 
     fn takes_output(&self) -> bool {
-        match self.flags & (NOT_LIVE | FAILED) {
+        match self.flags & NOT_LIVE {
             0 => true,
-            NOT_LIVE => self.connecting() && !self.closing(),
-            _ => false,
+            _ => self.connecting() && !self.closing(),
         }
     }
 
@@ -302,7 +309,7 @@ impl Endpoint {
     /// queued before it: so it is copied only if the peer is slow. Returns the rest.
     fn send_before_it_is_queued<'d>(&mut self, data: &'d [u8]) -> &'d [u8] {
         let is_much = data.len() > self.output.mark() && self.output.is_empty();
-        if !is_much || !self.connected() || self.flags & BLOCKED != 0 {
+        if !is_much || !self.connected() || self.flags & (BLOCKED | RESTING) != 0 {
             return data;
         }
         self.flags |= HIGH;
@@ -326,7 +333,8 @@ impl Endpoint {
     fn relieve(&mut self) {
         let limit = self.limits.output;
         self.flags |= HIGH;
-        if self.connected() && (self.flags & BLOCKED == 0 || self.output.len() > limit) {
+        if self.connected() && (self.flags & (BLOCKED | RESTING) == 0 || self.output.len() > limit)
+        {
             self.send_ready();
         }
         if self.output.len() > limit {

@@ -347,7 +347,7 @@ fn there_is_room_in_a_buffer_that_was_begun_and_nowhere_else() {
         |output| output.push_producer(answer(|_| Ok(More::Later))),
         |output| output.advance(output.len()),
         Output::clear,
-        |output| output.fail(io::ErrorKind::BrokenPipe.into()),
+        Output::lose,
         |output| {
             let mut limits = Limits::DEFAULT;
             limits.high_water = 5;
@@ -395,18 +395,13 @@ fn a_push_behind_a_piece_that_was_sent_in_part_is_gathered_with_it() {
 }
 
 #[test]
-fn after_a_failure_the_error_is_kept_until_it_is_taken() {
+fn after_a_loss_nothing_is_queued_and_the_loss_is_known() {
     let mut output = Output::new(&Limits::DEFAULT);
     output.push(b"lost");
-    output.fail(io::ErrorKind::BrokenPipe.into());
+    output.lose();
     output.clear();
     assert!(output.is_empty() && !output.is_ready());
-    assert_eq!(output.len(), 0);
-    assert_eq!(
-        output.take_error().unwrap().kind(),
-        io::ErrorKind::BrokenPipe
-    );
-    assert!(output.take_error().is_none());
+    assert_eq!((output.len(), output.unsent().bytes), (0, 4));
 }
 
 /// One slice for each would be a system call for every sixteen lines.

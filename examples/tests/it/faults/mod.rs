@@ -77,19 +77,28 @@ const ACCEPTING: [Case; 7] = [
     (ACCEPT, "EPROTO", &[1, 4], ServedLater),
 ];
 
-const RECEIVING: [Case; 5] = [
+const RECEIVING: [Case; 7] = [
     (RECEIVE, "EINTR", &[1, 10], Served),
     (RECEIVE, "EAGAIN", &[1, 10], Served),
+    (RECEIVE, "ENOBUFS", &[1, 4], Served),
+    (RECEIVE, "ENOMEM", &[1, 4], Served),
     (RECEIVE, "EMFILE", &[1, 4], Cut),
     (RECEIVE, "ENOSPC", &[1, 4], Cut),
     (RECEIVE, "EPROTO", &[1, 4], Cut),
 ];
 
-const SENDING: [Case; 7] = [
+const SENDING: [Case; 14] = [
     (SEND, "EINTR", &[1, 10], Served),
     (SEND, "EAGAIN", &[1, 10], Served),
+    (SEND, "ENOBUFS", &[1, 4], Served),
+    (SEND, "ENOMEM", &[1, 4], Served),
+    (SEND, "EMFILE", &[1, 2], Cut),
+    (SEND, "ENOSPC", &[1, 2], Cut),
+    (SEND, "EPROTO", &[1, 2], Cut),
     (SEND_PIECES, "EINTR", &[1, 10], Served),
     (SEND_PIECES, "EAGAIN", &[1, 10], Served),
+    (SEND_PIECES, "ENOBUFS", &[1, 4], Served),
+    (SEND_PIECES, "ENOMEM", &[1, 4], Served),
     (SEND_PIECES, "EMFILE", &[1, 2], Cut),
     (SEND_PIECES, "ENOSPC", &[1, 2], Cut),
     (SEND_PIECES, "EPROTO", &[1, 2], Cut),
