@@ -92,11 +92,6 @@ impl Life {
         }
     }
 
-    /// Whether sending has failed.
-    pub(crate) fn has_failed(&self) -> bool {
-        self.origin() == Origin::Failed
-    }
-
     /// The addresses left to try, if a connection is under way.
     pub(crate) fn others(&mut self) -> Option<&mut Vec<SocketAddr>> {
         match &mut self.0 {

@@ -10,7 +10,7 @@ use reactor::CloseReason;
 use crate::chat::Chat;
 use crate::endpoint::Endpoint;
 use crate::flags::{BLOCKED, EOF, HIGH, NOT_LIVE, RESTING, SHUT_DUE};
-use crate::life::Stage;
+use crate::life::{Origin, Stage};
 use crate::output::MAX_SLICES;
 use crate::producer::Producer;
 use crate::wire::Wire;
@@ -142,7 +142,7 @@ impl Endpoint {
     /// Whether sending has failed: what is pushed goes nowhere, and the channel
     /// is closed when the input that is left has been handed out.
     pub fn output_failed(&self) -> bool {
-        self.life.has_failed()
+        self.life.origin() == Origin::Failed
     }
 
     /// Whether anything is left to send, a producer or a transport's own words
@@ -197,7 +197,7 @@ impl Endpoint {
 
     /// Sends what lies in one whole piece, by one call: all that a channel mostly has.
     /// Returns whether nothing is left, and nothing is to be read without an event.
-    #[inline(always)] // into `settle` of each handler's channel: one frame less
+    #[inline(always)] // into `flush` of each handler's channel: one frame less
     pub(crate) fn send_piece(&mut self) -> bool {
         if let Some(buffer) = self.output.take_piece() {
             match self.wire.send(&buffer) {

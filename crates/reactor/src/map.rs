@@ -425,7 +425,7 @@ impl ChannelMap {
     }
 
     /// In a child of the process that made the map: forgets the poller without a word
-    /// to it, for it is the parent's as well. (A poller that is dropped deletes its own
+    /// to it, since it is the parent's as well. (A poller that is dropped deletes its own
     /// entries, so it is left open.)
     #[cold]
     fn leave_to_parent(&mut self) {

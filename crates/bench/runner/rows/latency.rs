@@ -206,7 +206,7 @@ fn protocol(spec: &Spec, contestant: &Contestant) -> Protocol {
     }
 }
 
-/// What redis was verified to do.
+/// The check that redis has passed.
 fn work(spec: &Spec, contestant: &Contestant) -> Work {
     match contestant.name {
         REDIS => Work::Room,

@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 use std::time::Duration;
 
-use chat::{AsyncChat, ChannelMap, Dispatcher, Limits, Token};
+use chat::{ChannelMap, Limits, Token};
 
 use crate::common::part::{Part, Record};
 use crate::common::{name, sim};
@@ -16,16 +16,7 @@ fn failed(is_chat: bool) -> (ChannelMap, Token, sim::Peer, Record) {
     let part = Part::<0>::new(&record);
     let (line, peer) = sim::line();
     let mut map = ChannelMap::new().unwrap();
-    let me = match is_chat {
-        true => {
-            let chat = AsyncChat::over(line, "\r\n", part).limited(limits);
-            map.insert(chat).unwrap().token()
-        }
-        false => {
-            let raw = Dispatcher::over(line, part).limited(limits);
-            map.insert(raw).unwrap().token()
-        }
-    };
+    let me = part.insert(is_chat, line, limits, &mut map);
     sim::settle(&mut map, me, &peer);
     peer.fail_sends(ErrorKind::BrokenPipe);
     Part::<0>::reach(&mut map, me, |side| side.push("lost")).unwrap();

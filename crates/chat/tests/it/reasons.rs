@@ -6,8 +6,8 @@ use std::io::{self, ErrorKind, IoSlice};
 use std::time::Duration;
 
 use chat::{
-    AsyncChat, ChannelMap, CloseReason, Dispatcher, Limits, More, Producer, Readiness,
-    Registration, Token, Transport,
+    AsyncChat, ChannelMap, CloseReason, Limits, More, Producer, Readiness, Registration, Token,
+    Transport,
 };
 
 use crate::common::part::{Part, Record, Side};
@@ -37,16 +37,7 @@ impl Closing {
         let part = Part::<0>::new(&record);
         let (line, peer) = sim::line();
         let mut map = ChannelMap::new().unwrap();
-        let me = match is_chat {
-            true => {
-                let chat = AsyncChat::over(line, "\r\n", part).limited(limits);
-                map.insert(chat).unwrap().token()
-            }
-            false => {
-                let raw = Dispatcher::over(line, part).limited(limits);
-                map.insert(raw).unwrap().token()
-            }
-        };
+        let me = part.insert(is_chat, line, limits, &mut map);
         let mut closing = Self {
             map,
             me,

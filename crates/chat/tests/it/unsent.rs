@@ -27,16 +27,7 @@ impl Sending {
         let part = Part::<0>::new(&record);
         let (line, peer) = sim::line();
         let mut map = ChannelMap::new().unwrap();
-        let me = match is_chat {
-            true => {
-                let chat = AsyncChat::over(line, "\r\n", part).limited(limits);
-                map.insert(chat).unwrap().token()
-            }
-            false => {
-                let raw = Dispatcher::over(line, part).limited(limits);
-                map.insert(raw).unwrap().token()
-            }
-        };
+        let me = part.insert(is_chat, line, limits, &mut map);
         let mut sending = Self {
             map,
             me,

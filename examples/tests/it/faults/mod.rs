@@ -1,6 +1,6 @@
 //! What a server makes of system calls that fail, of each kind in turn: `strace` has
 //! them fail. A failure that passes costs nobody anything; one that does not costs the
-//! channel that it is told of, with a line in the log, and nobody else. The server
+//! channel it happens to, with a line in the log, and nobody else. The server
 //! does not spin meanwhile, and goes on.
 
 #![cfg(target_os = "linux")]
@@ -54,9 +54,9 @@ enum Outcome {
     Served,
     /// The same, and the log tells of the failure.
     ServedLater,
-    /// Each call that fails ends its channel, for that reason.
+    /// Each call that fails ends its channel with that error.
     Cut,
-    /// The first client is dropped when it is accepted, for that reason.
+    /// The first client is dropped when it is accepted, with that error.
     Refused,
     /// The program ends with that error.
     Ends,

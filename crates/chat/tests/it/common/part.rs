@@ -6,10 +6,11 @@ use std::rc::Rc;
 
 use chat::{
     AsyncChat, ChannelMap, Chat, ChatHandler, CloseReason, Dispatcher, DispatcherHandler, Endpoint,
-    Error, Producer, Result, Timer, Token, Unsent,
+    Error, Limits, Producer, Result, Timer, Token, Unsent,
 };
 
 use super::name;
+use super::sim::Line;
 
 /// What a handler is given, whichever kind its channel is.
 pub(crate) enum Side<'s> {
@@ -183,6 +184,26 @@ impl<const N: usize> Part<N> {
             record: record.clone(),
             line: Vec::new(),
             hook: None,
+        }
+    }
+
+    /// Puts it into `map`, as a chat's handler or a dispatcher's.
+    pub(crate) fn insert(
+        self,
+        is_chat: bool,
+        line: Line,
+        limits: Limits,
+        map: &mut ChannelMap,
+    ) -> Token {
+        match is_chat {
+            true => {
+                let chat = AsyncChat::over(line, "\r\n", self).limited(limits);
+                map.insert(chat).unwrap().token()
+            }
+            false => {
+                let raw = Dispatcher::over(line, self).limited(limits);
+                map.insert(raw).unwrap().token()
+            }
         }
     }
 
