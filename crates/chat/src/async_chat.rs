@@ -325,6 +325,10 @@ impl<H: ChatHandler> Channel for AsyncChat<H> {
         Ok(())
     }
 
+    fn discard_errors(&mut self, _me: Token) {
+        self.chat.endpoint.discard_errors();
+    }
+
     fn handle_pending(&mut self, me: Token, map: &mut ChannelMap) -> Result {
         let mut result = Ok(());
         let mut due = self.due();

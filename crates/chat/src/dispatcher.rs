@@ -361,6 +361,10 @@ impl<H: DispatcherHandler> Channel for Dispatcher<H> {
         })
     }
 
+    fn discard_errors(&mut self, _me: Token) {
+        self.endpoint.discard_errors();
+    }
+
     fn handle_pending(&mut self, me: Token, map: &mut ChannelMap) -> Result {
         if self.endpoint.is_untimed() {
             self.endpoint.time(map);

@@ -233,6 +233,10 @@ impl Endpoint {
 
     /// The socket, for its options; `None` over a [`Transport`] of another
     /// kind.
+    ///
+    /// On Linux, with `IP_RECVERR` or `SO_TIMESTAMPING` set, the socket queues errors and
+    /// times. Read them in `handle_read` or `handle_write` (`MSG_ERRQUEUE` of recv(2)); the
+    /// channel discards the rest after these callbacks, or the loop would never sleep.
     pub fn socket(&self) -> Option<SockRef<'_>> {
         self.wire.socket()
     }

@@ -171,6 +171,7 @@ mod dispatcher_handler;
 mod dispatcher_with_send;
 mod ending;
 mod endpoint;
+mod error_queue;
 #[cfg(unix)]
 mod file_dispatcher;
 mod flags;

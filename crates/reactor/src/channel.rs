@@ -141,6 +141,14 @@ pub trait Channel: Any + fmt::Debug {
         Ok(())
     }
 
+    /// Discards the errors that the source keeps in a queue, as a Linux socket does with
+    /// `IP_RECVERR` or `SO_TIMESTAMPING` (`MSG_ERRQUEUE` of recv(2)). Neither reading nor
+    /// writing clears it, and the poller reports it until it is empty.
+    ///
+    /// Called on epoll and `poll(2)` when the poller reported an error (`POLLERR`), after
+    /// the channel's other events of the turn. The default does nothing.
+    fn discard_errors(&mut self, me: Token) {}
+
     /// Does the work that [`pending`](Self::pending) announced. Called before the
     /// channel's events of the same turn. The default calls
     /// [`handle_read_event`](Self::handle_read_event).

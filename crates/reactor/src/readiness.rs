@@ -31,6 +31,8 @@ impl Readiness {
     pub const READABLE: Self = Self(8);
     /// Room for output, or an error (`POLLOUT`, `POLLHUP`, `POLLERR`).
     pub const WRITABLE: Self = Self(16);
+    /// An error (`POLLERR`), which the events before may have cleared.
+    pub(crate) const ERROR: Self = Self(32);
 
     /// Whether every event of `other` is in this set.
     #[must_use]
@@ -82,6 +84,7 @@ impl fmt::Debug for Readiness {
             (Self::PRIORITY, "PRIORITY"),
             (Self::PENDING, "PENDING"),
             (Self::SHUTDOWN, "SHUTDOWN"),
+            (Self::ERROR, "ERROR"),
         ];
         let mut set = f.debug_set();
         for (event, name) in names {

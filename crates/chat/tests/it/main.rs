@@ -12,6 +12,7 @@ mod counts;
 mod datagrams;
 mod dispatcher;
 mod dispatcher_with_send;
+mod error_queue;
 mod errors;
 mod failed_output;
 mod file_dispatcher;

@@ -104,6 +104,9 @@ pub(super) fn interest(channel: &dyn Channel, me: Token) -> Readiness {
     if channel.writable(me) {
         interest |= Readiness::WRITABLE;
     }
+    if !interest.is_empty() {
+        interest |= Readiness::ERROR; // which no poller keeps to itself
+    }
     interest
 }
 

@@ -253,6 +253,9 @@ impl ChannelMap {
             if event.is_priority() {
                 reported |= Readiness::PRIORITY;
             }
+            if event.is_err() == Some(true) {
+                reported |= Readiness::ERROR;
+            }
             // A hang-up or an error is reported as everything at once.
             slot.ready |= reported & slot.interest;
             self.ready.push(slot.token);
@@ -385,7 +388,11 @@ impl ChannelMap {
                     Readiness::PENDING => channel.handle_pending(me, self),
                     Readiness::PRIORITY => channel.handle_expt_event(me, self),
                     Readiness::READABLE => channel.handle_read_event(me, self),
-                    _ => channel.handle_write_event(me, self),
+                    Readiness::WRITABLE => channel.handle_write_event(me, self),
+                    _ => {
+                        channel.discard_errors(me);
+                        Ok(())
+                    }
                 };
                 if let Err(error) = result {
                     channel.handle_error(error, me, self);

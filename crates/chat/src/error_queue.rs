@@ -1,0 +1,38 @@
+//! The error queue of a Linux socket (`MSG_ERRQUEUE` of recv(2)): with `IP_RECVERR`, UDP
+//! puts ICMP errors there; with `SO_TIMESTAMPING`, any socket the times of its packets.
+
+use crate::endpoint::Endpoint;
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+impl Endpoint {
+    /// Empties the queue, which no usual call does: the poller would report it for ever.
+    pub(crate) fn discard_errors(&self) {
+        use crate::wire::retry;
+
+        /// Kinds that know no such queue peek at their input instead, and lose nothing.
+        const FLAGS: i32 = MSG_ERRQUEUE | MSG_PEEK;
+        const MSG_PEEK: i32 = 2;
+        const MSG_ERRQUEUE: i32 = 0x2000;
+        /// The next turn goes on.
+        const AT_ONCE: usize = 64;
+
+        let Some(socket) = self.wire.socket() else {
+            return;
+        };
+        let discarded = (0..AT_ONCE)
+            .take_while(|_| retry(|| socket.recv_with_flags(&mut [], FLAGS)).is_ok())
+            .count();
+        if discarded > 0 {
+            log::debug!(
+                "channel {}: the socket's error queue was discarded",
+                self.me
+            );
+        }
+    }
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+impl Endpoint {
+    /// Other systems have no such queue.
+    pub(crate) fn discard_errors(&self) {}
+}
