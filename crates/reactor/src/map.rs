@@ -2,6 +2,7 @@
 //!
 //! How it turns is in `map/turn.rs`.
 
+mod background;
 mod buffers;
 mod convert;
 mod home;
@@ -82,6 +83,7 @@ use trouble::Trouble;
 /// | end one, with its `handle_close` | [`close`](Self::close) |
 /// | take one out, without | [`remove`](Self::remove) |
 /// | make it another type | [`convert`](Self::convert) |
+/// | keep one to the end, for the others | [`set_background`](Self::set_background) |
 /// | be called later | [`set_timer`](Self::set_timer) |
 /// | be called from another thread | [`remote`](Self::remote) |
 /// | end the loop | [`stop`](Self::stop), [`shut_down`](Self::shut_down), [`close_all`](Self::close_all) |
@@ -90,6 +92,8 @@ pub struct ChannelMap {
     slots: Slab<Slot>,
     /// Channels that are not closing.
     open: usize,
+    /// Channels in the background, closing ones included.
+    background: usize,
     poller: Arc<Poller>,
     events: Events,
     /// Channels to be dispatched.
@@ -135,6 +139,7 @@ impl ChannelMap {
         Self {
             slots: Slab::new(),
             open: 0,
+            background: 0,
             events: Events::new(),
             ready: Vec::new(),
             touched: RefCell::default(),
@@ -196,6 +201,7 @@ impl ChannelMap {
             is_new: true,
             is_unwatched: false,
             closing: false,
+            is_background: false,
         };
         // A channel that wants nothing yet is shown to the poller all the same, so
         // that it says now whether it can watch it.
@@ -410,6 +416,7 @@ impl ChannelMap {
         if !slot.closing {
             self.open -= 1;
         }
+        self.background -= usize::from(slot.is_background);
         // A program that inserts and removes without turning does not pile
         // up the dead.
         let many = 2 * self.slots.len() + 1_024;

@@ -36,6 +36,8 @@ pub(super) struct Slot {
     pub(super) is_unwatched: bool,
     /// In the closing queue, and hidden.
     pub(super) closing: bool,
+    /// It serves the others, and is told to finish when these are gone.
+    pub(super) is_background: bool,
 }
 
 /// Makes another channel of a channel.

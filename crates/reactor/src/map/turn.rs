@@ -19,7 +19,8 @@ const SETTLE_ROUNDS: usize = 5;
 /// # Turning the loop
 impl ChannelMap {
     /// Turns until no channel is left (and no [remote](Self::remote) work
-    /// waits), or until [`stop`](Self::stop) is called: asyncore's `loop()`.
+    /// waits), or until [`stop`](Self::stop) is called: asyncore's `loop()`. When only
+    /// [background](Self::set_background) channels are left, it tells them to finish.
     ///
     /// # Errors
     ///
@@ -148,9 +149,10 @@ impl ChannelMap {
         if they_know {
             return;
         }
-        let tokens: Vec<Token> = self.slots.iter().map(|(_, slot)| slot.token).collect();
-        for token in tokens {
-            self.make_ready(token, Readiness::SHUTDOWN);
+        for (_, slot) in &mut self.slots {
+            if !slot.is_background && !slot.closing {
+                slot.make_ready(Readiness::SHUTDOWN, &mut self.ready);
+            }
         }
     }
 
@@ -196,6 +198,9 @@ impl ChannelMap {
             if self.touched.get_mut().is_empty() {
                 break;
             }
+        }
+        if self.background > 0 {
+            self.end_background();
         }
     }
 
