@@ -1,8 +1,8 @@
 //! Pipes and terminals: `file_dispatcher`.
 
-use std::fs::{self, File, FileType, Metadata};
+use std::fs::{self, File, FileType, Metadata, OpenOptions};
 use std::io::{self, IoSlice, IsTerminal, Read, Write};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::sync::Arc;
 
@@ -81,14 +81,16 @@ impl<H: crate::DispatcherHandler> Dispatcher<H> {
 ///
 /// | constructor | the open file |
 /// |---|---|
-/// | [`new`](Self::new) | is made non-blocking; the terminal of the program's standard input, output or error is left as it is |
+/// | [`new`](Self::new) | is made non-blocking; the terminal of the program's standard input, output or error is left as it is, and opened once more for the channel |
 /// | [`nonblocking`](Self::nonblocking) | is made non-blocking |
 /// | [`as_it_is`](Self::as_it_is) | is left as it is |
 ///
 /// A file that was made non-blocking is blocking again when the last wrapper that needs
 /// it has been dropped. A file that is left blocking is read all the same: after an event
 /// one read never blocks, and every second one says `WouldBlock` instead. Output to it
-/// blocks the loop while nobody takes it: while the user has stopped the terminal.
+/// blocks the loop while nobody takes it: while the user has stopped the terminal. So
+/// does a standard terminal that cannot be opened once more: on other systems than
+/// Linux, or if it belongs to another user.
 #[derive(Debug)]
 #[doc(alias = "file_wrapper")]
 pub struct FileWrapper {
@@ -106,7 +108,8 @@ enum Mode {
 
 impl FileWrapper {
     /// Wraps a duplicate of `descriptor`, and makes the open file non-blocking; but not
-    /// the terminal (the same device and inode) that is standard input, output or error.
+    /// the terminal (the same device and inode) that is standard input, output or error,
+    /// which the shell has as well: the channel gets an opening of its own.
     ///
     /// # Errors
     ///
@@ -116,9 +119,12 @@ impl FileWrapper {
     /// [`ReadProducer`](crate::ReadProducer)); what `dup(2)` and `fcntl(2)` say.
     pub fn new(descriptor: impl AsFd) -> io::Result<Self> {
         let file = duplicate(descriptor)?;
-        match file.is_terminal() && is_standard(&file.metadata()?) {
-            true => Self::with_its_mode(file),
-            false => Self::made_nonblocking(file),
+        if !file.is_terminal() || !is_standard(&file.metadata()?) {
+            return Self::made_nonblocking(file);
+        }
+        match open_once_more(&file) {
+            Ok(own) => Self::made_nonblocking(own),
+            Err(_) => Self::with_its_mode(file),
         }
     }
 
@@ -201,6 +207,12 @@ fn duplicate(descriptor: impl AsFd) -> io::Result<File> {
     let file = File::from(descriptor.as_fd().try_clone_to_owned()?);
     refuse_what_is_always_ready(&file.metadata()?)?;
     Ok(file)
+}
+
+/// Opens a terminal again: the mode of that opening is not the one's that others have.
+fn open_once_more(file: &File) -> io::Result<File> {
+    let path = format!("/proc/self/fd/{}", file.as_raw_fd()); // proc(5), of Linux
+    OpenOptions::new().read(true).write(true).open(path)
 }
 
 /// Whether it is what standard input, output or error is: then others have it as well.

@@ -586,3 +586,24 @@ fn only_the_terminal_that_is_standard_input_or_output_is_left_blocking() {
         drop(wrapper);
     }
 }
+
+/// The user has stopped the terminal, or looks elsewhere: others are served meanwhile.
+#[test]
+fn output_to_a_terminal_that_takes_nothing_does_not_stop_the_loop() {
+    if !alone::is_alone(
+        output_to_a_terminal_that_takes_nothing_does_not_stop_the_loop,
+        &["env"],
+    ) {
+        return;
+    }
+    let Some((_master, terminal)) = pseudo_terminal() else {
+        return;
+    };
+    rustix::stdio::dup2_stdin(&terminal).unwrap();
+    let mut map = ChannelMap::new().unwrap();
+    let me = insert(&mut map, io::stdin(), &Log::default());
+    map.get_mut(me).unwrap().endpoint.push(vec![b'x'; 100_000]);
+    assert_rest(&mut map);
+    assert!(map.get(me).unwrap().endpoint.queued() > 0);
+    assert!(!is_nonblocking(&terminal), "it is the shell's as well");
+}
