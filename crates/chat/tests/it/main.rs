@@ -38,6 +38,7 @@ mod rest;
 mod seam;
 mod shutdown;
 mod skip;
+mod swapped_map;
 mod token;
 mod transport;
 mod unix_names;
