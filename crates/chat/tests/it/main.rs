@@ -35,6 +35,7 @@ mod reasons;
 mod receipts;
 mod regressions;
 mod rest;
+mod resting;
 mod seam;
 mod shutdown;
 mod skip;
