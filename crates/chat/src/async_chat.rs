@@ -252,9 +252,7 @@ impl<H: ChatHandler> AsyncChat<H> {
     #[inline]
     fn conclude(&mut self, result: Result, me: Token, map: &mut ChannelMap) -> Result {
         if self.chat.endpoint.flags & NOT_LIVE != 0 {
-            if let Some(reason) = self.chat.endpoint.take_reason() {
-                map.close_with(me, reason);
-            }
+            self.chat.endpoint.close_in(map, me);
         }
         result
     }

@@ -205,8 +205,11 @@ impl<H: DispatcherHandler> Dispatcher<H> {
                     log::warn!("channel {me}: a connection was dropped: {error}");
                 }
                 (Err(error), false) => {
-                    // Tried again at once, it would fail again, for ever.
-                    self.accept_pause = Some(map.set_timer(me, map.now() + ACCEPT_PAUSE));
+                    // Tried again at once, it would fail again, for ever. A map that the
+                    // callback has put in place of the channel's own would never say when.
+                    let is_home = map.is_open(me);
+                    self.accept_pause =
+                        is_home.then(|| map.set_timer(me, map.now() + ACCEPT_PAUSE));
                     if !std::mem::replace(&mut self.is_accept_failing, true) {
                         log::warn!("channel {me}: cannot accept for now: {error}");
                     }
@@ -270,11 +273,8 @@ impl<H: DispatcherHandler> Dispatcher<H> {
             false => callback(self, map),
         };
         let told = self.endpoint.told;
-        let reason = self.endpoint.take_reason();
-        let failed = matches!(reason, Some(CloseReason::Io(_)));
-        if let Some(reason) = reason {
-            map.close_with(me, reason);
-        }
+        let failed = self.endpoint.is_closed_by_failure();
+        self.endpoint.close_in(map, me);
         let Err(error) = result else {
             return Ok(());
         };
@@ -416,9 +416,7 @@ impl<H: DispatcherHandler> Channel for Dispatcher<H> {
 
     fn handle_error(&mut self, error: Error, me: Token, map: &mut ChannelMap) {
         self.handler.handle_error(error, &mut self.endpoint, map);
-        if let Some(reason) = self.endpoint.take_reason() {
-            map.close_with(me, reason);
-        }
+        self.endpoint.close_in(map, me);
     }
 }
 

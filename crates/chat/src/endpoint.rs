@@ -292,9 +292,9 @@ impl Endpoint {
         self.flags & RESTING == 0 && matches!(self.life.stage(), Stage::Live | Stage::Datagrams)
     }
 
-    /// Whether a transport has input that no event will announce.
+    /// Whether a transport has input that no event will announce, and it is received.
     pub(crate) fn has_hidden_input(&self) -> bool {
-        self.wire.transport().is_some_and(|t| t.has_input())
+        self.wire.transport().is_some_and(|t| t.has_input()) && self.receives()
     }
 
     /// Puts `data` before the input that was received and not handed out.

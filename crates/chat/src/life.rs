@@ -5,7 +5,7 @@ use std::io;
 use std::mem;
 use std::net::SocketAddr;
 
-use reactor::{CloseReason, Error};
+use reactor::{ChannelMap, CloseReason, Error, Token};
 
 use crate::ending::Ending;
 use crate::endpoint::Endpoint;
@@ -215,6 +215,17 @@ impl Endpoint {
         }
     }
 
+    /// Has the map close the channel, if it is closed. A callback may have put another map
+    /// in the place of the channel's own: that one hears of it at the next settle.
+    #[inline]
+    pub(crate) fn close_in(&mut self, map: &mut ChannelMap, me: Token) {
+        if self.is_closed() && map.is_open(me) {
+            if let Some(reason) = self.take_reason() {
+                map.close_with(me, reason);
+            }
+        }
+    }
+
     /// The map has closed the channel: nothing is sent or told any more.
     /// Cutting a peer off is logged as a warning, and so is the end of a listener
     /// that nobody asked for: the program may go on without it for days.
@@ -291,6 +302,11 @@ impl Endpoint {
     /// has stands.
     pub(crate) fn close_as_ended(&mut self) {
         self.close_with(CloseReason::Eof);
+    }
+
+    /// Whether the channel is closed since a system call has failed.
+    pub(crate) fn is_closed_by_failure(&self) -> bool {
+        matches!(self.life.0, Stage::Closed(_, Some(CloseReason::Io(_))))
     }
 
     /// Whether the channel is closed: no callback but `handle_close` follows.

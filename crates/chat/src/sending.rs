@@ -53,7 +53,7 @@ impl Endpoint {
         if self.takes_output() {
             let data = self.send_before_it_is_queued(data);
             self.output.push(data);
-            return data.is_empty() || self.keeps_output();
+            return self.keeps_output();
         }
         let Stage::Datagrams = self.life.stage() else {
             return false;

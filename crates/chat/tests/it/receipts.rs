@@ -10,7 +10,7 @@ use chat::{
     MessageHandler, More, Producer, Result, SimpleProducer, Timer,
 };
 
-use crate::common::part::{Part, Record};
+use crate::common::part::{Part, Record, Side};
 use crate::common::{Log, Probe, journal, name, read_to_end, sim, turn_until, unix_pair};
 
 /// All ways to push a byte to a chat, and what each says.
@@ -290,4 +290,32 @@ fn a_shutdown_of_both_halves_sends_what_is_queued_and_receives_no_more() {
         ErrorKind::BrokenPipe
     );
     assert_eq!(read_to_end(&mut map, &mut theirs).len(), 999_999);
+}
+
+/// However long the push: a long one is sent before it is queued.
+#[test]
+fn a_push_that_finds_the_peer_gone_says_so_or_is_accounted_for() {
+    for len in [1, 65_536, 65_537, 100_000, 9 << 20] {
+        for (is_chat, is_try) in [(true, false), (false, false), (true, true), (false, true)] {
+            let what = format!("{len} bytes, chat: {is_chat}, try_push: {is_try}");
+            let record = Record::default();
+            let (line, peer) = sim::line();
+            let mut map = ChannelMap::new().unwrap();
+            let part = Part::<0>::new(&record);
+            let me = part.insert(is_chat, line, Limits::default(), &mut map);
+            sim::settle(&mut map, me, &peer);
+            peer.fail_sends(ErrorKind::BrokenPipe);
+            let data = vec![b'x'; len];
+            let is_taken = Part::<0>::reach(&mut map, me, |side| match (side, is_try) {
+                (Side::Chat(chat), true) => chat.try_push(data).is_ok(),
+                (Side::Raw(endpoint), true) => endpoint.try_push(data).is_ok(),
+                (side, false) => side.push(data),
+            });
+            peer.say_eof();
+            sim::settle(&mut map, me, &peer);
+            assert!(record.is_closed(), "{what}");
+            let is_known = is_taken == Some(false) || record.unsent().0 == len;
+            assert!(is_known, "{what}: neither refused nor unsent");
+        }
+    }
 }

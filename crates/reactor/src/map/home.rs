@@ -97,6 +97,7 @@ impl ChannelMap {
     /// Before a turn or a loan, if the map is not at rest.
     #[cold]
     pub(super) fn come_to_rest(&mut self) -> Result<(), NestedTurn> {
+        self.bring_home();
         if self.home.is_busy() {
             return Err(NestedTurn);
         }
@@ -130,6 +131,18 @@ impl ChannelMap {
     fn recover(&mut self) {
         self.ready.extend_from_slice(&self.batch);
         self.touched.get_mut().append(&mut self.batch);
+        let slots = self.slots.iter();
+        let lost = slots.filter(|(_, slot)| slot.channel.is_none());
+        let lost: Vec<Token> = lost.map(|(_, slot)| slot.token).collect();
+        for token in lost.into_iter().chain(self.calling.take()) {
+            self.vacate(token);
+        }
+        self.home.state.set(AT_REST);
+    }
+
+    /// Puts the channels that went astray in their slots again. A turn may find some of
+    /// a loan, whose lender has put the map back.
+    pub(super) fn bring_home(&mut self) {
         let home = Rc::clone(&self.home);
         while let Some((token, channel)) = { home.strays.borrow_mut().pop() } {
             if self.calling == Some(token) {
@@ -139,12 +152,5 @@ impl ChannelMap {
             self.touched.get_mut().push(token);
             drop(self.put_back(channel, token, false));
         }
-        let slots = self.slots.iter();
-        let lost = slots.filter(|(_, slot)| slot.channel.is_none());
-        let lost: Vec<Token> = lost.map(|(_, slot)| slot.token).collect();
-        for token in lost.into_iter().chain(self.calling.take()) {
-            self.vacate(token);
-        }
-        home.state.set(AT_REST);
     }
 }

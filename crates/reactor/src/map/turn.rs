@@ -462,6 +462,7 @@ impl ChannelMap {
             let Some((token, reason)) = self.closing.pop_front() else {
                 break;
             };
+            self.bring_home();
             if let Some(mut channel) = self.vacate(token) {
                 channel.handle_close(reason, token, self);
                 if !self.is_at(&home) {
