@@ -81,13 +81,13 @@ fn listen_on(address: SocketAddr) -> io::Result<Socket> {
     Ok(socket)
 }
 
-#[cfg(any(target_os = "linux", target_os = "android"))]
+#[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
 pub(crate) fn is_listener(socket: &Socket) -> io::Result<bool> {
     socket.is_listener()
 }
 
 /// Where `SO_ACCEPTCONN` cannot be read, a listener must be made by `listen`.
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
+#[cfg(not(any(target_os = "linux", target_os = "android", target_os = "freebsd")))]
 pub(crate) fn is_listener(_: &Socket) -> io::Result<bool> {
     Ok(false)
 }

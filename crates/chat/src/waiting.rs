@@ -138,7 +138,6 @@ impl Endpoint {
 /// Any other error that is not `WouldBlock` or `Interrupted` says that the connection
 /// has failed.
 fn is_shortage(error: &io::Error) -> bool {
-    const ENOMEM: i32 = if cfg!(windows) { 8 } else { 12 };
     const ENOBUFS: i32 = if cfg!(any(target_os = "linux", target_os = "android")) {
         105
     } else if cfg!(any(target_os = "solaris", target_os = "illumos")) {
@@ -148,5 +147,5 @@ fn is_shortage(error: &io::Error) -> bool {
     } else {
         55 // the BSDs and macOS
     };
-    matches!(error.raw_os_error(), Some(ENOMEM | ENOBUFS))
+    error.kind() == io::ErrorKind::OutOfMemory || error.raw_os_error() == Some(ENOBUFS)
 }

@@ -152,7 +152,17 @@ fn is_shortage(error: &io::Error) -> bool {
 /// ENFILE, EMFILE and ENOBUFS, for which [`io::ErrorKind`] has no name.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 const NAMELESS: [i32; 3] = [23, 24, 105];
-#[cfg(all(unix, not(any(target_os = "linux", target_os = "android"))))]
+#[cfg(any(target_os = "solaris", target_os = "illumos"))]
+const NAMELESS: [i32; 3] = [23, 24, 132];
+#[cfg(all(
+    unix,
+    not(any(
+        target_os = "linux",
+        target_os = "android",
+        target_os = "solaris",
+        target_os = "illumos"
+    ))
+))]
 const NAMELESS: [i32; 3] = [23, 24, 55];
 /// `WSAEMFILE` and `WSAENOBUFS`.
 #[cfg(windows)]
