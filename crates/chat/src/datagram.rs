@@ -194,7 +194,7 @@ impl Endpoint {
             Wire::Datagram(socket) => retry(|| socket.recv_from(buffer)),
             _ => return Err(no_datagrams()),
         };
-        self.note(received)
+        self.told(received, Self::end_input)
     }
 
     /// Sends a datagram to `to`, as `sendto(2)`.
@@ -209,7 +209,7 @@ impl Endpoint {
             Wire::Datagram(socket) => retry(|| socket.send_to(data, to)),
             _ => return Err(no_datagrams()),
         };
-        self.note(sent)
+        self.told_of_sending(sent)
     }
 }
 

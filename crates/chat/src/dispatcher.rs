@@ -276,15 +276,18 @@ impl<H: DispatcherHandler> Dispatcher<H> {
             false => callback(self, map),
         };
         let told = self.endpoint.told;
-        let failed = self.endpoint.is_closed_by_failure();
         self.endpoint.close_in(map, me);
         let Err(error) = result else {
             return Ok(());
         };
         // A callback may pass on the error of its endpoint's last call. Then there was
         // nothing to do, or a datagram was lost, or the reason for closing has it.
-        let kind = error.downcast_ref().map(io::Error::kind);
-        match kind.is_some() && (failed || kind == told) {
+        let is_passed_on = error.downcast_ref().is_some_and(|error: &io::Error| {
+            // The endpoint's "not now" has no words of its own.
+            let is_own = error.kind() == io::ErrorKind::WouldBlock && error.get_ref().is_some();
+            Some(error.kind()) == told && !is_own
+        });
+        match is_passed_on {
             true => log::debug!("channel {me}: {error}"),
             false => return Err(error),
         }

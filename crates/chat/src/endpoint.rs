@@ -97,7 +97,7 @@ impl Endpoint {
             flags |= NOT_LIVE;
         }
         let limits = Limits::shared();
-        Self {
+        let mut endpoint = Self {
             #[cfg(unix)]
             path: None,
             wire,
@@ -112,7 +112,9 @@ impl Endpoint {
             limits,
             unread: Bytes::new(),
             waiting: None,
-        }
+        };
+        endpoint.use_limits();
+        endpoint
     }
 
     /// Receives into `buffer`, as `recv(2)`. 0 is the end of the stream: the
@@ -142,7 +144,7 @@ impl Endpoint {
         if matches!(received, Ok(0)) && !buffer.is_empty() && self.connected() {
             self.flags |= EOF;
         }
-        self.note(received)
+        self.told(received, Self::end_input)
     }
 
     /// Sends from the front of `data`, as `send(2)`; returns how much was sent.
@@ -150,7 +152,10 @@ impl Endpoint {
     /// # Errors
     ///
     /// `WouldBlock` if there is no room now, or something that was pushed is still
-    /// queued; otherwise as [`recv`](Self::recv).
+    /// queued. Any other error says that [sending has failed](Self::output_failed): the
+    /// channel is closed with [`CloseReason::Io`] when the input that is left has been
+    /// handed out. A datagram socket stays. The callback may return the error, which does
+    /// no harm.
     pub fn send(&mut self, data: &[u8]) -> io::Result<usize> {
         self.send_vectored(&[IoSlice::new(data)])
     }
@@ -161,14 +166,11 @@ impl Endpoint {
     ///
     /// As [`send`](Self::send).
     pub fn send_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        if !self.output.is_empty() {
-            return self.note(Err(io::ErrorKind::WouldBlock.into())); // what was pushed goes first
-        }
-        let sent = self.wire.send_vectored(slices);
-        if let Ok(sent) = sent {
-            self.taken += sent as u64;
-        }
-        self.note(sent)
+        let sent = match self.output.is_empty() {
+            true => self.wire.send_vectored(slices),
+            false => Err(io::ErrorKind::WouldBlock.into()), // what was pushed goes first
+        };
+        self.told_of_sending(sent)
     }
 
     /// Ends one half of the connection, as `shutdown(2)`. What was sent before
@@ -250,7 +252,14 @@ impl Endpoint {
     /// `Rc<Limits>`.
     pub fn set_limits(&mut self, limits: impl Into<Rc<Limits>>) {
         self.limits = limits.into();
+        self.use_limits();
+    }
+
+    fn use_limits(&mut self) {
         self.output.use_limits(&self.limits);
+        if let Wire::Datagram(_) = self.wire {
+            self.output.gather_nothing(); // what is sent together would be one record
+        }
     }
 
     /// Closes the channel, with the reason, unless it is a stream or becomes one.
@@ -330,22 +339,32 @@ impl Endpoint {
         }
     }
 
-    /// Takes note of the outcome of a handler's call: an error that ends the
-    /// connection ends the channel.
-    pub(crate) fn note<T>(&mut self, result: io::Result<T>) -> io::Result<T> {
-        let result = match result {
-            Err(error) if self.rests_after(&error) => Err(io::ErrorKind::WouldBlock.into()),
-            result => result,
+    /// The outcome of a handler's call that sends.
+    pub(crate) fn told_of_sending(&mut self, sent: io::Result<usize>) -> io::Result<usize> {
+        let sent = self.told(sent, Self::has_failed)?;
+        self.taken += sent as u64;
+        Ok(sent)
+    }
+
+    /// The outcome of a handler's call, which a callback may pass on. An error that ends
+    /// a connection's input or output does `end` it.
+    pub(crate) fn told<T>(
+        &mut self,
+        result: io::Result<T>,
+        end: fn(&mut Self, io::Error),
+    ) -> io::Result<T> {
+        let error = match result {
+            Err(error) if self.rests_after(&error) => io::ErrorKind::WouldBlock.into(),
+            Err(error) => error,
+            done => return done,
         };
-        self.told = result.as_ref().err().map(io::Error::kind);
-        match result {
-            Err(error) if error.kind() != io::ErrorKind::WouldBlock && self.connected() => {
-                let told = copy(&error);
-                self.end_input(error);
-                Err(told)
-            }
-            result => result,
+        self.told = Some(error.kind());
+        if error.kind() != io::ErrorKind::WouldBlock && self.connected() {
+            let told = copy(&error);
+            end(self, error);
+            return Err(told);
         }
+        Err(error)
     }
 }
 

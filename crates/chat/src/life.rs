@@ -9,7 +9,7 @@ use reactor::{ChannelMap, CloseReason, Error, Token};
 
 use crate::ending::Ending;
 use crate::endpoint::Endpoint;
-use crate::flags::{EOF, NOT_LIVE, SHUT_DUE};
+use crate::flags::{EOF, HIGH, NOT_LIVE, SHUT_DUE};
 
 /// Where a channel's life stands. Others read it; only this file changes it.
 #[derive(Debug)]
@@ -198,6 +198,7 @@ impl Endpoint {
     /// Nothing can be sent any more: what is queued is dropped.
     pub(crate) fn has_failed(&mut self, error: io::Error) {
         self.output.lose();
+        self.flags &= !HIGH; // nobody waits for room that never comes
         self.change(Event::Fail(error));
     }
 
@@ -302,11 +303,6 @@ impl Endpoint {
     /// has stands.
     pub(crate) fn close_as_ended(&mut self) {
         self.close_with(CloseReason::Eof);
-    }
-
-    /// Whether the channel is closed since a system call has failed.
-    pub(crate) fn is_closed_by_failure(&self) -> bool {
-        matches!(self.life.0, Stage::Closed(_, Some(CloseReason::Io(_))))
     }
 
     /// Whether the channel is closed: no callback but `handle_close` follows.

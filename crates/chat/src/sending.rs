@@ -32,8 +32,8 @@ impl Endpoint {
     /// was queued did not leave; so it does if the map was asked to
     /// [close](reactor::ChannelMap::close) the channel, which knows of it only then.
     ///
-    /// A datagram is not queued: `data` is one, sent now (`true`) or lost. A listener
-    /// drops all.
+    /// A socket that keeps bounds (datagrams, `SOCK_SEQPACKET`) queues nothing: `data` is
+    /// one record, sent now (`true`) or lost. A listener drops all.
     #[doc(alias = "initiate_send")]
     #[inline]
     pub fn push(&mut self, data: impl AsRef<[u8]>) -> bool {
@@ -50,30 +50,50 @@ impl Endpoint {
 
     #[inline(never)] // the usual first push needs none of its registers
     fn push_further(&mut self, data: &[u8]) -> bool {
-        if self.takes_output() {
-            let data = self.send_before_it_is_queued(data);
-            self.output.push(data);
-            return self.keeps_output();
+        if let Wire::Datagram(_) = self.wire {
+            return self.push_record(data);
         }
-        let Stage::Datagrams = self.life.stage() else {
+        let rest = self.send_before_it_is_queued(data);
+        if !self.takes_output() {
             return false;
-        };
-        let sent = self.wire.send(data);
-        if let Err(error) = &sent {
-            log::debug!("channel {}: a datagram was lost: {error}", self.me);
         }
-        sent.is_ok()
+        self.output.push(rest);
+        self.bears_queue()
+    }
+
+    /// A socket that keeps bounds sends at once, or not at all.
+    fn push_record(&mut self, data: &[u8]) -> bool {
+        if self.closing() || self.accepting() || self.output_failed() {
+            return false;
+        }
+        match self.wire.send(data) {
+            Ok(sent) => {
+                self.taken += sent as u64;
+                true
+            }
+            Err(error) => {
+                log::debug!("channel {}: a record was lost: {error}", self.me);
+                if self.connected() && error.kind() != io::ErrorKind::WouldBlock {
+                    self.has_failed(error);
+                }
+                false
+            }
+        }
     }
 
     /// Queues `data` without copying it (but for up to 1,024 bytes): for what
     /// goes to many channels. Otherwise as [`push`](Self::push).
     pub fn push_bytes(&mut self, data: impl Into<Bytes>) -> bool {
-        let data = data.into();
-        if self.takes_output() {
-            self.output.push_bytes(data);
-            return self.keeps_output();
+        let mut data = data.into();
+        if let Wire::Datagram(_) = self.wire {
+            return self.push_record(&data);
         }
-        self.push_further(&data)
+        let left = self.send_before_it_is_queued(&data).len();
+        if !self.takes_output() {
+            return false;
+        }
+        self.output.push_bytes(data.split_off(data.len() - left));
+        self.bears_queue()
     }
 
     /// Like [`push`](Self::push), but never costs the peer its channel.
@@ -100,10 +120,11 @@ impl Endpoint {
     /// before is sent. When it is done, `handle_drained` is due. With more than
     /// [`Limits::producers`](crate::Limits::producers) the channel is closed as a
     /// [`SlowReader`](CloseReason::SlowReader). Returns `false` if the producer is
-    /// dropped: for the same reasons as [`push`](Self::push), and on a datagram socket.
+    /// dropped: for the same reasons as [`push`](Self::push), and on a socket that keeps
+    /// bounds.
     #[doc(alias = "producer_fifo")]
     pub fn push_with_producer(&mut self, producer: impl Producer + 'static) -> bool {
-        if !self.takes_output() {
+        if !self.takes_output() || matches!(self.wire, Wire::Datagram(_)) {
             return false;
         }
         self.output.push_producer(Box::new(producer));
@@ -122,8 +143,7 @@ impl Endpoint {
         self.output.len() + self.wire.transport().map_or(0, |t| t.queued())
     }
 
-    /// How many bytes were sent so far, datagrams not counted: whether the peer takes
-    /// anything. Over a
+    /// How many bytes were sent so far: whether the peer takes anything. Over a
     /// [`Transport`](crate::Transport) that keeps some, what
     /// [that](crate::Transport::sent) says.
     pub fn sent(&self) -> u64 {
@@ -177,7 +197,6 @@ impl Endpoint {
     /// `handle_drained` is due.
     pub(crate) fn is_drained(&self) -> bool {
         self.flags & HIGH != 0
-            && !self.output_failed()
             && self.output.producers() == 0
             && self.output.len() <= self.limits.low_water
     }
@@ -278,8 +297,8 @@ impl Endpoint {
         self.note_sent(len, sent)
     }
 
-    /// Takes account of an attempt to send the `len` bytes at the head of the
-    /// queue; returns how many were sent.
+    /// Takes account of an attempt to send `len` bytes, those of the queue first;
+    /// returns how many were sent.
     fn note_sent(&mut self, len: usize, sent: io::Result<usize>) -> usize {
         match sent {
             Ok(sent) => {
@@ -288,7 +307,7 @@ impl Endpoint {
                     false => self.flags &= !BLOCKED,
                 }
                 self.taken += sent as u64;
-                self.output.advance(sent);
+                self.output.advance(sent.min(self.output.len()));
                 return sent;
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.flags |= BLOCKED,
@@ -305,41 +324,37 @@ impl Endpoint {
         }
     }
 
-    /// Sends what it can of `data`, if that is too much to be queued and nothing is
-    /// queued before it: so it is copied only if the peer is slow. Returns the rest.
+    /// If `data` makes the queue long, sends what it can of both: so it is copied only if
+    /// the peer is slow. Returns the rest of `data`.
     fn send_before_it_is_queued<'d>(&mut self, data: &'d [u8]) -> &'d [u8] {
-        let is_much = data.len() > self.output.mark() && self.output.is_empty();
-        if !is_much || !self.connected() || self.flags & (BLOCKED | RESTING) != 0 {
+        let len = self.output.len() + data.len();
+        if data.is_empty() || len <= self.output.mark() || !self.takes_output() {
             return data;
         }
         self.flags |= HIGH;
-        let sent = self.wire.send(data);
-        let sent = self.note_sent(data.len(), sent);
-        match self.output_failed() {
-            true => &[],
-            false => &data[sent..],
+        let is_too_much = len > self.limits.output;
+        if !self.connected() || (self.flags & (BLOCKED | RESTING) != 0 && !is_too_much) {
+            return data;
         }
+        let mut slices = [IoSlice::new(&[]); MAX_SLICES];
+        let (count, queued) = self.output.gather(&mut slices);
+        if count == MAX_SLICES || self.output.producers() > 0 {
+            self.send_ready(); // there is more before `data`
+            return data;
+        }
+        slices[count] = IoSlice::new(data);
+        let sent = self.wire.send_vectored(&slices[..=count]);
+        let sent = self.note_sent(len, sent);
+        &data[sent.saturating_sub(queued)..]
     }
 
-    /// After a push: whether it is queued still, or sent.
-    fn keeps_output(&mut self) -> bool {
-        if self.output.is_high() {
-            self.relieve();
-        }
-        self.takes_output()
-    }
-
-    /// Sends at once when much is queued, and judges the peer when too much is.
-    fn relieve(&mut self) {
-        let limit = self.limits.output;
-        self.flags |= HIGH;
-        if self.connected() && (self.flags & (BLOCKED | RESTING) == 0 || self.output.len() > limit)
-        {
-            self.send_ready();
-        }
-        if self.output.len() > limit {
+    /// After a push: whether the queue is no longer than it may be. If it is, the peer is
+    /// too slow.
+    fn bears_queue(&mut self) -> bool {
+        if self.output.len() > self.limits.output {
             self.close_with(CloseReason::SlowReader);
         }
+        self.takes_output()
     }
 }
 
@@ -412,7 +427,7 @@ impl Chat {
     /// [`handle_drained`](crate::ChatHandler::handle_drained) comes when that was sent. A
     /// handler that answers [pauses](Self::pause) until then.
     pub fn needs_drain(&self) -> bool {
-        self.endpoint.flags & HIGH != 0 && !self.endpoint.is_drained()
+        self.endpoint.needs_drain()
     }
 
     /// Whether sending has failed: what is pushed goes nowhere, and the channel

@@ -319,3 +319,50 @@ fn a_push_that_finds_the_peer_gone_says_so_or_is_accounted_for() {
         }
     }
 }
+
+/// A push that came back is not counted as well.
+#[test]
+fn what_was_refused_is_not_unsent() {
+    for is_bytes in [true, false] {
+        let record = Record::default();
+        let (line, peer) = sim::line();
+        let mut map = ChannelMap::new().unwrap();
+        let me = Part::<0>::new(&record).insert(true, line, Limits::default(), &mut map);
+        sim::settle(&mut map, me, &peer);
+        peer.fail_sends(ErrorKind::BrokenPipe);
+        Part::<0>::reach(&mut map, me, |side| {
+            let Side::Chat(chat) = side else { return };
+            assert!(chat.push("before"));
+            let data = vec![b'x'; 100_000];
+            match is_bytes {
+                true => assert!(!chat.push_bytes(data)),
+                false => assert_eq!(chat.try_push(data).unwrap_err().len(), 100_000),
+            }
+        });
+        peer.say_eof();
+        sim::settle(&mut map, me, &peer);
+        assert_eq!(record.unsent(), (6, 0));
+    }
+}
+
+/// A long push goes out with what is queued before it, by one call.
+#[test]
+fn a_head_and_a_long_body_are_sent_by_one_call_and_in_order() {
+    let (line, peer) = sim::line();
+    let mut map = ChannelMap::new().unwrap();
+    let channel = AsyncChat::over(line, "\n", Probe::default());
+    let me = map.insert(channel).unwrap();
+    sim::settle(&mut map, me, &peer);
+    peer.set_room(50_000);
+    let before = peer.sends();
+    let chat = &mut map.get_mut(me).unwrap().chat;
+    assert!(chat.push("head"));
+    assert!(chat.push(vec![b'x'; 100_000]));
+    assert!(chat.push("tail"));
+    assert_eq!(peer.sends() - before, 1);
+    assert_eq!(chat.queued(), 50_008);
+    peer.set_room(usize::MAX);
+    sim::settle(&mut map, me, &peer);
+    let body = vec![b'x'; 100_000];
+    assert_eq!(peer.take_sent(), [&b"head"[..], &body, b"tail"].concat());
+}
