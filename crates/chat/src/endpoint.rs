@@ -24,8 +24,8 @@ use crate::wire::Wire;
 /// The socket of a channel: its life, its output and its limits. asyncore's
 /// `dispatcher` without its events.
 ///
-/// A handler gets it with every callback. After the callback `handle_close` is called,
-/// with the reason, if the endpoint was closed or its socket failed.
+/// A handler gets it with every callback. If the callback closes the endpoint, or the
+/// socket fails there, `handle_close` follows with the reason.
 pub struct Endpoint {
     /// What is to be removed, before the wire is closed.
     #[cfg(unix)]
@@ -117,20 +117,19 @@ impl Endpoint {
         endpoint
     }
 
-    /// Receives into `buffer`, as `recv(2)`. 0 is the end of the stream: the
-    /// handler's `handle_eof` comes next, and no more input. On a datagram socket it is
-    /// an empty datagram.
+    /// Receives into `buffer`, as `recv(2)`. 0 is the end of the stream: `handle_eof`
+    /// follows, and no more input. On a datagram socket 0 is an empty datagram.
     ///
     /// # Errors
     ///
-    /// `WouldBlock` if there is nothing to receive now, however the callback
-    /// came about. `InvalidData` if a datagram, or a record of a `SOCK_SEQPACKET` socket,
-    /// is longer than `buffer`: that has the beginning, and the rest is lost.
+    /// `WouldBlock` if there is nothing to receive now. A callback must expect it at any
+    /// time. `InvalidData` if a datagram, or a record of a `SOCK_SEQPACKET` socket, is
+    /// longer than `buffer`. `buffer` has its beginning then, and the rest is lost.
     ///
     /// Any error but `WouldBlock` closes the channel with [`CloseReason::Io`] after the
-    /// callback (over a transport, when its output is sent). A datagram socket stays: the
-    /// next datagram may be another's. In all these cases the callback may return the
-    /// error, which does no harm.
+    /// callback; over a transport, when the queued output is sent. A datagram socket
+    /// stays open, since the next datagram may be another peer's. The callback may return
+    /// any of these errors: that changes nothing.
     pub fn recv(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if !self.unread.is_empty() {
             let held = self.unread.split_to(buffer.len().min(self.unread.len()));
@@ -147,15 +146,14 @@ impl Endpoint {
         self.told(received, Self::end_input)
     }
 
-    /// Sends from the front of `data`, as `send(2)`; returns how much was sent.
+    /// Sends from the front of `data`, as `send(2)`. Returns how many bytes were sent.
     ///
     /// # Errors
     ///
-    /// `WouldBlock` if there is no room now, or something that was pushed is still
-    /// queued. Any other error says that [sending has failed](Self::output_failed): the
-    /// channel is closed with [`CloseReason::Io`] when the input that is left has been
-    /// handed out. A datagram socket stays. The callback may return the error, which does
-    /// no harm.
+    /// `WouldBlock` if there is no room now, or pushed output is still queued. After any
+    /// other error [sending has failed](Self::output_failed): the channel closes with
+    /// [`CloseReason::Io`] when the input that is left has been handed out. A datagram
+    /// socket stays open. The callback may return the error.
     pub fn send(&mut self, data: &[u8]) -> io::Result<usize> {
         self.send_vectored(&[IoSlice::new(data)])
     }
@@ -173,14 +171,14 @@ impl Endpoint {
         self.told_of_sending(sent)
     }
 
-    /// Ends one half of the connection, as `shutdown(2)`. What was sent before
-    /// is delivered; the half for writing is shut when what was
-    /// [pushed](Self::push) is sent.
+    /// Ends one half of the connection, or both, as `shutdown(2)`. Output sent before is
+    /// delivered. The writing half is shut when all [pushed](Self::push) output is sent.
+    /// A transport has no reading half to shut.
     ///
     /// # Errors
     ///
-    /// What `shutdown(2)` says: `ENOTCONN` if the peer has reset the connection. Nothing,
-    /// if it has to wait for output. A transport has no half for reading to shut.
+    /// Those of `shutdown(2)`, such as `ENOTCONN` if the peer has reset the connection.
+    /// A writing half that waits for output returns none.
     pub fn shutdown(&mut self, how: Shutdown) -> io::Result<()> {
         if self.has_output() && how != Shutdown::Read {
             self.flags |= SHUT_DUE;
@@ -192,12 +190,12 @@ impl Endpoint {
         self.wire.shutdown(how)
     }
 
-    /// The channel's token; [`Token::NONE`] before the loop has come to it.
+    /// The channel's token; [`Token::NONE`] until the loop has reached it.
     pub fn token(&self) -> Token {
         self.me
     }
 
-    /// Whether a stream is connected: asyncore's `connected`. In `handle_close`,
+    /// Whether the stream is connected: asyncore's `connected`. In `handle_close`,
     /// whether it was.
     pub fn connected(&self) -> bool {
         matches!(self.life.origin(), Origin::Connected | Origin::Failed)
@@ -215,26 +213,24 @@ impl Endpoint {
         self.life.origin() == Origin::Connecting
     }
 
-    /// asyncore's `addr`: the peer's address if there is a peer, otherwise
-    /// the socket's own. Asks the operating system.
+    /// The peer's address, or the socket's own if there is no peer: asyncore's `addr`.
+    /// Asks the operating system.
     pub fn addr(&self) -> Option<Address> {
         self.peer_addr().or_else(|| self.local_addr())
     }
 
-    /// The peer's address (`getpeername(2)`); `None` if there is no peer (any
-    /// more).
+    /// The peer's address (`getpeername(2)`); `None` if there is no peer, or no longer.
     pub fn peer_addr(&self) -> Option<Address> {
         Some(self.wire.socket()?.peer_addr().ok()?.into())
     }
 
-    /// The socket's own address (`getsockname(2)`): for a listener on port 0,
-    /// where it listens.
+    /// The socket's own address (`getsockname(2)`). A listener on port 0 finds its port
+    /// here.
     pub fn local_addr(&self) -> Option<Address> {
         Some(self.wire.socket()?.local_addr().ok()?.into())
     }
 
-    /// The socket, for its options; `None` over a [`Transport`] of another
-    /// kind.
+    /// The socket, for its options; `None` over a [`Transport`] without one.
     ///
     /// On Linux, with `IP_RECVERR` or `SO_TIMESTAMPING` set, the socket queues errors and
     /// times. Read them in `handle_read` or `handle_write` (`MSG_ERRQUEUE` of recv(2)); the
@@ -248,8 +244,7 @@ impl Endpoint {
         &self.limits
     }
 
-    /// Changes the limits. To share one set among many channels, give an
-    /// `Rc<Limits>`.
+    /// Changes the limits. An `Rc<Limits>` shares one set among many channels.
     pub fn set_limits(&mut self, limits: impl Into<Rc<Limits>>) {
         self.limits = limits.into();
         self.use_limits();
