@@ -187,12 +187,12 @@ impl<H: ChatHandler> AsyncChat<H> {
         let endpoint = &self.chat.endpoint;
         let flags = endpoint.flags;
         match endpoint.life.stage() {
-            Stage::Live | Stage::Datagrams | Stage::Failing(_) => {}
-            _ if endpoint.is_untimed() => return UNTIMED,
+            Stage::Live | Stage::Failing(_) => {}
+            _ if endpoint.has_wrong_timers() => return UNTIMED,
             _ => return 0,
         }
         let mut due = flags & (NEW | OVER_LIMIT);
-        if flags & (EOF | RESTING | NOT_LIVE) != 0 && endpoint.is_untimed() {
+        if flags & (EOF | RESTING | NOT_LIVE) != 0 && endpoint.has_wrong_timers() {
             due |= UNTIMED;
         }
         if flags & (HELD | PAUSED) == HELD {
@@ -213,7 +213,7 @@ impl<H: ChatHandler> AsyncChat<H> {
     /// Does one thing that is due.
     fn handle_due(&mut self, what: Flags, map: &mut ChannelMap) -> Result {
         match what {
-            UNTIMED => self.chat.endpoint.time(map),
+            UNTIMED => self.chat.endpoint.set_timers(map),
             NEW => return self.tell_connect(map),
             OVER_LIMIT => return self.tell_over_limit(map),
             EOF => return self.tell_eof(map),
@@ -348,11 +348,11 @@ impl<H: ChatHandler> Channel for AsyncChat<H> {
     fn handle_timer(&mut self, timer: Timer, me: Token, map: &mut ChannelMap) -> Result {
         self.chat.endpoint.enter(me);
         // Our own timer, or closed by another channel a moment ago.
-        let result = match self.chat.endpoint.waited_until(timer) || self.chat.endpoint.is_closed()
-        {
-            true => Ok(()),
-            false => self.handler.handle_timer(timer, &mut self.chat, map),
-        };
+        let result =
+            match self.chat.endpoint.handle_own_timer(timer) || self.chat.endpoint.is_closed() {
+                true => Ok(()),
+                false => self.handler.handle_timer(timer, &mut self.chat, map),
+            };
         self.conclude(result, me, map)
     }
 

@@ -312,7 +312,10 @@ impl<H: DispatcherHandler> Channel for Dispatcher<H> {
     }
 
     fn pending(&self, _me: Token) -> bool {
-        self.endpoint.is_untimed() || self.has_unread() || self.is_eof_due() || self.is_drained()
+        self.endpoint.has_wrong_timers()
+            || self.has_unread()
+            || self.is_eof_due()
+            || self.is_drained()
     }
 
     fn settle(&mut self, me: Token) -> Result<(), CloseReason> {
@@ -371,8 +374,8 @@ impl<H: DispatcherHandler> Channel for Dispatcher<H> {
     }
 
     fn handle_pending(&mut self, me: Token, map: &mut ChannelMap) -> Result {
-        if self.endpoint.is_untimed() {
-            self.endpoint.time(map);
+        if self.endpoint.has_wrong_timers() {
+            self.endpoint.set_timers(map);
         }
         if self.has_unread() {
             return self.handle_read_event(me, map);
@@ -393,7 +396,7 @@ impl<H: DispatcherHandler> Channel for Dispatcher<H> {
             return Ok(());
         }
         self.call(me, map, |this, map| {
-            match this.endpoint.waited_until(timer) {
+            match this.endpoint.handle_own_timer(timer) {
                 true => Ok(()),
                 false => this.handler.handle_timer(timer, &mut this.endpoint, map),
             }

@@ -273,7 +273,7 @@ impl Endpoint {
         let is_new = self.me != me;
         if is_new {
             self.me = me;
-            self.untime();
+            self.forget_timers();
         }
         is_new
     }

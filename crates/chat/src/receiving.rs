@@ -241,7 +241,7 @@ impl Chat {
     /// Whether input may be received: what is held comes first.
     pub(crate) fn may_receive(&self) -> bool {
         let flags = self.endpoint.flags;
-        // Datagrams and what ends are not live; of these only the former are received.
+        // A channel that can send nothing any more goes on receiving; one that ends does not.
         flags & (PAUSED | HELD | OVER_LIMIT | EOF | RESTING) == 0
             && (flags & NOT_LIVE == 0 || (self.endpoint.receives() && !self.closing()))
     }

@@ -428,7 +428,7 @@ impl Chat {
     /// [`Limits::low_water`](crate::Limits::low_water) still is. A handler that answers
     /// requests [pauses](Self::pause) until then.
     pub fn needs_drain(&self) -> bool {
-        self.endpoint.needs_drain()
+        self.endpoint.flags & HIGH != 0 && !self.endpoint.is_drained()
     }
 
     /// Whether sending has failed. Pushed output is dropped then, and the channel closes

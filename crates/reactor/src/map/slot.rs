@@ -32,7 +32,7 @@ pub(super) struct Slot {
     pub(super) touched: bool,
     /// The channel must be asked even if it flushes: it is new, was converted, or could
     /// not be watched.
-    pub(super) is_new: bool,
+    pub(super) must_ask: bool,
     /// The poller could not watch the channel as it wants; the log has the warning.
     pub(super) is_unwatched: bool,
     /// The channel is in the closing queue, and hidden.
@@ -67,7 +67,7 @@ impl Slot {
         let Some(channel) = &self.channel else {
             return Ok(());
         };
-        self.is_new = false;
+        self.must_ask = false;
         self.interest = interest(&**channel, self.token);
         let registration = channel.registration();
         let watch = &mut self.watch;

@@ -122,7 +122,7 @@ impl ChannelMap {
             self.trouble.retry_at = None;
             for (_, slot) in &mut self.slots {
                 if slot.is_unwatched {
-                    slot.is_new = true;
+                    slot.must_ask = true;
                     slot.touch(self.touched.get_mut());
                 }
             }

@@ -212,7 +212,7 @@ impl ChannelMap {
         // It stays in its slot meanwhile, for it does not get the map.
         self.calling = Some(token);
         // A one-shot poller is to be told again what it has reported.
-        let settled = match channel.flush(token) && self.poller.supports_level() && !slot.is_new {
+        let settled = match channel.flush(token) && self.poller.supports_level() && !slot.must_ask {
             true => Ok(()),
             false => match channel.settle(token) {
                 Ok(()) => match slot.ask(&self.poller, &mut self.ready) {
