@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use socket2::SockAddr;
 
-/// The address of one end of a socket, of whatever family.
+/// The address of one end of a socket, of any family.
 ///
 /// ```
 /// use chat::Address;
@@ -22,8 +22,7 @@ use socket2::SockAddr;
 pub enum Address {
     /// IPv4 or IPv6.
     Inet(SocketAddr),
-    /// A Unix socket's path; `None` for a socket without a name, as the client's end
-    /// mostly is.
+    /// A Unix socket's path; `None` for a socket without a name, as a client's mostly is.
     Unix(Option<PathBuf>),
     /// A Unix socket's name in Linux's abstract namespace, without the zero byte that
     /// `unix(7)` puts in front. A socket that asked for any name (`autobind`) has one, too.

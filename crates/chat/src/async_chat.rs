@@ -22,19 +22,20 @@ use crate::transport::Transport;
 #[cfg(unix)]
 use crate::unix_name::UnixName;
 
-/// Only of what is due: a transport has input that no event will announce.
+/// A bit of [`AsyncChat::due`] only: a transport has input that no event will announce.
 const HIDDEN_INPUT: Flags = 1 << 15;
 
-/// Only of what is due: the timer of an end is to be set.
+/// A bit of [`AsyncChat::due`] only: a timer of the channel's own is to be set.
 const UNTIMED: Flags = 1 << 14;
 
 /// A channel that cuts its input into messages and queues its output:
 /// asynchat's `async_chat`.
 ///
-/// `chat` is the wire, `handler` is yours: a [`ChatHandler`] or a
-/// [`MessageHandler`](crate::MessageHandler). Both fields are public, so that
-/// others in the map reach both. A channel whose protocol changes is given
-/// another handler:
+/// `chat` is the wire. `handler` is yours: a [`ChatHandler`] or a
+/// [`MessageHandler`](crate::MessageHandler). Both fields are public, so that other
+/// channels of the map reach both.
+///
+/// A channel whose protocol changes gets another handler:
 ///
 /// ```
 /// use std::os::unix::net::UnixStream;
@@ -72,21 +73,22 @@ const UNTIMED: Flags = 1 << 14;
 pub struct AsyncChat<H> {
     /// The wire.
     pub chat: Chat,
-    /// What is called.
+    /// The handler, which gets the callbacks.
     pub handler: H,
-    /// Number of the last settle in which the map was told what the channel wants.
+    /// The number of the last settle, after which the map asked what the channel wants.
     asked: u32,
 }
 
 impl<H: ChatHandler> AsyncChat<H> {
-    /// A chat channel on a connected stream socket, which is made
-    /// non-blocking. `terminator` ends the first message.
+    /// Makes a chat channel of a connected stream socket, which becomes non-blocking.
+    /// `terminator` ends the first message.
     ///
     /// # Errors
     ///
     /// `InvalidInput` for a socket of another type (datagrams, `SOCK_SEQPACKET`) or one
-    /// that listens: a [`Dispatcher`](crate::Dispatcher) takes those. Otherwise if the
-    /// socket cannot be asked for its type, or made non-blocking.
+    /// that listens: a [`Dispatcher`](crate::Dispatcher) takes those. The operating
+    /// system's error, if it does not tell the type or does not make the socket
+    /// non-blocking.
     pub fn new(
         socket: impl Into<Socket>,
         terminator: impl Into<Terminator>,
@@ -96,17 +98,18 @@ impl<H: ChatHandler> AsyncChat<H> {
         Ok(Self::from_endpoint(endpoint, terminator, handler))
     }
 
-    /// Begins to connect to a TCP port.
-    /// [`handle_connect`](ChatHandler::handle_connect) tells of success,
-    /// [`handle_close`](ChatHandler::handle_close) of failure; what is pushed
-    /// before is sent afterwards. Several addresses are tried in turn. There is
-    /// no time limit but the operating system's; set a timer. A port of this machine that
-    /// nobody listens on is refused even if the system gives that port to the client itself.
+    /// Begins to connect to a TCP port. Several addresses are tried in turn.
+    ///
+    /// [`handle_connect`](ChatHandler::handle_connect) follows on success,
+    /// [`handle_close`](ChatHandler::handle_close) on failure. Output pushed before is
+    /// sent after the connection. Only the operating system limits the time; set a
+    /// timer. A local port without a listener is refused, even if the system picks that
+    /// very port for the client.
     ///
     /// # Errors
     ///
-    /// If there is no such name, or no socket to be had. Names are resolved
-    /// here, which blocks.
+    /// The operating system's, if the name does not resolve or a socket cannot be
+    /// opened. Names are resolved here, which blocks.
     pub fn connect(
         address: impl ToSocketAddrs,
         terminator: impl Into<Terminator>,
@@ -117,12 +120,12 @@ impl<H: ChatHandler> AsyncChat<H> {
     }
 
     /// Like [`connect`](Self::connect), to a Unix socket: a path, or any [`UnixName`]. A
-    /// listener whose queue is full refuses it with `WouldBlock`.
+    /// listener whose queue is full refuses the connection with `WouldBlock`.
     ///
     /// # Errors
     ///
-    /// If the path is empty, too long or has a zero byte (`InvalidInput`), or no socket is
-    /// to be had.
+    /// `InvalidInput` if the path is empty, too long or has a zero byte. The operating
+    /// system's error if a socket cannot be opened.
     #[cfg(unix)]
     pub fn connect_unix(
         name: impl Into<UnixName>,
@@ -133,7 +136,7 @@ impl<H: ChatHandler> AsyncChat<H> {
         Ok(Self::from_endpoint(endpoint, terminator, handler))
     }
 
-    /// A chat channel over something else than a socket.
+    /// Makes a chat channel over a [`Transport`] in place of a socket.
     pub fn over(
         transport: impl Transport + 'static,
         terminator: impl Into<Terminator>,
@@ -142,12 +145,12 @@ impl<H: ChatHandler> AsyncChat<H> {
         Self::from_endpoint(Endpoint::over(Box::new(transport)), terminator, handler)
     }
 
-    /// A chat channel on another channel's endpoint, with what that has read
-    /// already: how a [`Dispatcher`](crate::Dispatcher) becomes one. `handle_connect` is
-    /// called for this handler, even on a connection that another one was told of.
+    /// Makes a chat channel of another channel's endpoint, such as a
+    /// [`Dispatcher`](crate::Dispatcher)'s. Input that the endpoint has read already goes
+    /// along. The new handler gets its own `handle_connect`.
     ///
-    /// An endpoint without a stream (one that listens, or has datagrams or records) is
-    /// closed: `handle_close` comes next, with [`CloseReason::Io`] of `InvalidInput`.
+    /// An endpoint without a stream (a listener, datagrams or records) is closed:
+    /// `handle_close` follows, with [`CloseReason::Io`] of `InvalidInput`.
     pub fn from_endpoint(
         mut endpoint: Endpoint,
         terminator: impl Into<Terminator>,
@@ -161,8 +164,8 @@ impl<H: ChatHandler> AsyncChat<H> {
         }
     }
 
-    /// This channel with another handler, made of the present one: how a
-    /// channel is [converted](ChannelMap::convert) when its protocol changes.
+    /// Replaces the handler by one that `f` makes of it. With
+    /// [`ChannelMap::convert`], this changes the protocol of a channel in the map.
     pub fn with_handler<G>(self, f: impl FnOnce(H) -> G) -> AsyncChat<G> {
         AsyncChat {
             chat: self.chat,
@@ -171,25 +174,25 @@ impl<H: ChatHandler> AsyncChat<H> {
         }
     }
 
-    /// This channel, with other limits than the default ones. To share one set
-    /// among many channels, give an `Rc<Limits>`.
+    /// Sets the limits, in place of the defaults. An `Rc<Limits>` shares one set among
+    /// many channels.
     #[must_use]
     pub fn limited(mut self, limits: impl Into<Rc<Limits>>) -> Self {
         self.chat.set_limits(limits);
         self
     }
 
-    /// What is to be done without any event: bits of the flags, and the two above.
+    /// The work that is due without an event: bits of the flags, and the two above.
     pub(crate) fn due(&self) -> Flags {
         let endpoint = &self.chat.endpoint;
         let flags = endpoint.flags;
         match endpoint.life.stage() {
-            Stage::Live | Stage::Datagrams | Stage::Failing(_) => {}
-            _ if endpoint.is_untimed() => return UNTIMED,
+            Stage::Live | Stage::Failing(_) => {}
+            _ if endpoint.has_wrong_timers() => return UNTIMED,
             _ => return 0,
         }
         let mut due = flags & (NEW | OVER_LIMIT);
-        if flags & (EOF | RESTING | NOT_LIVE) != 0 && endpoint.is_untimed() {
+        if flags & (EOF | RESTING | NOT_LIVE) != 0 && endpoint.has_wrong_timers() {
             due |= UNTIMED;
         }
         if flags & (HELD | PAUSED) == HELD {
@@ -210,7 +213,7 @@ impl<H: ChatHandler> AsyncChat<H> {
     /// Does one thing that is due.
     fn handle_due(&mut self, what: Flags, map: &mut ChannelMap) -> Result {
         match what {
-            UNTIMED => self.chat.endpoint.time(map),
+            UNTIMED => self.chat.endpoint.set_timers(map),
             NEW => return self.tell_connect(map),
             OVER_LIMIT => return self.tell_over_limit(map),
             EOF => return self.tell_eof(map),
@@ -224,14 +227,14 @@ impl<H: ChatHandler> AsyncChat<H> {
         Ok(())
     }
 
-    /// What comes before anything else: `handle_connect`.
+    /// Calls `handle_connect`, which comes before anything else.
     fn tell_connect(&mut self, map: &mut ChannelMap) -> Result {
         self.chat.endpoint.flags &= !NEW;
         self.chat.endpoint.output.use_buffers(map.buffers());
         self.handler.handle_connect(&mut self.chat, map)
     }
 
-    /// Does what comes before input; returns whether that is to be received then.
+    /// Does the work that comes before input. Returns whether to receive any.
     #[cold]
     fn clear_the_way(&mut self, map: &mut ChannelMap) -> Result<bool> {
         // Before the read, which goes straight to the wire; the settle tries again.
@@ -252,9 +255,7 @@ impl<H: ChatHandler> AsyncChat<H> {
     #[inline]
     fn conclude(&mut self, result: Result, me: Token, map: &mut ChannelMap) -> Result {
         if self.chat.endpoint.flags & NOT_LIVE != 0 {
-            if let Some(reason) = self.chat.endpoint.take_reason() {
-                map.close_with(me, reason);
-            }
+            self.chat.endpoint.close_in(map, me);
         }
         result
     }
@@ -347,11 +348,11 @@ impl<H: ChatHandler> Channel for AsyncChat<H> {
     fn handle_timer(&mut self, timer: Timer, me: Token, map: &mut ChannelMap) -> Result {
         self.chat.endpoint.enter(me);
         // Our own timer, or closed by another channel a moment ago.
-        let result = match self.chat.endpoint.waited_until(timer) || self.chat.endpoint.is_closed()
-        {
-            true => Ok(()),
-            false => self.handler.handle_timer(timer, &mut self.chat, map),
-        };
+        let result =
+            match self.chat.endpoint.handle_own_timer(timer) || self.chat.endpoint.is_closed() {
+                true => Ok(()),
+                false => self.handler.handle_timer(timer, &mut self.chat, map),
+            };
         self.conclude(result, me, map)
     }
 

@@ -12,27 +12,27 @@ use crate::framer::Framer;
 use crate::limits::Limits;
 use crate::terminator::Terminator;
 
-/// What a chat handler sees of its channel: an [`Endpoint`] that cuts its input
-/// into messages. asynchat's `async_chat` without its events.
+/// The wire of a chat channel: an [`Endpoint`] that cuts its input into messages.
+/// asynchat's `async_chat` without its events.
 ///
-/// No method calls a handler, and none blocks: what is pushed goes out before
-/// the loop waits next, and `handle_close` follows when the present callback
-/// has returned.
+/// Every callback of a chat handler gets it. No method blocks or calls a handler.
+/// Pushed output leaves before the loop waits next. `handle_close` follows when the
+/// current callback has returned.
 ///
 /// | to | use |
 /// |---|---|
 /// | send | [`push`](Self::push), [`push_bytes`](Self::push_bytes), [`try_push`](Self::try_push), or `write!` with `std::io::Write` |
-/// | send what is made as it goes | [`push_with_producer`](Self::push_with_producer) |
-/// | say what ends the next message | [`set_terminator`](Self::set_terminator) |
+/// | make output while it is sent | [`push_with_producer`](Self::push_with_producer) |
+/// | choose the end of the next message | [`set_terminator`](Self::set_terminator) |
 /// | hold the peer back | [`pause`](Self::pause), [`resume`](Self::resume) |
-/// | end, after what is queued | [`close_when_done`](Self::close_when_done) |
-/// | end now | [`close`](Self::close) |
+/// | close after the queued output | [`close_when_done`](Self::close_when_done) |
+/// | close now | [`close`](Self::close) |
 pub struct Chat {
     pub(crate) endpoint: Endpoint,
     pub(crate) framer: Framer,
-    /// What a `MessageHandler` has got of a message so far.
+    /// The part of a message accumulated for a `MessageHandler`.
     pub(crate) message: Vec<u8>,
-    /// How many bytes of the read that is being delivered are left.
+    /// The number of bytes left of the read that is being delivered.
     pub(crate) left_of_read: usize,
 }
 
@@ -49,27 +49,27 @@ impl Chat {
         chat
     }
 
-    /// Sets what ends the next message. Input that was received and not
-    /// delivered yet is subject to it.
+    /// Sets the terminator of the next message. Input that was received but not
+    /// delivered is cut by it, too.
     ///
-    /// After a number of bytes was received, the terminator is
-    /// [none](Terminator::none) until it is set again; a string stays.
+    /// A string stays until it is changed. A number is used up by its message: the
+    /// terminator is then [none](Terminator::none) until it is set again.
     pub fn set_terminator(&mut self, terminator: impl Into<Terminator>) {
         self.put_back_held();
         self.framer.set_terminator(terminator.into());
         self.note_held();
     }
 
-    /// The terminator: asynchat's `get_terminator`. For a number, how many bytes
-    /// are still to come.
+    /// The terminator: asynchat's `get_terminator`. A number counts down: it is the
+    /// number of bytes still to come.
     #[doc(alias = "get_terminator")]
     pub fn terminator(&self) -> &Terminator {
         self.framer.terminator()
     }
 
-    /// Puts `data` before the input that was received and not delivered, as if
-    /// the peer had sent it: for bytes that one message shares with the next, as
-    /// the line end before the dot that ends an SMTP message.
+    /// Puts `data` before the input that was received but not delivered, as if the
+    /// peer had sent it. Some messages share bytes with the next one: the line end
+    /// before the dot that ends an SMTP message, for example.
     ///
     /// ```
     /// # use chat::*;
@@ -103,22 +103,23 @@ impl Chat {
         }
     }
 
-    /// How many bytes were received and not delivered yet: the rest of the
-    /// present read, input that is held, and what may be the beginning of a
-    /// terminator. What has been collected of a message is not part of it.
+    /// The number of bytes that were received but not delivered: the rest of the
+    /// current read, held input, and a possible beginning of a terminator. The
+    /// collected part of a message does not count.
     ///
-    /// A protocol that changes its meaning for all that follows, as by SMTP's
-    /// `STARTTLS` (RFC 3207, section 4.2), refuses the change unless it is 0.
+    /// A command that changes the protocol for all input behind it, such as SMTP's
+    /// `STARTTLS` (RFC 3207, section 4.2), must be refused unless this is 0.
     pub fn undelivered(&self) -> usize {
         self.left_of_read + self.endpoint.unread.len() + usize::from(self.framer.held)
     }
 
-    /// Drops the rest of the message that is being received, however long it
-    /// is, and what a [`MessageHandler`](crate::MessageHandler) would have got of
-    /// it. Only its end is told, by
-    /// [`found_terminator`](crate::ChatHandler::found_terminator), or as an empty
-    /// message. In [`handle_overlimit`](crate::ChatHandler::handle_overlimit) it
-    /// keeps the channel open.
+    /// Drops the rest of the message that is being received, however long it is, and
+    /// the part accumulated for a [`MessageHandler`](crate::MessageHandler). At its end
+    /// [`found_terminator`](crate::ChatHandler::found_terminator) is still called; a
+    /// `MessageHandler` gets an empty message.
+    ///
+    /// Called in [`handle_overlimit`](crate::ChatHandler::handle_overlimit), it keeps
+    /// the channel open.
     ///
     /// ```
     /// # use chat::*;
@@ -149,11 +150,12 @@ impl Chat {
         self.endpoint.flags &= !OVER_LIMIT;
     }
 
-    /// Receives nothing more until [`resume`](Self::resume): the peer is held
-    /// back by its own full socket. At most one read's worth stays with the
-    /// channel meanwhile. The end of the input is not noticed either; but if
-    /// sending fails, the channel is closed. [`into_endpoint`](Self::into_endpoint)
-    /// ends a pause; `with_handler` keeps it.
+    /// Stops receiving until [`resume`](Self::resume). The peer is held back by its own
+    /// full socket. The channel holds at most one read's worth of input meanwhile.
+    ///
+    /// A paused channel does not notice the end of the input. It is closed if sending
+    /// fails. [`into_endpoint`](Self::into_endpoint) ends a pause; `with_handler` keeps
+    /// it.
     pub fn pause(&mut self) {
         self.endpoint.flags |= PAUSED;
     }
@@ -168,39 +170,39 @@ impl Chat {
         self.endpoint.flags & PAUSED != 0
     }
 
-    /// Closes the channel when all that is queued, producers included, is
-    /// sent. From now on no message is delivered (timers are), and what is
-    /// pushed is dropped.
+    /// Closes the channel when all queued output, producers included, is sent. From
+    /// now on no message is delivered, and pushed output is dropped. Timers still come.
     ///
-    /// The peer gets all of it, if it reads: input is read and discarded
-    /// meanwhile, and for [`Limits::linger`] afterwards, until the peer closes.
+    /// A peer that reads gets all of the output. To that end input is read and
+    /// discarded meanwhile, and afterwards until the peer closes, for at most
+    /// [`Limits::linger`]. A peer that takes nothing for [`Limits::stall`] is given up.
     pub fn close_when_done(&mut self) {
         self.endpoint.close_when_done();
     }
 
-    /// Like [`close_when_done`](Self::close_when_done), for a reason of the
-    /// caller's. The first reason stands, if the channel is closing already.
+    /// Like [`close_when_done`](Self::close_when_done), with the caller's reason. The
+    /// first reason stands, if the channel is closing already.
     pub fn close_when_done_with(&mut self, reason: CloseReason) {
         self.endpoint.close_when_done_with(reason);
     }
 
-    /// Closes the channel now: what is queued is dropped. To close another
-    /// channel, use [`ChannelMap::close`](reactor::ChannelMap::close), which
-    /// hides it at once; closed by its chat, it is found until it is next
-    /// settled.
+    /// Closes the channel now, and drops the queued output.
+    ///
+    /// To close another channel, use
+    /// [`ChannelMap::close`](reactor::ChannelMap::close), which hides it at once. A
+    /// channel closed by its chat can still be found until it is next settled.
     pub fn close(&mut self) {
         self.endpoint.close();
     }
 
-    /// Like [`close`](Self::close), for a reason of the caller's. The first
-    /// reason stands, with the exception that
-    /// [`Endpoint::close_with`] names.
+    /// Like [`close`](Self::close), with the caller's reason. The first reason stands,
+    /// with the exception that [`Endpoint::close_with`] names.
     pub fn close_with(&mut self, reason: CloseReason) {
         self.endpoint.close_with(reason);
     }
 
-    /// Drops all that is queued, producers included, and all that was received
-    /// and not delivered.
+    /// Drops all queued output, producers included, and all input that was received
+    /// but not delivered.
     pub fn discard_buffers(&mut self) {
         self.endpoint.output.clear();
         self.endpoint.unread.clear();
@@ -212,20 +214,19 @@ impl Chat {
         }
     }
 
-    /// What a [`MessageHandler`](crate::MessageHandler) would have got of a
-    /// message that is not complete: in `handle_eof`, the rest without a
-    /// terminator.
+    /// The part accumulated for a [`MessageHandler`](crate::MessageHandler) of a
+    /// message that is not complete. In `handle_eof`, the input without a terminator.
     #[doc(alias = "_get_data")]
     pub fn partial_message(&self) -> &[u8] {
         &self.message
     }
 
-    /// Whether the channel is closing, now or when done.
+    /// Whether the channel is closed, or will be when all is sent.
     pub fn closing(&self) -> bool {
         self.endpoint.closing()
     }
 
-    /// The channel's token; [`Token::NONE`] before the loop has come to it.
+    /// The channel's token; [`Token::NONE`] until the loop has reached it.
     pub fn token(&self) -> Token {
         self.endpoint.token()
     }
@@ -235,10 +236,11 @@ impl Chat {
         &self.endpoint
     }
 
-    /// Takes the endpoint for a channel of another type, with all that it has:
-    /// its output, its limits, the end it has come to, and the input that was
-    /// not delivered. What was collected of a message is dropped: see
-    /// [`partial_message`](Self::partial_message). A pause ends.
+    /// Takes the endpoint, for a channel of another type.
+    ///
+    /// The queued output, the limits, the stage of closing and the input that was not
+    /// delivered go along. The [partial message](Self::partial_message) is dropped. A
+    /// pause ends.
     ///
     /// ```no_run
     /// # use chat::*;
@@ -263,13 +265,12 @@ impl Chat {
         self.endpoint.limits()
     }
 
-    /// Changes the limits. To share one set among many channels, give an
-    /// `Rc<Limits>`.
+    /// Changes the limits. An `Rc<Limits>` shares one set among many channels.
     pub fn set_limits(&mut self, limits: impl Into<Rc<Limits>>) {
         self.endpoint.set_limits(limits);
     }
 
-    /// What the framer holds back is input again.
+    /// Makes input again of the bytes that the framer holds back.
     fn put_back_held(&mut self) {
         self.endpoint.put_back(self.framer.take_held());
     }

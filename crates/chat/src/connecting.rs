@@ -14,12 +14,14 @@ use crate::unix_name::UnixName;
 use crate::wire::{Wire, retry};
 
 impl Endpoint {
-    /// Begins to connect `socket`, made and bound by the caller, to `address`:
-    /// for what [`Dispatcher::connect`](crate::Dispatcher::connect) does not
-    /// cover, such as a local port of its own. Make the channel by `from_endpoint`; its
-    /// handler is told of success or failure. A datagram socket is
-    /// connected at once. A TCP socket that would be connected to itself, since it is bound to
-    /// `address`, is refused as a port is that nobody listens on (`ConnectionRefused`).
+    /// Begins to connect the caller's own `socket` to `address`. It serves cases that
+    /// [`Dispatcher::connect`](crate::Dispatcher::connect) does not cover, such as a
+    /// chosen local port.
+    ///
+    /// Make the channel by `from_endpoint`: its handler then gets `handle_connect` or
+    /// `handle_close`. A datagram socket is connected at once. A TCP socket that is bound
+    /// to `address` itself is refused (`ConnectionRefused`), as by a port without a
+    /// listener.
     ///
     /// ```
     /// use chat::{ChannelMap, Dispatcher, DispatcherHandler, Endpoint, Result, Socket};
@@ -50,8 +52,9 @@ impl Endpoint {
     ///
     /// # Errors
     ///
-    /// If the socket cannot be made non-blocking, or it is a datagram socket and
-    /// `connect(2)` fails: otherwise that is the channel's to hear.
+    /// The operating system's, if it does not make the socket non-blocking, or if
+    /// `connect(2)` fails on a datagram socket. Any other failure of `connect(2)` goes to
+    /// `handle_close`.
     pub fn connect_from(
         socket: impl Into<Socket>,
         address: impl Into<SockAddr>,

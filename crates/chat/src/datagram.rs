@@ -158,8 +158,8 @@ impl Endpoint {
 
 /// # Datagrams
 impl Endpoint {
-    /// Receives a datagram, and who sent it, as `recvfrom(2)`. A Unix socket without a
-    /// name cannot be answered: [`Address::Unix`] of `None`.
+    /// Receives a datagram and its sender's address, as `recvfrom(2)`. A Unix socket
+    /// without a name has the address `Address::Unix(None)`, and cannot be answered.
     ///
     /// ```
     /// use std::io::ErrorKind;
@@ -184,32 +184,35 @@ impl Endpoint {
     ///
     /// # Errors
     ///
-    /// `WouldBlock` if there is none now. `InvalidData` if the datagram is longer than
-    /// `buffer`: the error's text names the sender, `buffer` has the beginning, and the
-    /// rest is lost. 65,536 bytes are room for any datagram of UDP. `InvalidInput` if this
-    /// is no datagram socket, of UDP or of Unix. No error of a datagram socket closes the
-    /// channel, even if the callback returns it: the next datagram may be another's.
+    /// - `WouldBlock` if there is none now.
+    /// - `InvalidData` if the datagram is longer than `buffer`. The error's text names the
+    ///   sender, `buffer` has the beginning, and the rest is lost. 65,536 bytes are room
+    ///   for any UDP datagram.
+    /// - `InvalidInput` if this is no datagram socket, of UDP or of Unix.
+    ///
+    /// No error of a datagram socket closes the channel, even if the callback returns it,
+    /// since the next datagram may be another peer's.
     pub fn recv_from(&mut self, buffer: &mut [u8]) -> io::Result<(usize, Address)> {
         let received = match &mut self.wire {
             Wire::Datagram(socket) => retry(|| socket.recv_from(buffer)),
             _ => return Err(no_datagrams()),
         };
-        self.note(received)
+        self.told(received, Self::end_input)
     }
 
     /// Sends a datagram to `to`, as `sendto(2)`.
     ///
     /// # Errors
     ///
-    /// `WouldBlock` if there is no room now; `InvalidInput` if this is no datagram
-    /// socket, or `to` is of another family or has no name; otherwise what `sendto(2)`
-    /// says, which does not close the channel.
+    /// `WouldBlock` if there is no room now. `InvalidInput` if this is no datagram socket,
+    /// or if `to` is of another family or has no name. Otherwise those of `sendto(2)`,
+    /// which do not close the channel.
     pub fn send_to(&mut self, data: &[u8], to: &Address) -> io::Result<usize> {
         let sent = match &self.wire {
             Wire::Datagram(socket) => retry(|| socket.send_to(data, to)),
             _ => return Err(no_datagrams()),
         };
-        self.note(sent)
+        self.told_of_sending(sent)
     }
 }
 

@@ -18,17 +18,18 @@ use crate::transport::Transport;
 #[cfg(unix)]
 use crate::unix_name::UnixName;
 
-/// How many connections a listener accepts in one turn.
+/// The number of connections that a listener accepts in one turn.
 const ACCEPTS_PER_TURN: usize = 64;
 
-/// How long a listener pauses when `accept` fails: without descriptors, for
-/// example, nothing but time helps.
+/// How long a listener pauses when `accept` fails. Only time helps when descriptors are
+/// short, for example.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(250);
 
-/// A channel that hands its events to a handler as they are: listening,
-/// connecting or connected. The documents' `dispatcher`.
+/// A channel that hands its raw events to a handler: a listener, a stream or datagrams.
+/// asyncore's `dispatcher`.
 ///
-/// `endpoint` is the socket, `handler` is yours.
+/// `endpoint` is the socket. `handler` is yours: a [`DispatcherHandler`]. Both fields
+/// are public, so that other channels of the map reach both.
 ///
 /// ```no_run
 /// use chat::{Address, AsyncChat, Chat, ChannelMap, Dispatcher, DispatcherHandler, Endpoint};
@@ -68,44 +69,46 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(250);
 pub struct Dispatcher<H> {
     /// The socket.
     pub endpoint: Endpoint,
-    /// What is called.
+    /// The handler, which gets the callbacks.
     pub handler: H,
-    /// `accept` failed; until this timer is due it is not called.
+    /// `accept` failed, and is not called until this timer is due.
     accept_pause: Option<Timer>,
     /// `accept` has failed since it last succeeded, and that is in the log.
     is_accept_failing: bool,
 }
 
 impl<H: DispatcherHandler> Dispatcher<H> {
-    /// A dispatcher on a socket that exists: listening, connected or neither, of any type.
-    /// `UdpSocket::bind(..)?` makes one for datagrams. It is made non-blocking.
+    /// Makes a dispatcher of an existing socket of any type: listening, connected or
+    /// neither. `UdpSocket::bind(..)?` makes one for datagrams. The socket becomes
+    /// non-blocking.
     ///
     /// # Errors
     ///
-    /// If the socket cannot be asked for its state, or made non-blocking.
+    /// The operating system's, if it does not tell the socket's state or does not make
+    /// it non-blocking.
     #[doc(alias = "set_socket")]
     pub fn new(socket: impl Into<Socket>, handler: H) -> io::Result<Self> {
         Ok(Self::from_endpoint(Endpoint::new(socket.into())?, handler))
     }
 
-    /// Listens on a TCP port; of several addresses, on the first that works.
-    /// Port 0 asks for a free one, see [`Endpoint::local_addr`].
+    /// Listens on a TCP port. Of several addresses, the first that works is used. Port 0
+    /// asks for a free port, which [`Endpoint::local_addr`] tells.
     ///
-    /// The address is reused (`SO_REUSEADDR`), 1,024 connections may wait
-    /// (as far as the system lets them), and accepted sockets inherit
-    /// `TCP_NODELAY`.
+    /// The address is reused (`SO_REUSEADDR`). Up to 1,024 connections may wait, or as
+    /// many as the system allows. Accepted sockets inherit `TCP_NODELAY`.
     ///
     /// # Errors
     ///
-    /// What `socket(2)`, `bind(2)` or `listen(2)` say: `EADDRINUSE` if the port
-    /// is taken. Names are resolved here, which blocks.
+    /// Those of `socket(2)`, `bind(2)` and `listen(2)`, such as `EADDRINUSE` if the port
+    /// is taken; or of the name's resolution, which blocks.
     #[doc(alias("create_socket", "bind", "set_reuse_addr"))]
     pub fn listen(address: impl ToSocketAddrs, handler: H) -> io::Result<Self> {
         Ok(Self::from_endpoint(Endpoint::listen(address)?, handler))
     }
 
-    /// Listens on a Unix socket, at a path or any [`UnixName`], which says whether a path
-    /// is replaced and removed. By default it is neither.
+    /// Listens on a Unix socket, at a path or any [`UnixName`]. By default an existing
+    /// path is not replaced, and the path is not removed at the end; a [`UnixName`] can
+    /// ask for both.
     ///
     /// # Errors
     ///
@@ -117,8 +120,8 @@ impl<H: DispatcherHandler> Dispatcher<H> {
         Ok(Self::from_endpoint(endpoint, handler))
     }
 
-    /// Receives datagrams on a Unix socket: as [`listen_unix`](Self::listen_unix) for
-    /// connections.
+    /// Receives datagrams on a Unix socket, named as for
+    /// [`listen_unix`](Self::listen_unix).
     ///
     /// # Errors
     ///
@@ -129,43 +132,43 @@ impl<H: DispatcherHandler> Dispatcher<H> {
         Ok(Self::from_endpoint(endpoint, handler))
     }
 
-    /// Begins to connect to a TCP port.
-    /// [`handle_connect`](DispatcherHandler::handle_connect) tells of success,
-    /// [`handle_close`](DispatcherHandler::handle_close) of failure. Several
-    /// addresses are tried in turn. There is no time limit but the operating
-    /// system's; set a timer. A port of this machine that nobody listens on is refused even
-    /// if the system gives that port to the client itself.
+    /// Begins to connect to a TCP port. Several addresses are tried in turn.
+    ///
+    /// [`handle_connect`](DispatcherHandler::handle_connect) follows on success,
+    /// [`handle_close`](DispatcherHandler::handle_close) on failure. Only the operating
+    /// system limits the time; set a timer. A local port without a listener is refused,
+    /// even if the system picks that very port for the client.
     ///
     /// # Errors
     ///
-    /// If there is no such name, or no socket to be had. Names are resolved
-    /// here, which blocks.
+    /// The operating system's, if the name does not resolve or a socket cannot be
+    /// opened. Names are resolved here, which blocks.
     pub fn connect(address: impl ToSocketAddrs, handler: H) -> io::Result<Self> {
         Ok(Self::from_endpoint(Endpoint::connect(address)?, handler))
     }
 
     /// Like [`connect`](Self::connect), to a Unix socket: a path, or any [`UnixName`]. A
-    /// listener whose queue is full refuses it with `WouldBlock`.
+    /// listener whose queue is full refuses the connection with `WouldBlock`.
     ///
     /// # Errors
     ///
-    /// If the path is empty, too long or has a zero byte (`InvalidInput`), or no socket is
-    /// to be had.
+    /// `InvalidInput` if the path is empty, too long or has a zero byte. The operating
+    /// system's error if a socket cannot be opened.
     #[cfg(unix)]
     pub fn connect_unix(name: impl Into<UnixName>, handler: H) -> io::Result<Self> {
         let endpoint = Endpoint::connect_unix(&name.into())?;
         Ok(Self::from_endpoint(endpoint, handler))
     }
 
-    /// A connected dispatcher over something else than a socket: a pipe, a
-    /// terminal ([`FileWrapper`](crate::FileWrapper)), TLS.
+    /// Makes a connected dispatcher over a [`Transport`] in place of a socket: TLS, or a
+    /// pipe or a terminal ([`FileWrapper`](crate::FileWrapper)).
     pub fn over(transport: impl Transport + 'static, handler: H) -> Self {
         Self::from_endpoint(Endpoint::over(Box::new(transport)), handler)
     }
 
-    /// A dispatcher made of an endpoint and a handler: how a chat channel becomes one.
-    /// What the endpoint has read and not handed out goes along. For a dispatcher's
-    /// own, use [`with_handler`](Self::with_handler).
+    /// Makes a dispatcher of an endpoint, such as a chat channel's. Input that the
+    /// endpoint has read but not handed out goes along. To change only a dispatcher's
+    /// handler, use [`with_handler`](Self::with_handler).
     pub fn from_endpoint(endpoint: Endpoint, handler: H) -> Self {
         Self {
             endpoint,
@@ -175,7 +178,7 @@ impl<H: DispatcherHandler> Dispatcher<H> {
         }
     }
 
-    /// This dispatcher with another handler, made of the present one.
+    /// Replaces the handler by one that `f` makes of it.
     pub fn with_handler<G>(self, f: impl FnOnce(H) -> G) -> Dispatcher<G> {
         Dispatcher {
             endpoint: self.endpoint,
@@ -185,8 +188,8 @@ impl<H: DispatcherHandler> Dispatcher<H> {
         }
     }
 
-    /// This dispatcher, with other limits than the default ones. To share one
-    /// set among many channels, give an `Rc<Limits>`.
+    /// Sets the limits, in place of the defaults. An `Rc<Limits>` shares one set among
+    /// many channels.
     #[must_use]
     pub fn limited(mut self, limits: impl Into<Rc<Limits>>) -> Self {
         self.endpoint.set_limits(limits);
@@ -205,8 +208,11 @@ impl<H: DispatcherHandler> Dispatcher<H> {
                     log::warn!("channel {me}: a connection was dropped: {error}");
                 }
                 (Err(error), false) => {
-                    // Tried again at once, it would fail again, for ever.
-                    self.accept_pause = Some(map.set_timer(me, map.now() + ACCEPT_PAUSE));
+                    // Tried again at once, it would fail again, for ever. A map that the
+                    // callback has put in place of the channel's own would never say when.
+                    let is_home = map.is_open(me);
+                    self.accept_pause =
+                        is_home.then(|| map.set_timer(me, map.now() + ACCEPT_PAUSE));
                     if !std::mem::replace(&mut self.is_accept_failing, true) {
                         log::warn!("channel {me}: cannot accept for now: {error}");
                     }
@@ -226,7 +232,7 @@ impl<H: DispatcherHandler> Dispatcher<H> {
             && !self.endpoint.closing()
     }
 
-    /// Whether input is to be handed out that no event will announce.
+    /// Whether there is input to hand out that no event will announce.
     fn has_unread(&self) -> bool {
         let endpoint = &self.endpoint;
         (!endpoint.unread.is_empty() || endpoint.has_hidden_input())
@@ -248,15 +254,15 @@ impl<H: DispatcherHandler> Dispatcher<H> {
         self.handler.handle_eof(&mut self.endpoint, map)
     }
 
-    /// Called where the first callback may be.
+    /// Called wherever the channel's first callback may come.
     fn enter(&mut self, me: Token) {
         if self.endpoint.enter(me) {
             self.accept_pause = None;
         }
     }
 
-    /// Runs a callback, unless another channel has closed this one; then sees to
-    /// what its error means, and to closing.
+    /// Runs a callback, unless another channel has closed this one. Then judges its
+    /// error, and closes the channel if it is to be closed.
     fn call(
         &mut self,
         me: Token,
@@ -270,19 +276,18 @@ impl<H: DispatcherHandler> Dispatcher<H> {
             false => callback(self, map),
         };
         let told = self.endpoint.told;
-        let reason = self.endpoint.take_reason();
-        let failed = matches!(reason, Some(CloseReason::Io(_)));
-        if let Some(reason) = reason {
-            map.close_with(me, reason);
-        }
+        self.endpoint.close_in(map, me);
         let Err(error) = result else {
             return Ok(());
         };
-        // A callback may pass on what the endpoint told it. Then there was
-        // nothing to do, or a datagram was lost, or the reason for closing says
-        // it all.
-        let kind = error.downcast_ref().map(io::Error::kind);
-        match kind.is_some() && (failed || kind == told) {
+        // A callback may pass on the error of its endpoint's last call. Then there was
+        // nothing to do, or a datagram was lost, or the reason for closing has it.
+        let is_passed_on = error.downcast_ref().is_some_and(|error: &io::Error| {
+            // The endpoint's "not now" has no words of its own.
+            let is_own = error.kind() == io::ErrorKind::WouldBlock && error.get_ref().is_some();
+            Some(error.kind()) == told && !is_own
+        });
+        match is_passed_on {
             true => log::debug!("channel {me}: {error}"),
             false => return Err(error),
         }
@@ -307,7 +312,10 @@ impl<H: DispatcherHandler> Channel for Dispatcher<H> {
     }
 
     fn pending(&self, _me: Token) -> bool {
-        self.endpoint.is_untimed() || self.has_unread() || self.is_eof_due() || self.is_drained()
+        self.endpoint.has_wrong_timers()
+            || self.has_unread()
+            || self.is_eof_due()
+            || self.is_drained()
     }
 
     fn settle(&mut self, me: Token) -> Result<(), CloseReason> {
@@ -366,8 +374,8 @@ impl<H: DispatcherHandler> Channel for Dispatcher<H> {
     }
 
     fn handle_pending(&mut self, me: Token, map: &mut ChannelMap) -> Result {
-        if self.endpoint.is_untimed() {
-            self.endpoint.time(map);
+        if self.endpoint.has_wrong_timers() {
+            self.endpoint.set_timers(map);
         }
         if self.has_unread() {
             return self.handle_read_event(me, map);
@@ -388,7 +396,7 @@ impl<H: DispatcherHandler> Channel for Dispatcher<H> {
             return Ok(());
         }
         self.call(me, map, |this, map| {
-            match this.endpoint.waited_until(timer) {
+            match this.endpoint.handle_own_timer(timer) {
                 true => Ok(()),
                 false => this.handler.handle_timer(timer, &mut this.endpoint, map),
             }
@@ -416,9 +424,7 @@ impl<H: DispatcherHandler> Channel for Dispatcher<H> {
 
     fn handle_error(&mut self, error: Error, me: Token, map: &mut ChannelMap) {
         self.handler.handle_error(error, &mut self.endpoint, map);
-        if let Some(reason) = self.endpoint.take_reason() {
-            map.close_with(me, reason);
-        }
+        self.endpoint.close_in(map, me);
     }
 }
 

@@ -1,4 +1,4 @@
-//! What a raw dispatcher calls: [`DispatcherHandler`].
+//! The callbacks of a raw dispatcher: [`DispatcherHandler`].
 
 use reactor::{ChannelMap, CloseReason, Error, Result, Timer};
 use socket2::Socket;
@@ -6,66 +6,68 @@ use socket2::Socket;
 use crate::address::Address;
 use crate::endpoint::Endpoint;
 
-/// What a [`Dispatcher`](crate::Dispatcher) calls: the documents' events and predicates.
+/// The callbacks of a [`Dispatcher`](crate::Dispatcher): asyncore's events and
+/// predicates.
 ///
-/// Everything has a default. An `Err` of a callback goes to
-/// [`handle_error`](Self::handle_error); one of `handle_accept` or
-/// `handle_accepted` costs that connection only.
+/// Every method has a default. An `Err` of a callback goes to
+/// [`handle_error`](Self::handle_error). An `Err` of `handle_accept` or
+/// `handle_accepted` is logged, and costs that connection only.
 #[expect(unused_variables, reason = "the defaults name what they ignore")]
 pub trait DispatcherHandler: 'static {
-    /// Whether input, or connections to accept, are wanted now. The default is
-    /// `true`, as in the documents.
+    /// Whether the channel wants input, or connections to accept, now. The default is
+    /// `true`, as in asyncore.
     fn readable(&self, endpoint: &Endpoint) -> bool {
         true
     }
 
-    /// Whether [`handle_write`](Self::handle_write) is wanted now. The default
-    /// is `false`; the documents' is `true`, by which their loop never rests.
+    /// Whether the channel wants [`handle_write`](Self::handle_write) now. The default
+    /// is `false`; asyncore's is `true`, which keeps its loop from sleeping.
     fn writable(&self, endpoint: &Endpoint) -> bool {
         false
     }
 
-    /// There is input on a connected socket, or its end, or an error: time to
-    /// [`recv`](Endpoint::recv). Called again next turn for what is left.
+    /// Receives input, its end, or an error, by [`recv`](Endpoint::recv). Called again
+    /// next turn as long as input is left unread.
     ///
-    /// The default reads and drops it, with a warning in the log.
+    /// The default drops the input, with a warning in the log.
     fn handle_read(&mut self, endpoint: &mut Endpoint, map: &mut ChannelMap) -> Result {
         let mut buffer = map.buffers().read_buffer();
         let me = endpoint.token();
         match endpoint.recv(&mut buffer) {
             Ok(0) => {}
             Ok(len) => log::warn!("channel {me}: {len} bytes of unhandled input"),
-            // What ends the channel, the endpoint has noted.
+            // The endpoint has noted it, if it ends the channel.
             Err(error) => log::debug!("channel {me}: {error}"),
         }
         Ok(())
     }
 
-    /// There is room for output: time to [`send`](Endpoint::send).
+    /// Sends output, by [`send`](Endpoint::send). Called when there is room for it and
+    /// [`writable`](Self::writable) is `true`, after queued output has left.
     fn handle_write(&mut self, endpoint: &mut Endpoint, map: &mut ChannelMap) -> Result {
         Ok(())
     }
 
-    /// There is out-of-band data, which `recv(2)` with `MSG_OOB` reads from
-    /// [`endpoint.socket()`](Endpoint::socket)
-    /// ([`recv_out_of_band`](Socket::recv_out_of_band)); to get it within the
-    /// stream, set [`SO_OOBINLINE`](Socket::set_out_of_band_inline). What is left
-    /// unread is discarded afterwards: it would wake the loop for ever.
+    /// Reads out-of-band data from [`endpoint.socket()`](Endpoint::socket), by
+    /// [`recv_out_of_band`](Socket::recv_out_of_band). Data left unread is discarded
+    /// afterwards: it would wake the loop for ever.
+    ///
+    /// [`SO_OOBINLINE`](Socket::set_out_of_band_inline) puts such data into the stream
+    /// instead.
     fn handle_expt(&mut self, endpoint: &mut Endpoint, map: &mut ChannelMap) -> Result {
         Ok(())
     }
 
-    /// A connection that was under way, as one begun by [`Dispatcher::connect`](crate::Dispatcher::connect),
-    /// is there. One that failed goes to [`handle_close`](Self::handle_close)
-    /// instead. Not called for a socket that came connected, as an accepted one
-    /// does.
+    /// Begins the conversation, when a connection that was under way is made: one of
+    /// [`Dispatcher::connect`](crate::Dispatcher::connect), for example. A failed one
+    /// goes to [`handle_close`](Self::handle_close) instead. A socket that was connected
+    /// from the start, such as an accepted one, gets no call.
     fn handle_connect(&mut self, endpoint: &mut Endpoint, map: &mut ChannelMap) -> Result {
         Ok(())
     }
 
-    /// Connections are waiting. The default accepts one and calls
-    /// [`handle_accepted`](Self::handle_accepted); it is called again while
-    /// there are more, up to 64 times a turn.
+    /// Accepts a connection. Called again while more are waiting, up to 64 times a
+    /// turn. The default calls [`handle_accepted`](Self::handle_accepted) with it.
     fn handle_accept(&mut self, endpoint: &mut Endpoint, map: &mut ChannelMap) -> Result {
         match endpoint.accept()? {
             Some((socket, addr)) => self.handle_accepted(socket, addr, endpoint, map),
@@ -73,8 +75,8 @@ pub trait DispatcherHandler: 'static {
         }
     }
 
-    /// A connection was accepted; `addr` is the other end's. The default drops
-    /// it, with a warning in the log.
+    /// Takes over an accepted connection from the peer at `addr`. The default drops it,
+    /// with a warning in the log.
     fn handle_accepted(
         &mut self,
         socket: Socket,
@@ -89,9 +91,8 @@ pub trait DispatcherHandler: 'static {
         Ok(())
     }
 
-    /// The peer will send nothing more: [`recv`](Endpoint::recv) returned 0.
-    /// Called once. The default closes the channel when what was
-    /// [pushed](Endpoint::push) is sent.
+    /// Handles the end of the input: [`recv`](Endpoint::recv) returned 0. Called once.
+    /// The default sends the [pushed](Endpoint::push) output and closes the channel.
     ///
     /// A channel that stays open with nothing to send gets no further events, not even
     /// for a reset: set a timer.
@@ -100,16 +101,15 @@ pub trait DispatcherHandler: 'static {
         Ok(())
     }
 
-    /// The queue, which was above
-    /// [`Limits::high_water`](crate::Limits::high_water) or had a producer, is
-    /// down to [`Limits::low_water`](crate::Limits::low_water) and has none:
-    /// time for more.
+    /// Queues more output. Called when the queue had exceeded
+    /// [`Limits::high_water`](crate::Limits::high_water) or held a producer, and is
+    /// down to [`Limits::low_water`](crate::Limits::low_water) without one.
     fn handle_drained(&mut self, endpoint: &mut Endpoint, map: &mut ChannelMap) -> Result {
         Ok(())
     }
 
-    /// A timer of this channel is due. It comes to a channel that is
-    /// [closing](Endpoint::closing) when done, too.
+    /// Handles a timer of this channel that is due. Called even after
+    /// [`close_when_done`](Endpoint::close_when_done), while the channel is open.
     fn handle_timer(
         &mut self,
         timer: Timer,
@@ -119,27 +119,30 @@ pub trait DispatcherHandler: 'static {
         Ok(())
     }
 
-    /// The map is being [shut down](ChannelMap::shut_down). Called once, unless the
-    /// channel is closing already, or still connecting: then it is closed. The default
-    /// closes the channel when what was [pushed](Endpoint::push) is sent.
+    /// Finishes the work under way. Called once, when the map is
+    /// [shut down](ChannelMap::shut_down). A channel that is closing when done gets no
+    /// call. One that is still connecting is closed instead. The default sends the
+    /// [pushed](Endpoint::push) output and closes the channel.
     fn handle_shutdown(&mut self, endpoint: &mut Endpoint, map: &mut ChannelMap) -> Result {
         endpoint.close_when_done_with(CloseReason::Shutdown);
         Ok(())
     }
 
-    /// The channel is closed. Called exactly once; nothing is called after it.
+    /// Handles the close of the channel. Called exactly once, as the last callback.
+    /// [`Endpoint::unsent`] counts the output that was lost.
     fn handle_close(&mut self, reason: CloseReason, endpoint: &mut Endpoint, map: &mut ChannelMap) {
     }
 
-    /// A callback returned an error: the handler's verdict on its channel, which a peer
-    /// may have earned. The default logs it, at the level `warn`, and does no more to a
-    /// listener. Any other channel gets no more input, sends what was pushed before, and
-    /// closes with [`HandlerError`](CloseReason::HandlerError), as
-    /// [`close_when_done_with`](Endpoint::close_when_done_with) does. A producer that
-    /// has nothing is waited for no longer than [`Limits::stall`](crate::Limits::stall);
-    /// a channel that is still connecting closes at once.
+    /// Handles an error that a callback returned.
     ///
-    /// To drop what is queued, [`close`](Endpoint::close).
+    /// The default logs it at the level `warn`, since a peer may have caused it. A
+    /// listener goes on. Any other channel gets no more input, sends the output pushed
+    /// before, and closes with [`HandlerError`](CloseReason::HandlerError), as
+    /// [`close_when_done_with`](Endpoint::close_when_done_with) does. It waits for an
+    /// idle producer for at most [`Limits::stall`](crate::Limits::stall). A channel that
+    /// is still connecting closes at once.
+    ///
+    /// An override may [`close`](Endpoint::close) instead, which drops the queue.
     fn handle_error(&mut self, error: Error, endpoint: &mut Endpoint, map: &mut ChannelMap) {
         endpoint.end_by_error(&error);
     }

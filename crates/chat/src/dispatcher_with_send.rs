@@ -1,12 +1,12 @@
-//! Output of a raw dispatcher that is not to come short: `dispatcher_with_send`.
+//! A raw dispatcher with queued output: asyncore's `dispatcher_with_send`.
 
 use crate::dispatcher::Dispatcher;
 
 /// asyncore's `dispatcher_with_send`: a [`Dispatcher`] whose handler sends by
 /// [`Endpoint::push`](crate::Endpoint::push).
 ///
-/// It is the same type: every dispatcher can. What is pushed is sent before the
-/// loop waits next and whenever there is room.
+/// It is the same type, since every dispatcher can push. Pushed output leaves before the
+/// loop waits next, and the rest whenever there is room.
 ///
 /// ```
 /// use std::io::{Read, Write};

@@ -76,7 +76,7 @@ impl Endpoint {
     pub(crate) fn count_input(&mut self, len: usize) {
         let max = self.limits.linger_bytes;
         let is_too_much = self.life.ending().is_some_and(|ending| {
-            ending.received += len;
+            ending.received = ending.received.saturating_add(len);
             ending.received > max
         });
         if is_too_much && !matches!(self.life.stage(), Stage::Finishing(_)) {

@@ -24,8 +24,8 @@ use crate::wire::Wire;
 /// The socket of a channel: its life, its output and its limits. asyncore's
 /// `dispatcher` without its events.
 ///
-/// A handler gets it with every callback. After the callback `handle_close` is called,
-/// with the reason, if the endpoint was closed or its socket failed.
+/// A handler gets it with every callback. If the callback closes the endpoint, or the
+/// socket fails there, `handle_close` follows with the reason.
 pub struct Endpoint {
     /// What is to be removed, before the wire is closed.
     #[cfg(unix)]
@@ -97,7 +97,7 @@ impl Endpoint {
             flags |= NOT_LIVE;
         }
         let limits = Limits::shared();
-        Self {
+        let mut endpoint = Self {
             #[cfg(unix)]
             path: None,
             wire,
@@ -112,23 +112,24 @@ impl Endpoint {
             limits,
             unread: Bytes::new(),
             waiting: None,
-        }
+        };
+        endpoint.use_limits();
+        endpoint
     }
 
-    /// Receives into `buffer`, as `recv(2)`. 0 is the end of the stream: the
-    /// handler's `handle_eof` comes next, and no more input. On a datagram socket it is
-    /// an empty datagram.
+    /// Receives into `buffer`, as `recv(2)`. 0 is the end of the stream: `handle_eof`
+    /// follows, and no more input. On a datagram socket 0 is an empty datagram.
     ///
     /// # Errors
     ///
-    /// `WouldBlock` if there is nothing to receive now, however the callback
-    /// came about. `InvalidData` if a datagram, or a record of a `SOCK_SEQPACKET` socket,
-    /// is longer than `buffer`: that has the beginning, and the rest is lost.
+    /// `WouldBlock` if there is nothing to receive now. A callback must expect it at any
+    /// time. `InvalidData` if a datagram, or a record of a `SOCK_SEQPACKET` socket, is
+    /// longer than `buffer`. `buffer` has its beginning then, and the rest is lost.
     ///
     /// Any error but `WouldBlock` closes the channel with [`CloseReason::Io`] after the
-    /// callback (over a transport, when its output is sent). A datagram socket stays: the
-    /// next datagram may be another's. In all these cases the callback may return the
-    /// error, which does no harm.
+    /// callback; over a transport, when the queued output is sent. A datagram socket
+    /// stays open, since the next datagram may be another peer's. The callback may return
+    /// any of these errors: that changes nothing.
     pub fn recv(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if !self.unread.is_empty() {
             let held = self.unread.split_to(buffer.len().min(self.unread.len()));
@@ -142,15 +143,17 @@ impl Endpoint {
         if matches!(received, Ok(0)) && !buffer.is_empty() && self.connected() {
             self.flags |= EOF;
         }
-        self.note(received)
+        self.told(received, Self::end_input)
     }
 
-    /// Sends from the front of `data`, as `send(2)`; returns how much was sent.
+    /// Sends from the front of `data`, as `send(2)`. Returns how many bytes were sent.
     ///
     /// # Errors
     ///
-    /// `WouldBlock` if there is no room now, or something that was pushed is still
-    /// queued; otherwise as [`recv`](Self::recv).
+    /// `WouldBlock` if there is no room now, or pushed output is still queued. After any
+    /// other error [sending has failed](Self::output_failed): the channel closes with
+    /// [`CloseReason::Io`] when the input that is left has been handed out. A datagram
+    /// socket stays open. The callback may return the error.
     pub fn send(&mut self, data: &[u8]) -> io::Result<usize> {
         self.send_vectored(&[IoSlice::new(data)])
     }
@@ -161,24 +164,21 @@ impl Endpoint {
     ///
     /// As [`send`](Self::send).
     pub fn send_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        if !self.output.is_empty() {
-            return self.note(Err(io::ErrorKind::WouldBlock.into())); // what was pushed goes first
-        }
-        let sent = self.wire.send_vectored(slices);
-        if let Ok(sent) = sent {
-            self.taken += sent as u64;
-        }
-        self.note(sent)
+        let sent = match self.output.is_empty() {
+            true => self.wire.send_vectored(slices),
+            false => Err(io::ErrorKind::WouldBlock.into()), // what was pushed goes first
+        };
+        self.told_of_sending(sent)
     }
 
-    /// Ends one half of the connection, as `shutdown(2)`. What was sent before
-    /// is delivered; the half for writing is shut when what was
-    /// [pushed](Self::push) is sent.
+    /// Ends one half of the connection, or both, as `shutdown(2)`. Output sent before is
+    /// delivered. The writing half is shut when all [pushed](Self::push) output is sent.
+    /// A transport has no reading half to shut.
     ///
     /// # Errors
     ///
-    /// What `shutdown(2)` says: `ENOTCONN` if the peer has reset the connection. Nothing,
-    /// if it has to wait for output. A transport has no half for reading to shut.
+    /// Those of `shutdown(2)`, such as `ENOTCONN` if the peer has reset the connection.
+    /// A writing half that waits for output returns none.
     pub fn shutdown(&mut self, how: Shutdown) -> io::Result<()> {
         if self.has_output() && how != Shutdown::Read {
             self.flags |= SHUT_DUE;
@@ -190,12 +190,12 @@ impl Endpoint {
         self.wire.shutdown(how)
     }
 
-    /// The channel's token; [`Token::NONE`] before the loop has come to it.
+    /// The channel's token; [`Token::NONE`] until the loop has reached it.
     pub fn token(&self) -> Token {
         self.me
     }
 
-    /// Whether a stream is connected: asyncore's `connected`. In `handle_close`,
+    /// Whether the stream is connected: asyncore's `connected`. In `handle_close`,
     /// whether it was.
     pub fn connected(&self) -> bool {
         matches!(self.life.origin(), Origin::Connected | Origin::Failed)
@@ -213,26 +213,24 @@ impl Endpoint {
         self.life.origin() == Origin::Connecting
     }
 
-    /// asyncore's `addr`: the peer's address if there is a peer, otherwise
-    /// the socket's own. Asks the operating system.
+    /// The peer's address, or the socket's own if there is no peer: asyncore's `addr`.
+    /// Asks the operating system.
     pub fn addr(&self) -> Option<Address> {
         self.peer_addr().or_else(|| self.local_addr())
     }
 
-    /// The peer's address (`getpeername(2)`); `None` if there is no peer (any
-    /// more).
+    /// The peer's address (`getpeername(2)`); `None` if there is no peer, or no longer.
     pub fn peer_addr(&self) -> Option<Address> {
         Some(self.wire.socket()?.peer_addr().ok()?.into())
     }
 
-    /// The socket's own address (`getsockname(2)`): for a listener on port 0,
-    /// where it listens.
+    /// The socket's own address (`getsockname(2)`). A listener on port 0 finds its port
+    /// here.
     pub fn local_addr(&self) -> Option<Address> {
         Some(self.wire.socket()?.local_addr().ok()?.into())
     }
 
-    /// The socket, for its options; `None` over a [`Transport`] of another
-    /// kind.
+    /// The socket, for its options; `None` over a [`Transport`] without one.
     ///
     /// On Linux, with `IP_RECVERR` or `SO_TIMESTAMPING` set, the socket queues errors and
     /// times. Read them in `handle_read` or `handle_write` (`MSG_ERRQUEUE` of recv(2)); the
@@ -246,11 +244,17 @@ impl Endpoint {
         &self.limits
     }
 
-    /// Changes the limits. To share one set among many channels, give an
-    /// `Rc<Limits>`.
+    /// Changes the limits. An `Rc<Limits>` shares one set among many channels.
     pub fn set_limits(&mut self, limits: impl Into<Rc<Limits>>) {
         self.limits = limits.into();
+        self.use_limits();
+    }
+
+    fn use_limits(&mut self) {
         self.output.use_limits(&self.limits);
+        if let Wire::Datagram(_) = self.wire {
+            self.output.gather_nothing(); // what is sent together would be one record
+        }
     }
 
     /// Closes the channel, with the reason, unless it is a stream or becomes one.
@@ -269,7 +273,7 @@ impl Endpoint {
         let is_new = self.me != me;
         if is_new {
             self.me = me;
-            self.untime();
+            self.forget_timers();
         }
         is_new
     }
@@ -292,9 +296,9 @@ impl Endpoint {
         self.flags & RESTING == 0 && matches!(self.life.stage(), Stage::Live | Stage::Datagrams)
     }
 
-    /// Whether a transport has input that no event will announce.
+    /// Whether a transport has input that no event will announce, and it is received.
     pub(crate) fn has_hidden_input(&self) -> bool {
-        self.wire.transport().is_some_and(|t| t.has_input())
+        self.wire.transport().is_some_and(|t| t.has_input()) && self.receives()
     }
 
     /// Puts `data` before the input that was received and not handed out.
@@ -330,22 +334,32 @@ impl Endpoint {
         }
     }
 
-    /// Takes note of the outcome of a handler's call: an error that ends the
-    /// connection ends the channel.
-    pub(crate) fn note<T>(&mut self, result: io::Result<T>) -> io::Result<T> {
-        let result = match result {
-            Err(error) if self.rests_after(&error) => Err(io::ErrorKind::WouldBlock.into()),
-            result => result,
+    /// The outcome of a handler's call that sends.
+    pub(crate) fn told_of_sending(&mut self, sent: io::Result<usize>) -> io::Result<usize> {
+        let sent = self.told(sent, Self::has_failed)?;
+        self.taken += sent as u64;
+        Ok(sent)
+    }
+
+    /// The outcome of a handler's call, which a callback may pass on. An error that ends
+    /// a connection's input or output does `end` it.
+    pub(crate) fn told<T>(
+        &mut self,
+        result: io::Result<T>,
+        end: fn(&mut Self, io::Error),
+    ) -> io::Result<T> {
+        let error = match result {
+            Err(error) if self.rests_after(&error) => io::ErrorKind::WouldBlock.into(),
+            Err(error) => error,
+            done => return done,
         };
-        self.told = result.as_ref().err().map(io::Error::kind);
-        match result {
-            Err(error) if error.kind() != io::ErrorKind::WouldBlock && self.connected() => {
-                let told = copy(&error);
-                self.end_input(error);
-                Err(told)
-            }
-            result => result,
+        self.told = Some(error.kind());
+        if error.kind() != io::ErrorKind::WouldBlock && self.connected() {
+            let told = copy(&error);
+            end(self, error);
+            return Err(told);
         }
+        Err(error)
     }
 }
 

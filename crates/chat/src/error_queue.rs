@@ -7,11 +7,10 @@ use crate::endpoint::Endpoint;
 impl Endpoint {
     /// Empties the queue, which no usual call does: the poller would report it for ever.
     pub(crate) fn discard_errors(&self) {
+        use socket2::Domain;
+
         use crate::wire::retry;
 
-        /// Kinds that know no such queue peek at their input instead, and lose nothing.
-        const FLAGS: i32 = MSG_ERRQUEUE | MSG_PEEK;
-        const MSG_PEEK: i32 = 2;
         const MSG_ERRQUEUE: i32 = 0x2000;
         /// The next turn goes on.
         const AT_ONCE: usize = 64;
@@ -19,8 +18,12 @@ impl Endpoint {
         let Some(socket) = self.wire.socket() else {
             return;
         };
+        // A Unix socket, which has no such queue, would read its input, or take its error.
+        if !matches!(socket.domain(), Ok(Domain::IPV4 | Domain::IPV6)) {
+            return;
+        }
         let discarded = (0..AT_ONCE)
-            .take_while(|_| retry(|| socket.recv_with_flags(&mut [], FLAGS)).is_ok())
+            .take_while(|_| retry(|| socket.recv_with_flags(&mut [], MSG_ERRQUEUE)).is_ok())
             .count();
         if discarded > 0 {
             log::debug!(

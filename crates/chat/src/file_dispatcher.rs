@@ -23,8 +23,8 @@ const EIO: i32 = 5;
 /// asyncore's `file_dispatcher`: a [`Dispatcher`] on a pipe or a terminal,
 /// made by [`Dispatcher::file`].
 ///
-/// The type is the same; its endpoint has no addresses, and `accept`, datagrams
-/// and half-closing are not for it.
+/// The type is the same. Its endpoint has no addresses, and cannot accept, half-close or
+/// use datagrams.
 ///
 /// ```
 /// use std::process::{Command, Stdio};
@@ -60,8 +60,8 @@ const EIO: i32 = 5;
 pub type FileDispatcher<H> = Dispatcher<H>;
 
 impl<H: crate::DispatcherHandler> Dispatcher<H> {
-    /// A dispatcher on a descriptor that is no socket: a pipe, a FIFO, a
-    /// terminal, a serial line. See [`FileWrapper`], which duplicates it.
+    /// Makes a dispatcher of a descriptor that is no socket: a pipe, a FIFO, a terminal,
+    /// a serial line. It is duplicated: see [`FileWrapper`].
     ///
     /// # Errors
     ///
@@ -75,9 +75,9 @@ impl<H: crate::DispatcherHandler> Dispatcher<H> {
 /// `file_wrapper`. Standard input as a chat channel is
 /// `AsyncChat::over(FileWrapper::new(io::stdin())?, "\n", handler)`.
 ///
-/// The descriptor is duplicated. A channel must not block; but whether it does
-/// (`O_NONBLOCK`, `fcntl(2)`) is a property of the open file, which all share that have
-/// inherited it: a shell, for example. The constructors differ in that:
+/// The descriptor is duplicated. A channel must not block. But blocking (`O_NONBLOCK`,
+/// `fcntl(2)`) is a property of the open file, which other processes, such as a shell,
+/// may share. The constructors differ in that:
 ///
 /// | constructor | the open file |
 /// |---|---|
@@ -85,11 +85,11 @@ impl<H: crate::DispatcherHandler> Dispatcher<H> {
 /// | [`nonblocking`](Self::nonblocking) | is made non-blocking |
 /// | [`as_it_is`](Self::as_it_is) | is left as it is |
 ///
-/// A file that was made non-blocking is blocking again when the last wrapper that needs
-/// it has been dropped. A file that is left blocking is read all the same: after an event
-/// one read never blocks, and every second one says `WouldBlock` instead. Output to it
-/// blocks the loop while nobody takes it: while the user has stopped the terminal. So
-/// does a standard terminal that cannot be opened once more: on other systems than
+/// When the last wrapper that needs a file non-blocking is dropped, the file is blocking
+/// again, as before. A file that is left blocking can be read all the same: one read after
+/// an event never blocks, and every second one returns `WouldBlock` instead. Output to it
+/// blocks the loop while nobody takes it, such as on a terminal that the user has stopped.
+/// So does a standard terminal that cannot be opened once more: on systems other than
 /// Linux, or if it belongs to another user.
 #[derive(Debug)]
 #[doc(alias = "file_wrapper")]
@@ -107,16 +107,16 @@ enum Mode {
 }
 
 impl FileWrapper {
-    /// Wraps a duplicate of `descriptor`, and makes the open file non-blocking; but not
-    /// the terminal (the same device and inode) that is standard input, output or error,
-    /// which the shell has as well: the channel gets an opening of its own.
+    /// Wraps a duplicate of `descriptor`, and makes the open file non-blocking. The
+    /// terminal of standard input, output or error (the same device and inode) keeps its
+    /// mode, since the shell shares it; the channel gets an opening of its own.
     ///
     /// # Errors
     ///
-    /// `Unsupported` for what is always ready and cannot be waited for: a
-    /// regular file, a directory, a disk, `/dev/null` and its like (read it to
-    /// its end with the standard library, or send it with a
-    /// [`ReadProducer`](crate::ReadProducer)); what `dup(2)` and `fcntl(2)` say.
+    /// `Unsupported` for a file that is always ready, so that no poller can wait for it:
+    /// a regular file, a directory, a disk, `/dev/null` and the like. Read it with the
+    /// standard library, or send it with a [`ReadProducer`](crate::ReadProducer).
+    /// Otherwise the errors of `dup(2)` and `fcntl(2)`.
     pub fn new(descriptor: impl AsFd) -> io::Result<Self> {
         let file = duplicate(descriptor)?;
         if !file.is_terminal() || !is_standard(&file.metadata()?) {
@@ -128,8 +128,8 @@ impl FileWrapper {
         }
     }
 
-    /// Wraps a duplicate of `descriptor`, and makes the open file non-blocking, whatever
-    /// it is. Others that have it, a shell for example, may take that for an error.
+    /// Wraps a duplicate of `descriptor`, and makes the open file non-blocking, even a
+    /// standard terminal. Other programs that share it, such as a shell, may fail on it.
     ///
     /// # Errors
     ///
@@ -138,8 +138,8 @@ impl FileWrapper {
         Self::made_nonblocking(duplicate(descriptor)?)
     }
 
-    /// Wraps a duplicate of `descriptor`, and leaves the open file's mode alone: for one
-    /// that is shared with other programs.
+    /// Wraps a duplicate of `descriptor`, and leaves the open file's mode as it is. Use it
+    /// for a file that is shared with other programs.
     ///
     /// # Errors
     ///

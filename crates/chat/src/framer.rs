@@ -1,10 +1,10 @@
 //! Cuts a stream of bytes into messages. It knows no sockets.
 //!
-//! The framer keeps no data. What may be the beginning of a terminator at the
-//! end of a read is not handed out; only its length is kept, for the bytes are
-//! the terminator's own. They are written in front of the next read, and the
-//! search goes on behind them: so nothing is searched twice, and what comes out
-//! does not depend on how the stream was cut.
+//! The framer keeps no data. The end of a read may be the beginning of a terminator.
+//! Such bytes are not handed out. Only their number is kept, since they equal the
+//! terminator's own first bytes. They are written in front of the next read, and the
+//! search goes on behind them. So no byte is searched twice, and the messages do not
+//! depend on how the network cut the stream.
 
 use std::mem;
 
@@ -13,41 +13,41 @@ use crate::terminator::{Condition, Terminator};
 #[derive(Debug)]
 pub(crate) struct Framer {
     terminator: Terminator,
-    /// Bytes of the present message that were handed out.
+    /// The number of bytes handed out of the current message.
     collected: usize,
     state: State,
-    /// How many bytes of the terminator the data so far ended with: not all of
-    /// it, and not handed out.
+    /// The number of bytes held back: the data so far ended with so many first bytes of
+    /// the terminator, but not with all of it.
     pub(crate) held: u16,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    /// At the beginning of a message, of which nothing was seen.
+    /// At the beginning of a message, before any of its bytes.
     Start,
-    /// The same, and `next_whole` has just found that it does not end in the data: only
-    /// until the call of `next` that follows.
+    /// The same, but `next_whole` has found no end of it in the data. Lasts only until
+    /// the call of `next` that follows.
     Searched,
     /// In a message.
     Inside,
-    /// A message has ended, which is yet to be told. What ended it, so many
-    /// bytes, is at the front of the data.
+    /// A message has ended, and its end is still to be told. The bytes that ended it,
+    /// so many, are at the front of the data.
     Ended(u16),
-    /// The message is longer than it may be.
+    /// The message is longer than the limit.
     Over,
-    /// The message is not handed out, but its end is.
+    /// The message is dropped; only its end will be told.
     Skipping,
 }
 
-/// What comes next in the stream.
+/// The next piece of the stream.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Frame<'d> {
-    /// Some of a message, not empty.
+    /// A part of a message, not empty.
     Part(&'d [u8]),
     /// The end of a message.
     End,
-    /// The message is longer than it may be; all that it may have was handed
-    /// out. No frame follows.
+    /// The message is longer than the limit, and as much as that was handed out. No
+    /// frame follows.
     OverLimit,
 }
 
@@ -65,8 +65,8 @@ impl Framer {
         &self.terminator
     }
 
-    /// How many bytes to receive at once, of so many reads of this size: all of them, if
-    /// they are one part of a message, since nothing of that is ever held.
+    /// The number of bytes to receive at once, of so many reads of this size. A part of a
+    /// message by count, or without a terminator, is never held: all reads are one then.
     #[inline]
     pub(crate) fn read_len(&self, size: usize, reads: usize) -> usize {
         match &self.terminator.0 {
@@ -75,19 +75,19 @@ impl Framer {
         }
     }
 
-    #[inline(never)] // lines need none of it
+    #[inline(never)] // not needed for lines
     fn part_len(&self, size: usize, reads: usize) -> usize {
         let left = self.terminator.count().unwrap_or(usize::MAX);
         left.min(size.saturating_mul(reads)).max(size)
     }
 
-    /// Changes the terminator. [`take_held`](Self::take_held) comes before.
+    /// Changes the terminator. Call [`take_held`](Self::take_held) first.
     pub(crate) fn set_terminator(&mut self, terminator: Terminator) {
         self.terminator = terminator;
     }
 
-    /// Takes what was held back: it is data again, to come before any other. So is
-    /// what ended a message that was not told, and ends none any more.
+    /// Takes the bytes held back, which are data again, before any other. The bytes that
+    /// ended a message are data again, too, if its end was not told: they end none now.
     pub(crate) fn take_held(&mut self) -> &[u8] {
         if let State::Ended(1..) = self.state {
             self.state = State::Inside;
@@ -97,9 +97,9 @@ impl Framer {
         &bytes[..held]
     }
 
-    /// Writes what was held back to the front of `data`, which was received behind the
-    /// room for that; bytes that go on being held are left out, for nobody looks at
-    /// them. Returns whether all of it is held, and there is nothing to frame.
+    /// Writes the bytes held back to the front of `data`, which was received behind room
+    /// for them. Bytes that stay held are left out, since nobody looks at them. Returns
+    /// whether all of `data` is held, so that there is nothing to frame.
     pub(crate) fn holds_on(&mut self, data: &mut [u8], limit: usize, is_last: bool) -> bool {
         let Condition::Pattern(pattern) = &self.terminator.0 else {
             return false;
@@ -119,8 +119,8 @@ impl Framer {
         false
     }
 
-    /// Forgets the message in progress. The end of one that has ended is still told.
-    /// The data that was not framed yet goes with it.
+    /// Forgets the message in progress. An end that is still to be told stays so. The
+    /// caller drops the data that was not framed yet.
     pub(crate) fn discard(&mut self) {
         self.collected = 0;
         self.held = 0;
@@ -130,21 +130,20 @@ impl Framer {
         };
     }
 
-    /// The rest of the message is not handed out, only its end; it may be of any
-    /// length.
+    /// Drops the rest of the message, of any length. Its end will be told.
     pub(crate) fn skip(&mut self) {
         if !self.has_ended() {
             self.state = State::Skipping;
         }
     }
 
-    /// The message that [`next_whole`](Self::next_whole) has found is handed out as a
-    /// part: `len` bytes behind it are what ended it, and its end comes next.
+    /// Turns the message that [`next_whole`](Self::next_whole) has found into a part. The
+    /// `len` bytes behind it ended it, and its end comes next.
     pub(crate) fn reopen(&mut self, len: usize) {
         self.state = State::Ended(len as u16); // a terminator has up to 4,096
     }
 
-    /// A message has ended, which is yet to be told.
+    /// Whether a message has ended, and its end is still to be told.
     pub(crate) fn has_ended(&self) -> bool {
         matches!(self.state, State::Ended(_))
     }
@@ -155,9 +154,9 @@ impl Framer {
         matches!(self.state, State::Ended(_)) || matches!(self.terminator.0, Condition::Count(0))
     }
 
-    /// The common case: the message that lies whole at the front of `data`, and the
-    /// data behind it. `None` if there is more to it; then [`next`](Self::next) tells.
-    /// `limit` is how many bytes a message may have.
+    /// Splits a whole message off the front of `data`, and returns it with the rest: the
+    /// common case. `None` leaves any other case to [`next`](Self::next). A message may
+    /// have `limit` bytes.
     #[inline(always)] // its outcome stays in registers then
     pub(crate) fn next_whole<'d>(
         &mut self,
@@ -177,7 +176,7 @@ impl Framer {
         (message.len() <= limit).then_some((message, rest))
     }
 
-    /// How long a message is that goes by its length, if that is at most `limit`.
+    /// The length of a message by count, if that is at most `limit`.
     #[inline(never)]
     fn next_counted(&mut self, limit: usize) -> Option<usize> {
         let count = self.terminator.count().filter(|&count| count <= limit)?;
@@ -185,11 +184,11 @@ impl Framer {
         Some(count)
     }
 
-    /// Takes the next frame from the front of `data`; `None` when more data is
-    /// needed. `limit` is how many bytes a message with a string terminator may
-    /// have. If the data `is_last`, nothing is held back.
+    /// Takes the next frame from the front of `data`. `None` if it needs more data. A
+    /// message with a string terminator may have `limit` bytes. If the data `is_last`,
+    /// nothing is held back.
     ///
-    /// `data` begins with what [`holds_on`](Self::holds_on) wrote.
+    /// `data` begins with the bytes that [`holds_on`](Self::holds_on) wrote.
     pub(crate) fn next<'d>(
         &mut self,
         data: &mut &'d [u8],
@@ -241,8 +240,8 @@ impl Framer {
         Some(Frame::Part(part))
     }
 
-    /// Where the message ends in `data`; if it does not, how many bytes at the end
-    /// may be the beginning of its terminator.
+    /// The length of the message, if it ends in `data`. Otherwise, as the error, the
+    /// number of bytes at the end that may be the beginning of its terminator.
     fn find(&mut self, data: &[u8]) -> Result<usize, usize> {
         let known = mem::take(&mut self.held);
         match &self.terminator.0 {
@@ -258,7 +257,7 @@ impl Framer {
         }
     }
 
-    /// There is more data than `limit` allows: hands out what fits, then says so.
+    /// Hands out as much as `limit` allows, then says that there is more.
     fn overrun<'d>(&mut self, data: &mut &'d [u8], limit: usize) -> Frame<'d> {
         self.state = State::Over;
         match limit.saturating_sub(self.collected) {

@@ -1,4 +1,4 @@
-//! What a chat channel calls: [`ChatHandler`], and [`MessageHandler`] over it.
+//! The callbacks of a chat channel: [`ChatHandler`], and [`MessageHandler`] over it.
 
 use std::mem;
 
@@ -6,12 +6,12 @@ use reactor::{ChannelMap, CloseReason, Error, Result, Timer};
 
 use crate::chat::Chat;
 
-/// What an [`AsyncChat`](crate::AsyncChat) calls: the methods that a subclass
-/// of the documents' `async_chat` writes.
+/// The callbacks of an [`AsyncChat`](crate::AsyncChat): the methods that a subclass
+/// of asynchat's `async_chat` overrides.
 ///
-/// `chat` is the channel's wire, `map` everyone else. An `Err` goes to
-/// [`handle_error`](Self::handle_error). When all that is needed is whole
-/// messages, implement [`MessageHandler`] instead.
+/// `chat` is the channel's own wire; `map` holds every other channel. An `Err` goes to
+/// [`handle_error`](Self::handle_error). A handler that needs only whole messages
+/// implements [`MessageHandler`] instead.
 ///
 /// ```
 /// use chat::{Chat, ChatHandler, ChannelMap, Result};
@@ -50,10 +50,11 @@ use crate::chat::Chat;
 /// ```
 #[expect(unused_variables, reason = "the defaults name what they ignore")]
 pub trait ChatHandler: 'static {
-    /// Some data of a message, in the order it came; how it is cut means
-    /// nothing. It is never empty. If it is the last of its message,
-    /// `found_terminator` follows at once, even after a
-    /// [`pause`](Chat::pause) in here.
+    /// Collects a part of a message. Parts come in order and are never empty; the
+    /// network decides where one ends.
+    ///
+    /// After the last part of a message `found_terminator` follows at once, even if
+    /// this call [pauses](Chat::pause) the channel.
     fn collect_incoming_data(
         &mut self,
         data: &[u8],
@@ -61,18 +62,19 @@ pub trait ChatHandler: 'static {
         map: &mut ChannelMap,
     ) -> Result;
 
-    /// The terminator was found: the message that was collected is complete.
+    /// Handles the message that was collected: its terminator has arrived.
     fn found_terminator(&mut self, chat: &mut Chat, map: &mut ChannelMap) -> Result;
 
-    /// A whole message, of which nothing was collected, lies in one piece. It may be
-    /// empty. Called before the two above, for a handler that can use a message where
-    /// it lies: that returns `Some` with the outcome, and the channel goes on behind
-    /// the message.
+    /// Handles a message in place, without collecting it.
     ///
-    /// `None`, the default, has the message come by `collect_incoming_data` and
-    /// `found_terminator`, as one does that arrived in several reads or goes beyond
-    /// [`Limits::message`](crate::Limits::message). A handler that returns it must not
-    /// have changed the channel.
+    /// Called before the two methods above, when a whole message lies in one piece. The
+    /// message may be empty. `Some` says that the handler has taken it; the channel
+    /// goes on behind it.
+    ///
+    /// `None`, the default, passes the message to `collect_incoming_data` and
+    /// `found_terminator`. A handler that returns `None` must not have changed the
+    /// channel. A message that arrives in several reads, or exceeds
+    /// [`Limits::message`](crate::Limits::message), goes straight to those two.
     fn found_message(
         &mut self,
         message: &[u8],
@@ -82,16 +84,16 @@ pub trait ChatHandler: 'static {
         None
     }
 
-    /// The channel is connected: called once, by the loop and before any
-    /// input, for an accepted socket as well. A server whose protocol lets it
-    /// speak first does so here.
+    /// Begins the conversation. The loop calls it once, when the channel is connected
+    /// and before any input, for an accepted socket as well. A server that speaks first
+    /// pushes its greeting here.
     fn handle_connect(&mut self, chat: &mut Chat, map: &mut ChannelMap) -> Result {
         Ok(())
     }
 
-    /// The peer will send nothing more; it may still read. What came without a
-    /// terminator has been collected. Called once. The default sends what is
-    /// queued and closes.
+    /// Handles the end of the input. The peer may still read. Input without a
+    /// terminator has been collected. Called once. The default sends the queued output
+    /// and closes the channel.
     ///
     /// A channel that stays open with nothing to send gets no further events, not even
     /// for a reset: set a timer.
@@ -100,51 +102,53 @@ pub trait ChatHandler: 'static {
         Ok(())
     }
 
-    /// A message has more than [`Limits::message`](crate::Limits::message)
-    /// bytes; as many were collected. The channel is closed when what is queued,
-    /// an answer pushed here included, is sent; unless it is to go on after the
-    /// message: see [`Chat::skip_message`].
+    /// Handles a message of more than [`Limits::message`](crate::Limits::message)
+    /// bytes. That many were collected. Afterwards the channel sends the queued output,
+    /// an answer pushed here included, and closes. [`Chat::skip_message`] keeps it
+    /// open, and drops the rest of the message.
     fn handle_overlimit(&mut self, chat: &mut Chat, map: &mut ChannelMap) -> Result {
         Ok(())
     }
 
-    /// The queue, which was above
-    /// [`Limits::high_water`](crate::Limits::high_water) or had a producer, is
-    /// down to [`Limits::low_water`](crate::Limits::low_water) and has none:
-    /// time for more.
+    /// Queues more output. Called when the queue had exceeded
+    /// [`Limits::high_water`](crate::Limits::high_water) or held a producer, and is
+    /// down to [`Limits::low_water`](crate::Limits::low_water) without one.
     fn handle_drained(&mut self, chat: &mut Chat, map: &mut ChannelMap) -> Result {
         Ok(())
     }
 
-    /// A timer of this channel is due. It comes to a channel that is
-    /// [closing](Chat::closing) when done, too.
+    /// Handles a timer of this channel that is due. Called even after
+    /// [`close_when_done`](Chat::close_when_done), while the channel is open.
     fn handle_timer(&mut self, timer: Timer, chat: &mut Chat, map: &mut ChannelMap) -> Result {
         Ok(())
     }
 
-    /// The map is being [shut down](ChannelMap::shut_down). Called once, unless the
-    /// channel is closing already, or still connecting: then it is closed. The default
-    /// sends what is queued and closes. Requests that have been received and not
-    /// delivered are dropped.
+    /// Finishes the work under way. Called once, when the map is
+    /// [shut down](ChannelMap::shut_down). A channel that is closing when done gets no
+    /// call. One that is still connecting is closed instead.
+    ///
+    /// The default sends the queued output and closes the channel. Requests that were
+    /// received but not delivered are dropped.
     fn handle_shutdown(&mut self, chat: &mut Chat, map: &mut ChannelMap) -> Result {
         chat.close_when_done_with(CloseReason::Shutdown);
         Ok(())
     }
 
-    /// The channel is closed. Called exactly once; nothing is called after it,
-    /// and what is pushed goes nowhere.
+    /// Handles the close of the channel. Called exactly once, as the last callback. Output
+    /// pushed here is dropped. [`Chat::unsent`] counts the output that was lost.
     fn handle_close(&mut self, reason: CloseReason, chat: &mut Chat, map: &mut ChannelMap) {}
 
-    /// A callback returned an error: the handler's verdict on its channel, which a peer
-    /// may have earned. The default logs it, at the level `warn`, delivers no more input,
-    /// sends what was pushed before, and closes with
-    /// [`HandlerError`](CloseReason::HandlerError), as
-    /// [`close_when_done_with`](Chat::close_when_done_with) does. A producer that has
-    /// nothing is waited for no longer than [`Limits::stall`](crate::Limits::stall); a
-    /// channel that is still connecting closes at once.
+    /// Handles an error that a callback returned.
     ///
-    /// To drop what is queued, [`close`](Chat::close). An override that does not close
-    /// goes on with the data that follows.
+    /// The default logs it at the level `warn`, since a peer may have caused it. The
+    /// channel then delivers no more input, sends the output pushed before, and closes
+    /// with [`HandlerError`](CloseReason::HandlerError), as
+    /// [`close_when_done_with`](Chat::close_when_done_with) does. It waits for an idle
+    /// producer for at most [`Limits::stall`](crate::Limits::stall). A channel that is
+    /// still connecting closes at once.
+    ///
+    /// An override may [`close`](Chat::close) instead, which drops the queue. If it does
+    /// not close, the channel goes on with the data that follows.
     fn handle_error(&mut self, error: Error, chat: &mut Chat, map: &mut ChannelMap) {
         chat.endpoint.end_by_error(&error);
     }
@@ -152,11 +156,10 @@ pub trait ChatHandler: 'static {
 
 /// A chat handler that gets each message whole.
 ///
-/// One method in place of the two documented ones; everything else is as in
-/// [`ChatHandler`], which every `MessageHandler` is. A message that came in
-/// one piece is borrowed from the read buffer, one that came in several is
-/// accumulated in the channel, up to
-/// [`Limits::message`](crate::Limits::message).
+/// One method replaces asynchat's two. The others are those of [`ChatHandler`], which
+/// every `MessageHandler` implements. A message that arrives in one piece is lent to
+/// the handler where it lies. One that arrives in several pieces is accumulated in the
+/// channel, up to [`Limits::message`](crate::Limits::message) bytes.
 ///
 /// ```
 /// use chat::{Chat, ChannelMap, MessageHandler, Result};
@@ -173,7 +176,7 @@ pub trait ChatHandler: 'static {
 /// ```
 #[expect(unused_variables, reason = "the defaults name what they ignore")]
 pub trait MessageHandler: 'static {
-    /// One message, without its terminator.
+    /// Handles one message, without its terminator.
     fn handle_message(&mut self, message: &[u8], chat: &mut Chat, map: &mut ChannelMap) -> Result;
 
     /// See [`ChatHandler::handle_connect`].
@@ -181,7 +184,7 @@ pub trait MessageHandler: 'static {
         Ok(())
     }
 
-    /// See [`ChatHandler::handle_eof`]; what came without a terminator is
+    /// See [`ChatHandler::handle_eof`]. Input without a terminator is
     /// [`Chat::partial_message`].
     fn handle_eof(&mut self, chat: &mut Chat, map: &mut ChannelMap) -> Result {
         chat.close_when_done_with(CloseReason::Eof);

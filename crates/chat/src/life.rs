@@ -5,11 +5,11 @@ use std::io;
 use std::mem;
 use std::net::SocketAddr;
 
-use reactor::{CloseReason, Error};
+use reactor::{ChannelMap, CloseReason, Error, Token};
 
 use crate::ending::Ending;
 use crate::endpoint::Endpoint;
-use crate::flags::{EOF, NOT_LIVE, SHUT_DUE};
+use crate::flags::{EOF, HIGH, NOT_LIVE, SHUT_DUE};
 
 /// Where a channel's life stands. Others read it; only this file changes it.
 #[derive(Debug)]
@@ -198,6 +198,7 @@ impl Endpoint {
     /// Nothing can be sent any more: what is queued is dropped.
     pub(crate) fn has_failed(&mut self, error: io::Error) {
         self.output.lose();
+        self.flags &= !HIGH; // nobody waits for room that never comes
         self.change(Event::Fail(error));
     }
 
@@ -212,6 +213,17 @@ impl Endpoint {
         match &mut self.life.0 {
             Stage::Closed(_, reason) => reason.take(),
             _ => None,
+        }
+    }
+
+    /// Has the map close the channel, if it is closed. A callback may have put another map
+    /// in the place of the channel's own: that one hears of it at the next settle.
+    #[inline]
+    pub(crate) fn close_in(&mut self, map: &mut ChannelMap, me: Token) {
+        if self.is_closed() && map.is_open(me) {
+            if let Some(reason) = self.take_reason() {
+                map.close_with(me, reason);
+            }
         }
     }
 
@@ -233,19 +245,19 @@ impl Endpoint {
         self.change(Event::Told);
     }
 
-    /// Closes the channel when what was [pushed](Self::push) is sent; a listener
-    /// and a datagram socket at once. Input is not delivered any more.
+    /// Closes the channel when all [pushed](Self::push) output is sent. A listener or a
+    /// datagram socket closes at once. From now on no input is delivered.
     ///
-    /// The peer gets all of it, if it reads: input is read and discarded
-    /// meanwhile, and for [`Limits::linger`](crate::Limits::linger) afterwards,
-    /// until the peer closes, too. A peer that takes nothing for
-    /// [`Limits::stall`](crate::Limits::stall) is not waited for any longer.
+    /// A peer that reads gets all of the output. To that end input is read and
+    /// discarded meanwhile, and afterwards until the peer closes, for at most
+    /// [`Limits::linger`](crate::Limits::linger). A peer that takes nothing for
+    /// [`Limits::stall`](crate::Limits::stall) is given up.
     pub fn close_when_done(&mut self) {
         self.close_when_done_with(CloseReason::Done);
     }
 
-    /// Like [`close_when_done`](Self::close_when_done), for a reason of the
-    /// caller's. The first reason stands.
+    /// Like [`close_when_done`](Self::close_when_done), with the caller's reason. The
+    /// first reason stands.
     pub fn close_when_done_with(&mut self, reason: CloseReason) {
         self.unread.clear();
         self.flags |= SHUT_DUE;
@@ -255,20 +267,23 @@ impl Endpoint {
         }
     }
 
-    /// Closes the channel, and drops what is queued.
-    /// [`handle_close`](crate::DispatcherHandler::handle_close) follows when the
-    /// present callback has returned. To close another channel, use
-    /// [`ChannelMap::close`](reactor::ChannelMap::close), which hides it at
-    /// once; closed by its endpoint, it is found until it is next settled.
+    /// Closes the channel now, and drops the queued output.
+    /// [`handle_close`](crate::DispatcherHandler::handle_close) follows when the current
+    /// callback has returned.
+    ///
+    /// To close another channel, use
+    /// [`ChannelMap::close`](reactor::ChannelMap::close), which hides it at once. A
+    /// channel closed by its endpoint can still be found until it is next settled.
     pub fn close(&mut self) {
         self.close_with(CloseReason::Requested);
     }
 
-    /// Like [`close`](Self::close), for a reason of the caller's. The first
-    /// reason stands; but [`Done`](CloseReason::Done), [`Eof`](CloseReason::Eof)
-    /// and [`Shutdown`](CloseReason::Shutdown) of a
-    /// [`close_when_done_with`](Self::close_when_done_with) say that all was
-    /// sent, and give way if it was not.
+    /// Like [`close`](Self::close), with the caller's reason.
+    ///
+    /// The first reason stands, with one exception. [`Done`](CloseReason::Done),
+    /// [`Eof`](CloseReason::Eof) and [`Shutdown`](CloseReason::Shutdown) of a
+    /// [`close_when_done_with`](Self::close_when_done_with) say that all was sent. They
+    /// give way if it was not.
     pub fn close_with(&mut self, reason: CloseReason) {
         let is_lost = self.has_output();
         self.output.lose();
@@ -298,8 +313,7 @@ impl Endpoint {
         matches!(self.life.0, Stage::Closed(..))
     }
 
-    /// Whether the channel is closed, or will be when all is sent:
-    /// asyncore's `closing`.
+    /// Whether the channel is closed, or will be when all is sent: asyncore's `closing`.
     pub fn closing(&self) -> bool {
         self.life.is_closing()
     }

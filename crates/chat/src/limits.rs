@@ -1,14 +1,15 @@
-//! How much one peer may cost: [`Limits`].
+//! The cost that one peer may cause: [`Limits`].
 
 use std::rc::Rc;
 use std::time::Duration;
 
-/// The limits of one channel. Every default is finite. `in_buffer_size`, `message` and
-/// `messages_per_turn` are for chat channels only; a dispatcher's `reads_per_turn`
-/// counts only while it discards.
+/// The limits of one channel. Every default is finite.
 ///
-/// Change the fields of a `default()`. None of them is "unlimited" at 0: where 0
-/// would mean that nothing ever happens, it is taken as 1.
+/// Change the fields of a `default()`. 0 never means "unlimited". Where 0 would stop
+/// the channel for ever, it counts as 1.
+///
+/// Only chat channels use `in_buffer_size`, `message` and `messages_per_turn`. A
+/// dispatcher uses `reads_per_turn` only while it discards input.
 ///
 /// ```
 /// use chat::Limits;
@@ -20,63 +21,64 @@ use std::time::Duration;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
-    /// Bytes asked of the socket by one `recv`, and so the most that a paused channel
-    /// holds of its input. Default 65,536: CPython's `ac_in_buffer_size`. At most
-    /// 262,144.
+    /// Bytes that one `recv` asks for, and so the most input that a paused channel
+    /// holds. Default 65,536, as CPython's `ac_in_buffer_size`; at most 262,144.
     ///
-    /// Nothing is held of a message that goes by its length, or has no terminator. There
-    /// all [`reads_per_turn`](Self::reads_per_turn) are one `recv`.
+    /// A message with a numeric terminator, or none, is never held. For it one `recv`
+    /// asks for all [`reads_per_turn`](Self::reads_per_turn) together.
     #[doc(alias = "ac_in_buffer_size")]
     pub in_buffer_size: usize,
-    /// Bytes asked of a producer at a time. Default 65,536: CPython's
+    /// Bytes that a producer is asked for at a time. Default 65,536, as CPython's
     /// `ac_out_buffer_size`.
     #[doc(alias = "ac_out_buffer_size")]
     pub out_buffer_size: usize,
-    /// Bytes that a message with a string terminator may have, without the
-    /// terminator; and bytes that are accumulated for a
-    /// [`MessageHandler`](crate::MessageHandler), whatever the terminator.
-    /// Beyond it comes [`handle_overlimit`](crate::ChatHandler::handle_overlimit),
-    /// and the end. Default 65,536.
+    /// Bytes of a message with a string terminator, without that; and bytes that are
+    /// accumulated for a [`MessageHandler`](crate::MessageHandler), whatever the
+    /// terminator. A longer message goes to
+    /// [`handle_overlimit`](crate::ChatHandler::handle_overlimit), and the channel
+    /// closes unless that skips the message. Default 65,536.
     pub message: usize,
-    /// Bytes that may be queued. Beyond it, and after one more attempt to send
-    /// (which cannot get past a producer), the channel is closed as a
-    /// [`SlowReader`](crate::CloseReason::SlowReader). Default 8 MiB.
+    /// Bytes that may be queued. A push beyond that makes one more attempt to send,
+    /// which cannot get past a producer. If it is still too much, the channel is closed
+    /// as a [`SlowReader`](crate::CloseReason::SlowReader). Default 8 MiB.
     pub output: usize,
-    /// Producers that may be queued. With one more, the channel is closed as a
+    /// Producers that may be queued. One more closes the channel as a
     /// [`SlowReader`](crate::CloseReason::SlowReader). Default 1,024.
     pub producers: usize,
-    /// Bytes queued above which `push` tries to send at once, and after which
-    /// [`handle_drained`](crate::ChatHandler::handle_drained) is due. Default
+    /// Queued bytes above which `push` sends at once, and
+    /// [`handle_drained`](crate::ChatHandler::handle_drained) will follow. Default
     /// 65,536.
     pub high_water: usize,
-    /// Bytes queued at or below which `handle_drained` is called. Default
-    /// 16,384.
+    /// Queued bytes down to which `handle_drained` waits. Default 16,384.
     pub low_water: usize,
-    /// Full reads in one turn, so that the others get theirs. Default 4.
+    /// Full reads in one turn. Other channels get their turn then. Default 4.
     pub reads_per_turn: usize,
-    /// Messages delivered in one turn, of those that were held and then of those
-    /// that are read; the rest is held for the next. Default 4,096.
+    /// Messages delivered in one turn from held input, and again as many from new
+    /// input. The rest is held for the next turn. Default 4,096.
     pub messages_per_turn: usize,
-    /// Bytes sent in one turn, about. Default 1 MiB.
+    /// Bytes sent in one turn, approximately. Default 1 MiB.
     pub sent_per_turn: usize,
-    /// How long a channel that has sent its last byte waits for the peer to
-    /// close, too, reading and discarding: a socket closed with unread input
-    /// makes the kernel reset the connection, and the peer may lose the end of
-    /// what was sent (RFC 1122, section 4.2.2.13). Default 2 s.
+    /// How long a channel that has sent its last byte waits for the peer to close. It
+    /// reads and discards meanwhile: the kernel would reset a connection closed with
+    /// unread input, and the peer might lose the end of the output (RFC 1122, section
+    /// 4.2.2.13). A channel whose sending has failed delivers the rest of its input for
+    /// as long. Default 2 s.
     pub linger: Duration,
-    /// Bytes discarded in that time; with the first byte more the channel is
-    /// closed. While the rest of the output is being sent, as many again are
-    /// discarded, and anything beyond that stays unread. Default 64 MiB: more than the
-    /// buffers of both ends hold of what a peer has sent before it could know.
+    /// Bytes received in that time; one more closes the channel. While a closing
+    /// channel still sends, it discards as many again, and leaves the rest unread.
+    /// Default 64 MiB: more than the buffers of both ends hold of input that a peer sent
+    /// before it could know.
     pub linger_bytes: usize,
-    /// How long a channel that only has to send its rest, or whose peer has ended its
-    /// input, waits for the peer to take any output; then it is closed as
-    /// [`TimedOut`](crate::CloseReason::TimedOut). While the peer may still send, the
-    /// time does not run for a producer that has nothing
-    /// ([`More::Later`](crate::More::Later)). What counts is what the kernel
-    /// takes from us, and that reports room only when a third of the socket's
-    /// send buffer is free, which may be 1 MB: for peers that are slower than
-    /// that, raise the time or lower `SO_SNDBUF`. Default 120 s.
+    /// How long output waits for the peer to take any of it, in a channel that is
+    /// closing or whose peer has ended its input. Then the channel is closed as
+    /// [`TimedOut`](crate::CloseReason::TimedOut). Default 120 s.
+    ///
+    /// While the peer may still send, the time does not run for a producer that has
+    /// nothing ([`More::Later`](crate::More::Later)), except after a handler's error.
+    ///
+    /// The channel sees only what its own kernel takes. The kernel reports room when a
+    /// third of the socket's send buffer is free, which may be 1 MB. For slower peers,
+    /// raise the time or lower `SO_SNDBUF`.
     pub stall: Duration,
 }
 

@@ -40,14 +40,13 @@ impl Endpoint {
         Ok(endpoint)
     }
 
-    /// Accepts one connection; `None` if none is waiting. The socket is
-    /// non-blocking. Connections that were reset while they waited are passed
-    /// over.
+    /// Accepts one connection; `None` if none is waiting. The new socket is
+    /// non-blocking. Connections that were reset while they waited are skipped.
     ///
     /// # Errors
     ///
-    /// What `accept(2)` says, `EMFILE` for example. The listener stays, and
-    /// pauses for a quarter of a second after an error.
+    /// Those of `accept(2)`, such as `EMFILE`. The listener stays open. If the callback
+    /// returns the error, the listener pauses for 250 ms.
     pub fn accept(&mut self) -> io::Result<Option<(Socket, Address)>> {
         let Some(socket) = self.wire.socket() else {
             return Ok(None);
@@ -81,13 +80,13 @@ fn listen_on(address: SocketAddr) -> io::Result<Socket> {
     Ok(socket)
 }
 
-#[cfg(any(target_os = "linux", target_os = "android"))]
+#[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
 pub(crate) fn is_listener(socket: &Socket) -> io::Result<bool> {
     socket.is_listener()
 }
 
 /// Where `SO_ACCEPTCONN` cannot be read, a listener must be made by `listen`.
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
+#[cfg(not(any(target_os = "linux", target_os = "android", target_os = "freebsd")))]
 pub(crate) fn is_listener(_: &Socket) -> io::Result<bool> {
     Ok(false)
 }

@@ -91,6 +91,11 @@ impl Output {
         self.shut();
     }
 
+    /// Every push must look at the limits and the state.
+    pub(crate) fn gather_nothing(&mut self) {
+        self.mark = 0;
+    }
+
     /// A push must look at the limits or the state again.
     pub(crate) fn shut(&mut self) {
         self.queued = match mem::take(&mut self.queued) {
@@ -233,11 +238,6 @@ impl Output {
     /// How many bytes may be queued before a push has to look at the limits.
     pub(crate) fn mark(&self) -> usize {
         self.mark
-    }
-
-    /// Whether so much is queued that the limits are to be looked at.
-    pub(crate) fn is_high(&self) -> bool {
-        self.len() > self.mark
     }
 
     /// How many bytes are queued.

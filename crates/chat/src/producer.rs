@@ -1,4 +1,4 @@
-//! Sources of output: [`Producer`], and a kit of them.
+//! Sources of output: [`Producer`], and ready-made ones.
 
 use std::fmt;
 use std::io;
@@ -15,42 +15,45 @@ mod iter;
 mod read;
 mod simple;
 
-/// What a [`Producer`] says of itself after it was asked for data.
+/// The state of a [`Producer`] after it was asked for data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum More {
-    /// There is more; ask again when this is sent. Without any data it keeps the
-    /// loop awake: a producer that waits says `Later`.
+    /// There is more. The producer is asked again when this data is sent. `Again`
+    /// without any data keeps the loop from sleeping; a producer that waits answers
+    /// `Later`.
     Again,
-    /// There is nothing for now. The producer stays at the head of the queue
-    /// and is asked again when its channel is called or touched
-    /// ([`ChannelMap::touch`](reactor::ChannelMap::touch)). No time limit runs
-    /// meanwhile, unless the peer has ended its input: then
-    /// [`Limits::stall`](crate::Limits::stall) does.
+    /// There is no data for now. The producer stays at the head of the queue, and is
+    /// asked again when its channel is called or
+    /// [touched](reactor::ChannelMap::touch).
+    ///
+    /// No time limit runs meanwhile, unless the peer has ended its input or a callback
+    /// has failed: then [`Limits::stall`](crate::Limits::stall) does.
     Later,
-    /// That was all: the next producer's turn.
+    /// That was all. The next item of the queue follows.
     Done,
 }
 
-/// Something that makes output when the channel has room for it: a file that
-/// is never in memory as a whole, an encoding, another channel's input.
+/// A source that makes output when the channel has room for it: a file that is never
+/// in memory as a whole, an encoder, another channel's input.
 ///
-/// Given to `push_with_producer`; it is asked when everything pushed before
-/// was sent, and dropped after [`More::Done`] or with its channel.
+/// [`push_with_producer`](crate::Chat::push_with_producer) queues it. The channel asks
+/// it for data when all output pushed before is sent, and drops it after
+/// [`More::Done`] or at the channel's end.
 ///
-/// | to send | take |
+/// | to send | use |
 /// |---|---|
 /// | data that is there already | [`SimpleProducer`], or just `push_bytes` |
 /// | the items of an iterator | [`IterProducer`] |
-/// | what a reader reads, so many bytes of it, a range of a file | [`ReadProducer`] |
-/// | what another producer makes, in HTTP's chunks | [`ChunkedProducer`] |
-/// | what another producer makes, and then call a function | [`HookedProducer`] |
+/// | a reader's data, a number of its bytes, or a range of a file | [`ReadProducer`] |
+/// | another producer's output, in HTTP's chunks | [`ChunkedProducer`] |
+/// | another producer's output, then call a function | [`HookedProducer`] |
 ///
 /// ```
 /// use std::io;
 /// use bytes::BufMut;
 /// use chat::{More, Producer};
 ///
-/// /// The numbers from one to three, a line each.
+/// /// The numbers down to one, a line each.
 /// #[derive(Debug)]
 /// struct Countdown(u32);
 ///
@@ -70,14 +73,13 @@ pub enum More {
 /// # Ok::<(), io::Error>(())
 /// ```
 pub trait Producer {
-    /// Appends data to `out`, preferably not more than `max` bytes
-    /// ([`Limits::out_buffer_size`](crate::Limits::out_buffer_size)).
+    /// Appends data to `out`: preferably `max` bytes at most, which is
+    /// [`Limits::out_buffer_size`](crate::Limits::out_buffer_size).
     ///
     /// # Errors
     ///
-    /// An error closes the channel with
-    /// [`CloseReason::Io`](reactor::CloseReason::Io): what was promised to the
-    /// peer cannot be sent.
+    /// Any. It closes the channel with [`CloseReason::Io`](reactor::CloseReason::Io),
+    /// since the promised output cannot be sent.
     fn more(&mut self, out: &mut Vec<u8>, max: usize) -> io::Result<More>;
 }
 

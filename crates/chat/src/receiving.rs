@@ -24,17 +24,18 @@ impl<H: ChatHandler> AsyncChat<H> {
             if !data.is_empty() || self.chat.endpoint.flags & EOF != 0 {
                 self.deliver(data, None, &mut messages, map)?;
             }
-            if self.chat.endpoint.flags & EOF != 0 {
-                return self.tell_eof(map);
+            let len = data.len();
+            let endpoint = &mut self.chat.endpoint;
+            if endpoint.flags & (EOF | NOT_LIVE) != 0 {
+                if endpoint.flags & EOF != 0 {
+                    return self.tell_eof(map);
+                }
+                endpoint.count_input(len);
             }
             if full == 0 {
                 break; // that was all there is
             }
             reads = reads.saturating_sub(full);
-            let endpoint = &mut self.chat.endpoint;
-            if endpoint.flags & NOT_LIVE != 0 {
-                endpoint.count_input(full * endpoint.limits.in_buffer_size);
-            }
             let goes_on = map.may_continue(self.chat.endpoint.me) && self.chat.may_receive();
             if reads == 0 || messages == 0 || !goes_on {
                 break;
@@ -240,7 +241,7 @@ impl Chat {
     /// Whether input may be received: what is held comes first.
     pub(crate) fn may_receive(&self) -> bool {
         let flags = self.endpoint.flags;
-        // Datagrams and what ends are not live; of these only the former are received.
+        // A channel that can send nothing any more goes on receiving; one that ends does not.
         flags & (PAUSED | HELD | OVER_LIMIT | EOF | RESTING) == 0
             && (flags & NOT_LIVE == 0 || (self.endpoint.receives() && !self.closing()))
     }

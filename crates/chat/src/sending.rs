@@ -17,23 +17,24 @@ use crate::wire::Wire;
 
 /// # Output that is queued
 impl Endpoint {
-    /// Queues a copy of `data`, to be sent before the loop waits next; what does
-    /// not fit then, whenever there is room. While something is queued,
-    /// [`send`](Self::send) says `WouldBlock`.
+    /// Queues a copy of `data`. It is sent before the loop waits next, and the rest
+    /// whenever there is room. While output is queued, [`send`](Self::send) returns
+    /// `WouldBlock`.
     ///
     /// Returns `false` if `data` is dropped: the channel is closing or closed, sending
-    /// has failed, or this push closes it. When more than
-    /// [`Limits::output`](crate::Limits::output) is queued, even after one more
-    /// attempt to send, the channel is closed as a
-    /// [`SlowReader`](CloseReason::SlowReader), and what is queued is dropped:
-    /// whatever is large goes by a producer. If sending fails, the queue is
-    /// dropped, and the channel is closed when the input that is left has been
-    /// handed out. [`unsent`](Self::unsent) tells in `handle_close` how much of what
-    /// was queued did not leave; so it does if the map was asked to
-    /// [close](reactor::ChannelMap::close) the channel, which knows of it only then.
+    /// has failed, or this push closes it. (A channel that
+    /// [`ChannelMap::close`](reactor::ChannelMap::close) has closed learns of it only
+    /// later, so this returns `true`.) In `handle_close`, [`unsent`](Self::unsent)
+    /// counts the queued output that did not leave.
     ///
-    /// A datagram is not queued: `data` is one, sent now (`true`) or lost. A listener
-    /// drops all.
+    /// If more than [`Limits::output`](crate::Limits::output) is queued, even after one
+    /// more attempt to send, the queue is dropped and the channel is closed as a
+    /// [`SlowReader`](CloseReason::SlowReader). Use a producer for large output. If
+    /// sending fails, the queue is dropped, and the channel closes when the input that
+    /// is left has been handed out.
+    ///
+    /// On a socket that keeps bounds (datagrams, `SOCK_SEQPACKET`), `data` is one record.
+    /// It is sent now (`true`) or lost, and never queued. A listener drops `data`.
     #[doc(alias = "initiate_send")]
     #[inline]
     pub fn push(&mut self, data: impl AsRef<[u8]>) -> bool {
@@ -50,30 +51,50 @@ impl Endpoint {
 
     #[inline(never)] // the usual first push needs none of its registers
     fn push_further(&mut self, data: &[u8]) -> bool {
-        if self.takes_output() {
-            let data = self.send_before_it_is_queued(data);
-            self.output.push(data);
-            return data.is_empty() || self.keeps_output();
+        if let Wire::Datagram(_) = self.wire {
+            return self.push_record(data);
         }
-        let Stage::Datagrams = self.life.stage() else {
+        let rest = self.send_before_it_is_queued(data);
+        if !self.takes_output() {
             return false;
-        };
-        let sent = self.wire.send(data);
-        if let Err(error) = &sent {
-            log::debug!("channel {}: a datagram was lost: {error}", self.me);
         }
-        sent.is_ok()
+        self.output.push(rest);
+        self.bears_queue()
     }
 
-    /// Queues `data` without copying it (but for up to 1,024 bytes): for what
-    /// goes to many channels. Otherwise as [`push`](Self::push).
-    pub fn push_bytes(&mut self, data: impl Into<Bytes>) -> bool {
-        let data = data.into();
-        if self.takes_output() {
-            self.output.push_bytes(data);
-            return self.keeps_output();
+    /// A socket that keeps bounds sends at once, or not at all.
+    fn push_record(&mut self, data: &[u8]) -> bool {
+        if self.closing() || self.accepting() || self.output_failed() {
+            return false;
         }
-        self.push_further(&data)
+        match self.wire.send(data) {
+            Ok(sent) => {
+                self.taken += sent as u64;
+                true
+            }
+            Err(error) => {
+                log::debug!("channel {}: a record was lost: {error}", self.me);
+                if self.connected() && error.kind() != io::ErrorKind::WouldBlock {
+                    self.has_failed(error);
+                }
+                false
+            }
+        }
+    }
+
+    /// Queues `data` as [`push`](Self::push) does, but copies only up to 1,024 bytes.
+    /// Use it for data that goes to many channels.
+    pub fn push_bytes(&mut self, data: impl Into<Bytes>) -> bool {
+        let mut data = data.into();
+        if let Wire::Datagram(_) = self.wire {
+            return self.push_record(&data);
+        }
+        let left = self.send_before_it_is_queued(&data).len();
+        if !self.takes_output() {
+            return false;
+        }
+        self.output.push_bytes(data.split_off(data.len() - left));
+        self.bears_queue()
     }
 
     /// Like [`push`](Self::push), but never costs the peer its channel.
@@ -96,14 +117,16 @@ impl Endpoint {
         }
     }
 
-    /// Queues a producer, which is asked for data when all that was pushed
-    /// before is sent. When it is done, `handle_drained` is due. With more than
-    /// [`Limits::producers`](crate::Limits::producers) the channel is closed as a
+    /// Queues a producer. It is asked for data when all output pushed before is sent.
+    /// When it is done, `handle_drained` is due.
+    ///
+    /// More than [`Limits::producers`](crate::Limits::producers) close the channel as a
     /// [`SlowReader`](CloseReason::SlowReader). Returns `false` if the producer is
-    /// dropped: for the same reasons as [`push`](Self::push), and on a datagram socket.
+    /// dropped: for the same reasons as [`push`](Self::push), and on a socket that keeps
+    /// bounds.
     #[doc(alias = "producer_fifo")]
     pub fn push_with_producer(&mut self, producer: impl Producer + 'static) -> bool {
-        if !self.takes_output() {
+        if !self.takes_output() || matches!(self.wire, Wire::Datagram(_)) {
             return false;
         }
         self.output.push_producer(Box::new(producer));
@@ -114,33 +137,31 @@ impl Endpoint {
         self.takes_output()
     }
 
-    /// How many bytes are queued: asyncore's `out_buffer`, and what a
-    /// [`Transport`](crate::Transport) keeps. What producers will make is not
-    /// known.
+    /// The number of queued bytes: those of asyncore's `out_buffer`, and those that a
+    /// [`Transport`](crate::Transport) keeps. Output that producers will make does not
+    /// count.
     #[doc(alias = "out_buffer")]
     pub fn queued(&self) -> usize {
         self.output.len() + self.wire.transport().map_or(0, |t| t.queued())
     }
 
-    /// How many bytes were sent so far, datagrams not counted: whether the peer takes
-    /// anything. Over a
-    /// [`Transport`](crate::Transport) that keeps some, what
-    /// [that](crate::Transport::sent) says.
+    /// The number of bytes sent so far. It grows as long as the peer takes output. Over a
+    /// [`Transport`](crate::Transport) that keeps output, it is
+    /// [`Transport::sent`](crate::Transport::sent).
     pub fn sent(&self) -> u64 {
         let told = self.wire.transport().and_then(|t| t.sent());
         told.unwrap_or(self.taken)
     }
 
-    /// Whether much waits for the peer: more than
+    /// Whether `handle_drained` will follow once more output is sent. More than
     /// [`Limits::high_water`](crate::Limits::high_water) was queued, or a producer, and
-    /// more than [`Limits::low_water`](crate::Limits::low_water) still is.
-    /// `handle_drained` comes when that was sent.
+    /// a producer or more than [`Limits::low_water`](crate::Limits::low_water) still is.
     pub fn needs_drain(&self) -> bool {
         self.flags & HIGH != 0 && !self.is_drained()
     }
 
-    /// Whether sending has failed: what is pushed goes nowhere, and the channel
-    /// is closed when the input that is left has been handed out.
+    /// Whether sending has failed. Pushed output is dropped then, and the channel closes
+    /// when the input that is left has been handed out.
     pub fn output_failed(&self) -> bool {
         self.life.origin() == Origin::Failed
     }
@@ -177,7 +198,6 @@ impl Endpoint {
     /// `handle_drained` is due.
     pub(crate) fn is_drained(&self) -> bool {
         self.flags & HIGH != 0
-            && !self.output_failed()
             && self.output.producers() == 0
             && self.output.len() <= self.limits.low_water
     }
@@ -278,8 +298,8 @@ impl Endpoint {
         self.note_sent(len, sent)
     }
 
-    /// Takes account of an attempt to send the `len` bytes at the head of the
-    /// queue; returns how many were sent.
+    /// Takes account of an attempt to send `len` bytes, those of the queue first;
+    /// returns how many were sent.
     fn note_sent(&mut self, len: usize, sent: io::Result<usize>) -> usize {
         match sent {
             Ok(sent) => {
@@ -288,7 +308,7 @@ impl Endpoint {
                     false => self.flags &= !BLOCKED,
                 }
                 self.taken += sent as u64;
-                self.output.advance(sent);
+                self.output.advance(sent.min(self.output.len()));
                 return sent;
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.flags |= BLOCKED,
@@ -305,67 +325,64 @@ impl Endpoint {
         }
     }
 
-    /// Sends what it can of `data`, if that is too much to be queued and nothing is
-    /// queued before it: so it is copied only if the peer is slow. Returns the rest.
+    /// If `data` makes the queue long, sends what it can of both: so it is copied only if
+    /// the peer is slow. Returns the rest of `data`.
     fn send_before_it_is_queued<'d>(&mut self, data: &'d [u8]) -> &'d [u8] {
-        let is_much = data.len() > self.output.mark() && self.output.is_empty();
-        if !is_much || !self.connected() || self.flags & (BLOCKED | RESTING) != 0 {
+        let len = self.output.len() + data.len();
+        if data.is_empty() || len <= self.output.mark() || !self.takes_output() {
             return data;
         }
         self.flags |= HIGH;
-        let sent = self.wire.send(data);
-        let sent = self.note_sent(data.len(), sent);
-        match self.output_failed() {
-            true => &[],
-            false => &data[sent..],
+        let is_too_much = len > self.limits.output;
+        if !self.connected() || (self.flags & (BLOCKED | RESTING) != 0 && !is_too_much) {
+            return data;
         }
+        let mut slices = [IoSlice::new(&[]); MAX_SLICES];
+        let (count, queued) = self.output.gather(&mut slices);
+        if count == MAX_SLICES || self.output.producers() > 0 {
+            self.send_ready(); // there is more before `data`
+            return data;
+        }
+        slices[count] = IoSlice::new(data);
+        let sent = self.wire.send_vectored(&slices[..=count]);
+        let sent = self.note_sent(len, sent);
+        &data[sent.saturating_sub(queued)..]
     }
 
-    /// After a push: whether it is queued still, or sent.
-    fn keeps_output(&mut self) -> bool {
-        if self.output.is_high() {
-            self.relieve();
-        }
-        self.takes_output()
-    }
-
-    /// Sends at once when much is queued, and judges the peer when too much is.
-    fn relieve(&mut self) {
-        let limit = self.limits.output;
-        self.flags |= HIGH;
-        if self.connected() && (self.flags & (BLOCKED | RESTING) == 0 || self.output.len() > limit)
-        {
-            self.send_ready();
-        }
-        if self.output.len() > limit {
+    /// After a push: whether the queue is no longer than it may be. If it is, the peer is
+    /// too slow.
+    fn bears_queue(&mut self) -> bool {
+        if self.output.len() > self.limits.output {
             self.close_with(CloseReason::SlowReader);
         }
+        self.takes_output()
     }
 }
 
 /// # Output that is queued
 impl Chat {
-    /// Queues a copy of `data`, to be sent before the loop waits next; what does not fit
-    /// then, whenever there is room.
+    /// Queues a copy of `data`. It is sent before the loop waits next, and the rest
+    /// whenever there is room.
     ///
     /// Returns `false` if `data` is dropped: the channel is closing or closed, sending
-    /// has failed, or this push closes it. When more than
-    /// [`Limits::output`](crate::Limits::output) is queued, even after one more
-    /// attempt to send, the channel is closed as a
-    /// [`SlowReader`](CloseReason::SlowReader), and what is queued is dropped:
-    /// whatever is large goes by a producer. If sending fails, the queue is dropped, and
-    /// the channel closes when the input that is left was delivered.
-    /// [`unsent`](Self::unsent) tells in `handle_close` how much of what was queued did
-    /// not leave; so it does if the map was asked to
-    /// [close](reactor::ChannelMap::close) the channel, which knows of it only then.
+    /// has failed, or this push closes it. (A channel that
+    /// [`ChannelMap::close`](reactor::ChannelMap::close) has closed learns of it only
+    /// later, so this returns `true`.) In `handle_close`, [`unsent`](Self::unsent)
+    /// counts the queued output that did not leave.
+    ///
+    /// If more than [`Limits::output`](crate::Limits::output) is queued, even after one
+    /// more attempt to send, the queue is dropped and the channel is closed as a
+    /// [`SlowReader`](CloseReason::SlowReader). Use a producer for large output. If
+    /// sending fails, the queue is dropped, and the channel closes when the input that
+    /// is left has been delivered.
     #[inline]
     pub fn push(&mut self, data: impl AsRef<[u8]>) -> bool {
         let data = data.as_ref();
         self.endpoint.output.push_within_room(data) || self.endpoint.push_with_care(data)
     }
 
-    /// Queues `data` without copying it (but for up to 1,024 bytes): for what
-    /// goes to many channels. Otherwise as [`push`](Self::push).
+    /// Queues `data` as [`push`](Self::push) does, but copies only up to 1,024 bytes.
+    /// Use it for data that goes to many channels.
     pub fn push_bytes(&mut self, data: impl Into<Bytes>) -> bool {
         self.endpoint.push_bytes(data)
     }
@@ -381,48 +398,47 @@ impl Chat {
         self.endpoint.try_push(data)
     }
 
-    /// Queues a producer, which is asked for data when all that was pushed
-    /// before is sent. When it is done,
-    /// [`handle_drained`](crate::ChatHandler::handle_drained) is due. With more
-    /// than [`Limits::producers`](crate::Limits::producers) the channel is closed
-    /// as a [`SlowReader`](CloseReason::SlowReader). Returns `false` if the producer is
+    /// Queues a producer. It is asked for data when all output pushed before is sent.
+    /// When it is done, [`handle_drained`](crate::ChatHandler::handle_drained) is due.
+    ///
+    /// More than [`Limits::producers`](crate::Limits::producers) close the channel as a
+    /// [`SlowReader`](CloseReason::SlowReader). Returns `false` if the producer is
     /// dropped, for the same reasons as [`push`](Self::push).
     #[doc(alias = "producer_fifo")]
     pub fn push_with_producer(&mut self, producer: impl Producer + 'static) -> bool {
         self.endpoint.push_with_producer(producer)
     }
 
-    /// How many bytes are queued, those that a
-    /// [`Transport`](crate::Transport) keeps included; what producers will make
-    /// is not known.
+    /// The number of queued bytes, with those that a [`Transport`](crate::Transport)
+    /// keeps. Output that producers will make does not count.
     pub fn queued(&self) -> usize {
         self.endpoint.queued()
     }
 
-    /// How many bytes were sent so far: whether the peer takes anything. Over a
-    /// [`Transport`](crate::Transport) that keeps some, what
-    /// [that](crate::Transport::sent) says.
+    /// The number of bytes sent so far. It grows as long as the peer takes output. Over
+    /// a [`Transport`](crate::Transport) that keeps output, it is
+    /// [`Transport::sent`](crate::Transport::sent).
     pub fn sent(&self) -> u64 {
         self.endpoint.sent()
     }
 
-    /// Whether much waits for the peer: more than
-    /// [`Limits::high_water`](crate::Limits::high_water) was queued, or a producer, and
-    /// more than [`Limits::low_water`](crate::Limits::low_water) still is.
-    /// [`handle_drained`](crate::ChatHandler::handle_drained) comes when that was sent. A
-    /// handler that answers [pauses](Self::pause) until then.
+    /// Whether [`handle_drained`](crate::ChatHandler::handle_drained) will follow once
+    /// more output is sent. More than [`Limits::high_water`](crate::Limits::high_water)
+    /// was queued, or a producer, and a producer or more than
+    /// [`Limits::low_water`](crate::Limits::low_water) still is. A handler that answers
+    /// requests [pauses](Self::pause) until then.
     pub fn needs_drain(&self) -> bool {
         self.endpoint.flags & HIGH != 0 && !self.endpoint.is_drained()
     }
 
-    /// Whether sending has failed: what is pushed goes nowhere, and the channel
-    /// is closed when the input that is left has been delivered.
+    /// Whether sending has failed. Pushed output is dropped then, and the channel closes
+    /// when the input that is left has been delivered.
     pub fn output_failed(&self) -> bool {
         self.endpoint.output_failed()
     }
 }
 
-/// Pushes what is written, all or nothing: the error is `BrokenPipe` where
+/// Pushes all of the data written, or none. The error is `BrokenPipe` where
 /// [`push`](Chat::push) returns `false`. `flush` does nothing.
 ///
 /// ```no_run
@@ -437,7 +453,7 @@ impl Write for Chat {
         self.write_all(data).map(|()| data.len())
     }
 
-    /// As `write`, which takes all there is.
+    /// As `write`, which takes all data.
     fn write_all(&mut self, data: &[u8]) -> io::Result<()> {
         match self.push(data) {
             true => Ok(()),

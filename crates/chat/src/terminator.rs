@@ -1,4 +1,4 @@
-//! What ends a message: [`Terminator`].
+//! The end of a message: [`Terminator`].
 
 use std::fmt;
 use std::rc::Rc;
@@ -9,20 +9,20 @@ use memchr::{memchr, memchr_iter, memmem};
 /// The longest terminator, in bytes.
 const MAX_LEN: usize = 4_096;
 
-/// Terminators up to this length are kept and searched without a table.
+/// Terminators of up to this length are kept inline and found without a table.
 const SHORT_LEN: usize = 14;
 
 /// The condition that ends a message on a chat channel: the argument of
-/// `set_terminator`.
+/// [`set_terminator`](crate::Chat::set_terminator).
 ///
-/// | the documents say | made from | the message ends |
+/// | in asynchat | made from | the message ends |
 /// |---|---|---|
 /// | a string | `"\r\n"`, `b"\r\n"`, or [`Bytes`] by `try_from` | where the bytes are found; they are not part of it |
 /// | an integer | `usize` | after so many bytes; 0 is at once |
-/// | `None` | [`Terminator::none()`] | never: everything is collected |
+/// | `None` | [`Terminator::none()`] | never: all input is collected |
 ///
-/// A clone is cheap and, like making one of up to 14 bytes, does not allocate.
-/// Make a longer one once and set clones of it.
+/// A clone does not allocate, nor does a new one of up to 14 bytes. Make a longer one
+/// once, and set clones of it.
 ///
 /// ```
 /// use bytes::Bytes;
@@ -34,7 +34,7 @@ const SHORT_LEN: usize = 14;
 /// assert_eq!(body.count(), Some(17));
 /// assert!(Terminator::none().is_none());
 ///
-/// // What a peer names must be checked: it may be empty or too long.
+/// // A peer's string is checked: it may be empty or too long.
 /// let boundary = Bytes::from("\r\n--b0undary");
 /// assert!(Terminator::try_from(boundary).is_ok());
 /// assert!(Terminator::try_from(Bytes::new()).is_err());
@@ -51,19 +51,19 @@ pub struct Terminator(pub(crate) Condition);
 #[derive(Clone)]
 pub(crate) enum Condition {
     None,
-    /// So many bytes are still to come.
+    /// The number of bytes still to come.
     Count(usize),
     Pattern(Pattern),
 }
 
 impl Terminator {
-    /// No terminator: data is collected for ever.
+    /// No terminator: all input is collected.
     #[must_use]
     pub const fn none() -> Self {
         Self(Condition::None)
     }
 
-    /// The bytes to be found, if it is a string.
+    /// The string, as bytes; `None` for another terminator.
     pub fn as_bytes(&self) -> Option<&[u8]> {
         match &self.0 {
             Condition::Pattern(pattern) => Some(pattern.bytes()),
@@ -71,7 +71,7 @@ impl Terminator {
         }
     }
 
-    /// How many bytes are still to come, if it is a number.
+    /// The number of bytes still to come; `None` for another terminator.
     pub fn count(&self) -> Option<usize> {
         match self.0 {
             Condition::Count(count) => Some(count),
@@ -92,12 +92,11 @@ impl From<usize> for Terminator {
     }
 }
 
-/// A string of the program's own.
+/// A string literal of the program. For any other string, use `try_from`.
 ///
 /// # Panics
 ///
-/// If it is empty (see [`Terminator::none()`]) or longer than 4,096 bytes. For
-/// one that is not written in the program use `try_from`.
+/// If it is empty (see [`Terminator::none()`]) or longer than 4,096 bytes.
 impl From<&'static str> for Terminator {
     fn from(string: &'static str) -> Self {
         match Pattern::new(string.as_bytes()) {
@@ -107,7 +106,7 @@ impl From<&'static str> for Terminator {
     }
 }
 
-/// A byte string of the program's own; its length is checked by the compiler.
+/// A byte string literal of the program. The compiler checks its length.
 impl<const N: usize> From<&'static [u8; N]> for Terminator {
     fn from(bytes: &'static [u8; N]) -> Self {
         const {
@@ -118,7 +117,7 @@ impl<const N: usize> From<&'static [u8; N]> for Terminator {
     }
 }
 
-/// A string that is not written in the program: a MIME boundary, say.
+/// A string that is known at run time only, such as a MIME boundary.
 impl TryFrom<Bytes> for Terminator {
     type Error = InvalidTerminator;
 
@@ -139,7 +138,7 @@ impl fmt::Debug for Terminator {
     }
 }
 
-/// A terminator that is empty or longer than 4,096 bytes.
+/// The error for a terminator that is empty or longer than 4,096 bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InvalidTerminator {
     len: usize,
@@ -156,7 +155,7 @@ impl fmt::Display for InvalidTerminator {
 
 impl std::error::Error for InvalidTerminator {}
 
-/// The bytes of a terminator, ready to be searched for.
+/// The bytes of a terminator, prepared for the search.
 #[derive(Clone)]
 pub(crate) enum Pattern {
     Byte([u8; 1]),
@@ -171,8 +170,7 @@ pub(crate) enum Pattern {
 
 pub(crate) struct Long {
     finder: memmem::Finder<'static>,
-    /// For each prefix, how long its longest border is: the table of Knuth,
-    /// Morris and Pratt.
+    /// The length of each prefix's longest border: the table of Knuth, Morris and Pratt.
     borders: Box<[u16]>,
 }
 
@@ -184,7 +182,7 @@ impl Pattern {
         }
     }
 
-    /// `bytes` is of a valid length.
+    /// `bytes` must be of a valid length.
     fn of(bytes: &[u8]) -> Self {
         match *bytes {
             [byte] => return Self::Byte([byte]),
@@ -215,7 +213,7 @@ impl Pattern {
         }
     }
 
-    /// What is before the first whole pattern in `data`, and what is behind it.
+    /// The data before the first whole pattern in `data`, and the data behind it.
     #[inline]
     pub(crate) fn split<'d>(&self, data: &'d [u8]) -> Option<(&'d [u8], &'d [u8])> {
         if let Self::Byte([byte]) = self {
@@ -226,7 +224,7 @@ impl Pattern {
         Some((&data[..at], &data[at + self.bytes().len()..]))
     }
 
-    /// Where the first whole pattern in `data` begins.
+    /// The position of the first whole pattern in `data`.
     fn search(&self, data: &[u8]) -> Option<usize> {
         match self {
             Self::Byte([byte]) => memchr(*byte, data),
@@ -236,9 +234,9 @@ impl Pattern {
         }
     }
 
-    /// Where the first whole pattern in `data` begins, which is known to begin
-    /// with so many bytes of the pattern, but not all; if there is none, how many
-    /// bytes at the end are the beginning of one.
+    /// The position of the first whole pattern in `data`. If there is none, as the error,
+    /// the number of bytes at the end that are the beginning of one. `data` is known to
+    /// begin with the `known` first bytes of the pattern, but not with all.
     pub(crate) fn find(&self, data: &[u8], known: usize) -> Result<usize, usize> {
         let (from, matched) = self.resume(data, known);
         if matched == self.bytes().len() {
@@ -253,9 +251,9 @@ impl Pattern {
         }
     }
 
-    /// Goes on behind the `known` bytes as long as a match may begin among them.
-    /// Returns where the longest match begins, whole or up to the end of `data`, and
-    /// how long it is.
+    /// Searches on behind the `known` bytes, as long as a match may begin among them.
+    /// Returns the position and the length of the longest match: a whole one, or one up
+    /// to the end of `data`.
     pub(crate) fn resume(&self, data: &[u8], known: usize) -> (usize, usize) {
         let (mut end, mut matched) = (known, known);
         while end - matched < known && matched < self.bytes().len() {
@@ -268,8 +266,8 @@ impl Pattern {
         (end - matched, matched)
     }
 
-    /// How many bytes at the end of `data`, which does not contain the whole
-    /// pattern, are the beginning of it: asynchat's `find_prefix_at_end`.
+    /// The number of bytes at the end of `data` that are the beginning of the pattern:
+    /// asynchat's `find_prefix_at_end`. `data` must not contain the whole pattern.
     pub(crate) fn prefix_at_end(&self, data: &[u8]) -> usize {
         let longest = self.bytes().len() - 1;
         let tail = &data[data.len().saturating_sub(longest)..];
@@ -277,8 +275,8 @@ impl Pattern {
             .fold(0, |matched, &byte| self.step(matched, byte))
     }
 
-    /// How much of the pattern is matched when, after `matched` bytes of it
-    /// (but not all), `byte` follows.
+    /// The length of the match once `byte` has followed `matched` bytes of the pattern,
+    /// which must not be all of it.
     fn step(&self, matched: usize, byte: u8) -> usize {
         let pattern = self.bytes();
         let mut matched = matched;
@@ -307,7 +305,7 @@ impl Pattern {
     }
 }
 
-/// Finds by the last byte: of `\r\n` it is the rarer.
+/// Finds a pair by its last byte, which is the rarer one of `\r\n`.
 #[inline]
 fn find_pair([first, last]: [u8; 2], data: &[u8]) -> Option<usize> {
     let mut from = 1;
@@ -320,12 +318,12 @@ fn find_pair([first, last]: [u8; 2], data: &[u8]) -> Option<usize> {
     }
 }
 
-/// Finds by the last byte, too.
+/// Finds a short pattern by its last byte, too.
 fn find_short(pattern: &[u8], data: &[u8]) -> Option<usize> {
     let (&last, head) = pattern.split_last()?;
     memchr_iter(last, data)
         .filter_map(|end| end.checked_sub(head.len()))
-        // Byte by byte: for so few, a call costs more than the comparison.
+        // Byte by byte: a call costs more than the comparison of so few.
         .find(|&begin| head.iter().zip(&data[begin..]).all(|(a, b)| a == b))
 }
 

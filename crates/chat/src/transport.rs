@@ -1,4 +1,4 @@
-//! What may carry the bytes in place of a socket: [`Transport`].
+//! A stream of bytes in place of a socket: [`Transport`].
 
 use std::fmt;
 use std::io::{self, IoSlice};
@@ -9,8 +9,8 @@ use socket2::SockRef;
 /// A stream of bytes in place of a plain socket: TLS over one, or the
 /// simulated network of a test.
 ///
-/// Everything is non-blocking: `WouldBlock` says "not now". A transport
-/// without a [`registration`](Self::registration) gets its events by
+/// No method blocks: `WouldBlock` says "not now". A channel whose transport has no
+/// [`registration`](Self::registration) gets its events by
 /// [`ChannelMap::dispatch`](reactor::ChannelMap::dispatch).
 ///
 /// ```
@@ -44,64 +44,70 @@ pub trait Transport: fmt::Debug {
     /// The registration of the socket underneath, if there is one.
     fn registration(&self) -> Option<&Registration>;
 
-    /// Receives into `buffer`, as `recv(2)`; 0 is the end of the stream.
+    /// Receives into `buffer`, as `recv(2)`. 0 is the end of the stream.
     ///
     /// # Errors
     ///
-    /// `WouldBlock` if there is nothing now. Any other error but `Interrupted`
-    /// ends the input, and the channel when what is queued, here
-    /// ([`queued`](Self::queued)) and on the channel, has been sent.
+    /// `WouldBlock` if there is nothing now. `Interrupted` is tried again at once;
+    /// `ENOMEM` and `ENOBUFS` after 250 ms. Any other error ends the input: the channel
+    /// sends its queued output, with what the transport [keeps](Self::queued), and
+    /// closes.
     fn recv(&mut self, buffer: &mut [u8]) -> io::Result<usize>;
 
-    /// Sends from the front of `slices`, as `sendmsg(2)`. What it returns it has
-    /// taken: sent, or [kept](Self::queued) to send it later.
+    /// Sends from the front of `slices`, as `sendmsg(2)`. Returns how many bytes the
+    /// transport has taken: those it sent, and those it [keeps](Self::queued) to send
+    /// later.
     ///
     /// # Errors
     ///
-    /// `WouldBlock` if it takes nothing now; any other error but `Interrupted`
-    /// ends the channel, after the input that is left. A handshake that has failed
-    /// is such an error: with `WouldBlock` the channel would wait for
-    /// [`Limits::stall`](crate::Limits::stall).
+    /// `WouldBlock` if it takes nothing now. `Interrupted`, `ENOMEM` and `ENOBUFS` are
+    /// tried again, as by [`recv`](Self::recv). Any other error ends the output: the
+    /// channel delivers the input that is left, and closes.
+    ///
+    /// A failed handshake must return such an error. After `WouldBlock` the channel
+    /// would wait, as long as [`Limits::stall`](crate::Limits::stall) when it closes.
     fn send_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize>;
 
-    /// Says that nothing more will be sent, as `shutdown(SHUT_WR)`. Called when
-    /// all is sent by a channel that closes when done, or is
-    /// [shut down](crate::Endpoint::shutdown), whether or not the peer has
-    /// closed its end. What there is to say it may [keep](Self::queued): that is
-    /// sent before the channel waits for the peer to close, too.
+    /// Tells the peer that nothing more will be sent, as `shutdown(SHUT_WR)`.
+    ///
+    /// Called when all is sent, if the channel closes when done or was
+    /// [shut down](crate::Endpoint::shutdown), even if the peer has closed its end. The
+    /// transport may [keep](Self::queued) its last words: they are sent before the
+    /// channel waits for the peer to close.
     ///
     /// # Errors
     ///
-    /// The peer cannot be told, or is gone: a channel that closes when done
-    /// does not wait for it.
+    /// Any, if the peer is gone or cannot be told. A channel that closes when done then
+    /// does not wait for the peer.
     fn shutdown(&mut self) -> io::Result<()>;
 
-    /// Whether there is input that the poller does not know of: plaintext that
+    /// Whether there is input that the poller does not know of, such as plaintext that
     /// was decrypted with an earlier record. The default is `false`.
     fn has_input(&self) -> bool {
         false
     }
 
-    /// What a send that said `WouldBlock` waits for: room in the socket, which
-    /// is the default, or (`false`) input, as a handshake does. Then it is tried
-    /// again after the next [`recv`](Self::recv), whatever that returned.
+    /// Whether a send that returned `WouldBlock` waits for room in the socket. The
+    /// default is `true`. `false` says that it waits for input, as a handshake does: it
+    /// is tried again after the next [`recv`](Self::recv), whatever that returned.
     fn waits_for_room(&self) -> bool {
         true
     }
 
-    /// How many bytes the transport itself has yet to send: what it has taken
-    /// and keeps, and words of its own, such as a handshake's. While there are
-    /// any, [`send_vectored`](Self::send_vectored) is called when there is room,
-    /// with no slices if nothing is queued on the channel. They are part of
-    /// [`Endpoint::queued`](crate::Endpoint::queued). The default is 0.
+    /// The number of bytes that the transport has yet to send: those it has taken and
+    /// keeps, and its own, such as a handshake's. The default is 0.
+    ///
+    /// While there are any, [`send_vectored`](Self::send_vectored) is called when there
+    /// is room, without slices if the channel has nothing queued.
+    /// [`Endpoint::queued`](crate::Endpoint::queued) counts them.
     fn queued(&self) -> usize {
         0
     }
 
-    /// How many bytes the transport has handed to the operating system so far,
-    /// in its own coding: whether the peer takes anything. It is what
-    /// [`Limits::stall`](crate::Limits::stall) goes by. `None`, the default, is
-    /// for a transport that keeps nothing.
+    /// The number of bytes, as encoded, that the transport has handed to the operating
+    /// system so far. [`Limits::stall`](crate::Limits::stall) goes by it to see whether
+    /// the peer takes anything. `None`, the default, is for a transport that keeps
+    /// nothing.
     fn sent(&self) -> Option<u64> {
         None
     }

@@ -10,9 +10,10 @@ use crate::bound_path::{BoundPath, remove_stale};
 
 /// The name of a Unix socket: a path or, on Linux, a name in the abstract namespace.
 ///
-/// Whatever is a path is one: `Dispatcher::listen_unix("/run/room.sock", Room)`. Such a
-/// socket's path is made by `bind(2)` and outlives the socket. A server that shall start
-/// again after a crash, and leave nothing behind, says so:
+/// Anything that converts to a path is a name:
+/// `Dispatcher::listen_unix("/run/room.sock", Room)`. `bind(2)` makes the path, and the
+/// path outlives the socket. This server can start again after a crash, and leaves nothing
+/// behind:
 ///
 /// ```
 /// use chat::{Dispatcher, DispatcherHandler, UnixName};
@@ -69,24 +70,24 @@ impl UnixName {
         Self::new(Name::Abstract(name.as_ref().to_vec()))
     }
 
-    /// When it is bound: replaces a socket at the path to which nobody is bound any more,
-    /// as a crash leaves it. Anything else at the path stays, and is `EADDRINUSE`: a
-    /// socket that is in use, or no socket at all.
+    /// Has the bind replace a dead socket at the path, such as a crash leaves. Anything
+    /// else at the path stays, and the error is `EADDRINUSE`: a socket in use, or a file
+    /// of another kind.
     ///
     /// Programs that start at the same time do not take the path from each other: a
-    /// socket that turns out to be another than the dead one is put back. Two moments are
-    /// left. A third program that binds the path before that is put back loses it. And a
-    /// path that `bind(2)` is just making, without a socket yet, looks as a dead one does.
+    /// socket that turns out not to be the dead one is put back. Two races are left. If a
+    /// third program binds the path before the socket is put back, that program loses the
+    /// path. And while `bind(2)` is making a path, it looks like a dead socket's.
     #[must_use]
     pub fn replace(mut self) -> Self {
         self.replaces = true;
         self
     }
 
-    /// Removes the path when the channel that is bound to it is dropped: after
-    /// `handle_close`, or with the map. The path of a successor, which has replaced it
-    /// meanwhile, stays; it is another file by its inode. Only a replacement in the moment
-    /// between that look and the removal is not noticed.
+    /// Removes the path when the channel bound to it is dropped: after `handle_close`, or
+    /// with the map. If a successor has replaced the path meanwhile, it stays, since its
+    /// inode is another. Only a replacement between that check and the removal is not
+    /// noticed.
     #[must_use]
     pub fn remove(mut self) -> Self {
         self.removes = true;

@@ -1,21 +1,22 @@
-//! How much a channel had still to send when it closed: [`Unsent`].
+//! The output that a channel had not sent when it closed: [`Unsent`].
 
 use crate::chat::Chat;
 use crate::endpoint::Endpoint;
 
-/// Output that a channel dropped when it closed, or when sending failed before that:
-/// what [`Endpoint::unsent`] and [`Chat::unsent`] tell.
+/// The output that a channel dropped when it closed, or when sending failed before:
+/// the result of [`Endpoint::unsent`] and [`Chat::unsent`].
 ///
-/// It is about the operating system, which may not have delivered what it took: only
-/// an answer says that the peer has got it.
+/// It counts only output that the operating system did not take. The system may not have
+/// delivered the rest. Only an answer shows that the peer has received it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Unsent {
-    /// Bytes that the operating system never got, those that a
-    /// [`Transport`](crate::Transport) [keeps](crate::Transport::queued) included, in
-    /// its coding.
+    /// Bytes that the operating system never got. Those that a
+    /// [`Transport`](crate::Transport) [keeps](crate::Transport::queued) are counted as
+    /// encoded.
     pub bytes: usize,
-    /// Producers that were not finished; what they would have made is not known.
+    /// Producers that were not finished. The output that they would have made is not
+    /// known.
     pub producers: usize,
 }
 
@@ -27,14 +28,14 @@ impl Unsent {
 }
 
 impl Endpoint {
-    /// What was queued and never sent, for whatever reason the channel was closed: to be
-    /// asked in [`handle_close`](crate::DispatcherHandler::handle_close). Nothing while
-    /// the channel is open.
+    /// The output that was queued and never sent, whatever closed the channel. Call it in
+    /// [`handle_close`](crate::DispatcherHandler::handle_close). It is empty while the
+    /// channel is open.
     ///
-    /// What closed the channel as a [`SlowReader`](crate::CloseReason::SlowReader) counts,
-    /// too. What was dropped sooner, by
-    /// [`discard_buffers`](Chat::discard_buffers) or by a push that returned `false`
-    /// from the start, does not.
+    /// The push that closed the channel as a
+    /// [`SlowReader`](crate::CloseReason::SlowReader) counts, too. Output dropped by
+    /// [`discard_buffers`](Chat::discard_buffers), or by a push onto a channel that no
+    /// longer took any, does not.
     pub fn unsent(&self) -> Unsent {
         let mut unsent = Unsent::default();
         if self.is_closed() {
@@ -46,9 +47,9 @@ impl Endpoint {
 }
 
 impl Chat {
-    /// What was queued and never sent, for whatever reason the channel was closed: to be
-    /// asked in [`handle_close`](crate::ChatHandler::handle_close). Nothing while the
-    /// channel is open. See [`Endpoint::unsent`].
+    /// The output that was queued and never sent, whatever closed the channel. Call it in
+    /// [`handle_close`](crate::ChatHandler::handle_close). It is empty while the channel
+    /// is open. See [`Endpoint::unsent`].
     ///
     /// ```
     /// # use std::os::unix::net::UnixStream;

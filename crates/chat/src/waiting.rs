@@ -38,7 +38,7 @@ enum Wait {
 
 impl Endpoint {
     /// Whether the timers are not those that the channel needs now.
-    pub(crate) fn is_untimed(&self) -> bool {
+    pub(crate) fn has_wrong_timers(&self) -> bool {
         let (wait, is_resting) = match &self.waiting {
             Some(waiting) => (waiting.wait, waiting.rest.is_some()),
             None => (None, false),
@@ -48,7 +48,7 @@ impl Endpoint {
     }
 
     /// Sets the timers that the channel needs, and cancels the others.
-    pub(crate) fn time(&mut self, map: &mut ChannelMap) {
+    pub(crate) fn set_timers(&mut self, map: &mut ChannelMap) {
         let (me, now) = (self.me, map.now());
         let mut waiting = self.waiting.take().unwrap_or_default();
         let wait = self.waits_for();
@@ -72,9 +72,9 @@ impl Endpoint {
         self.keep_waiting(waiting);
     }
 
-    /// If `timer` is one that [`time`](Self::time) set: goes on after a rest, or closes
+    /// If `timer` is one that [`set_timers`](Self::set_timers) set: goes on after a rest, or closes
     /// the channel, unless the peer has taken something since. Returns whether it is.
-    pub(crate) fn waited_until(&mut self, timer: Timer) -> bool {
+    pub(crate) fn handle_own_timer(&mut self, timer: Timer) -> bool {
         let sent = self.sent();
         let is_ours = |it: &mut Box<Waiting>| [it.timer, it.rest].contains(&Some(timer));
         let Some(mut waiting) = self.waiting.take_if(is_ours) else {
@@ -95,7 +95,7 @@ impl Endpoint {
     }
 
     /// The timers are gone, with the map that the channel was in.
-    pub(crate) fn untime(&mut self) {
+    pub(crate) fn forget_timers(&mut self) {
         self.waiting = None;
     }
 
@@ -138,7 +138,6 @@ impl Endpoint {
 /// Any other error that is not `WouldBlock` or `Interrupted` says that the connection
 /// has failed.
 fn is_shortage(error: &io::Error) -> bool {
-    const ENOMEM: i32 = if cfg!(windows) { 8 } else { 12 };
     const ENOBUFS: i32 = if cfg!(any(target_os = "linux", target_os = "android")) {
         105
     } else if cfg!(any(target_os = "solaris", target_os = "illumos")) {
@@ -148,5 +147,5 @@ fn is_shortage(error: &io::Error) -> bool {
     } else {
         55 // the BSDs and macOS
     };
-    matches!(error.raw_os_error(), Some(ENOMEM | ENOBUFS))
+    error.kind() == io::ErrorKind::OutOfMemory || error.raw_os_error() == Some(ENOBUFS)
 }

@@ -198,7 +198,7 @@ impl ChannelMap {
             interest: interest(&channel, token),
             ready: Readiness::NONE,
             touched: false,
-            is_new: true,
+            must_ask: true,
             is_unwatched: false,
             closing: false,
             is_background: false,

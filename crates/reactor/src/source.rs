@@ -1,17 +1,17 @@
 //! The I/O object that a poller watches, and all of the crate's `unsafe`.
 //!
-//! A poller must forget a file descriptor before the descriptor is closed;
-//! `polling` makes that the caller's promise, by an unsafe `add`. The types
-//! here keep it for everything that owns its descriptor:
+//! A poller must forget a file descriptor before the descriptor is closed. `polling`
+//! leaves that to its caller, by an unsafe `add`. The types here ensure it for every
+//! object that owns its descriptor:
 //!
-//! - a [`Source`] owns the I/O object, lends it by shared reference only, and
-//!   drops its [`Registration`] first;
-//! - a `Registration` cannot be made, moved out or cloned by anyone else, so
-//!   whoever holds `&Registration` holds a live `Source`;
-//! - dropping it takes the descriptor out of the poller.
+//! - A [`Source`] owns the I/O object, lends it by shared reference only, and drops its
+//!   [`Registration`] first.
+//! - Only a `Source` can make a `Registration`, and nothing can clone it or move it out.
+//!   So `&Registration` proves that its `Source` is alive.
+//! - Dropping a `Registration` takes the descriptor out of the poller.
 //!
-//! The map shares the registration's [`Link`], so that it can also withdraw a
-//! source that left its channel without being dropped.
+//! The map shares the registration's [`Link`]. So it can withdraw a source that left its
+//! channel without being dropped.
 
 #![allow(unsafe_code)]
 
@@ -63,12 +63,12 @@ mod os {
 ///
 /// The object must be in non-blocking mode; this type does not set it.
 ///
-/// And it must own its descriptor, as sockets and files do. If somebody replaces what
-/// is under its number (standard input, by `dup2(2)`), the poller goes on watching the
-/// old file as long as that is open anywhere, and nothing can end it. Its events reach
-/// the channel while it lives, and then nobody; where `usize` has 32 bits, they reach
-/// the channel that comes into its slot. The loop warns once, and turns a thousand
-/// times a second while they come. So take such a source out of its channel first.
+/// It must own its descriptor, as sockets and files do. If `dup2(2)` puts another file
+/// under its number (standard input's, for example), the poller goes on watching the old
+/// file as long as that is open anywhere, and nothing can end it. The events reach the
+/// channel while it lives, and no channel afterwards; where `usize` has 32 bits, they
+/// reach the slot's next channel. The loop warns once, and turns a thousand times a second
+/// while they come. So take such a source out of its channel first.
 ///
 /// ```
 /// use std::io::{Read, Write};
@@ -147,9 +147,8 @@ pub struct Registration {
 }
 
 impl Registration {
-    /// Whether a poller watches the source for the channel `me`. For a channel that
-    /// may have replaced its source, and says whether it is
-    /// as before ([`Channel::flush`](crate::Channel::flush)).
+    /// Whether a poller watches the source for the channel `me`. A channel that may have
+    /// replaced its source asks this in [`Channel::flush`](crate::Channel::flush).
     pub fn is_watched_for(&self, me: Token) -> bool {
         self.link.owner.get() == me
     }
@@ -170,15 +169,15 @@ impl fmt::Debug for Registration {
     }
 }
 
-/// What the map keeps of a channel's source: the entry in the poller.
+/// The map's share of a channel's source: its entry in the poller.
 #[derive(Default)]
 pub(crate) struct Watch(Option<Rc<Link>>);
 
 impl Watch {
-    /// Makes `poller` report `interest` in what the channel `owner` has registered
-    /// now, under its key, and only that: the poller forgets what it had before,
-    /// and another poller forgets this. An empty interest takes it out, for in level
-    /// mode even a silent entry still reports errors and hang-ups.
+    /// Makes `poller` report `interest` in the channel's present registration, under the
+    /// key of `owner`. The poller forgets the channel's former source, and any other
+    /// poller forgets this one. An empty interest takes the source out, since in level
+    /// mode even an empty entry reports errors and hang-ups.
     pub(crate) fn follow(
         &mut self,
         registration: Option<&Registration>,
@@ -199,21 +198,21 @@ impl Watch {
         }
     }
 
-    /// Whether this is the entry of what the channel has registered now.
+    /// Whether this is the entry of the channel's present registration.
     pub(crate) fn follows(&self, registration: Option<&Registration>) -> bool {
         let present = registration.map(|registration| Rc::as_ptr(&registration.link));
         self.0.as_ref().map(Rc::as_ptr) == present
     }
 
-    /// A one-shot poller reported the source.
+    /// Notes that a one-shot poller has reported the source, and watches it no more.
     pub(crate) fn spend(&self) {
         if let Some(link) = &self.0 {
             link.interest.set(Readiness::NONE);
         }
     }
 
-    /// Forgets the source, and has the source forget its poller, which does not hear
-    /// of it.
+    /// Forgets the source, and has the source forget its poller. The poller itself is
+    /// not called.
     pub(crate) fn abandon(&mut self) {
         if let Some(link) = self.0.take() {
             link.interest.set(Readiness::NONE);
@@ -222,8 +221,8 @@ impl Watch {
         }
     }
 
-    /// Takes the source out of its poller, unless another channel than `owner` has
-    /// it by now.
+    /// Takes the source out of its poller, unless it belongs to another channel than
+    /// `owner` by now.
     pub(crate) fn end(&mut self, owner: Token) {
         if let Some(link) = self.0.take_if(|link| link.owner.get() == owner) {
             link.disarm();
@@ -233,17 +232,16 @@ impl Watch {
 
 /// The part of a registration that the map shares.
 ///
-/// `poller` is there exactly while it watches `raw`. It comes only in
-/// [`Watch::follow`], that is, while the source lives, and goes at the latest
-/// when the source is dropped or taken apart: so `raw` is open whenever it is
-/// used.
+/// `poller` is set exactly while that poller watches `raw`. Only [`Watch::follow`] sets
+/// it, while the source lives. It is cleared when the source is dropped or taken apart,
+/// at the latest. So `raw` is open whenever it is used.
 struct Link {
     raw: RawHandle,
-    /// What the poller reports at present: nothing, if there is none, and after
+    /// The events that the poller reports at present. `NONE` without a poller, and after
     /// a one-shot event.
     interest: Cell<Readiness>,
-    /// Whose events they are; it tells the poller, too, for no two channels of a
-    /// process have the same token.
+    /// The channel that gets the events. It implies the poller, since no two channels of
+    /// a process have the same token.
     owner: Cell<Token>,
     poller: Cell<Option<Arc<Poller>>>,
 }
@@ -283,16 +281,16 @@ impl Link {
         match watching {
             Some(watching) => {
                 if let Err(error) = poller.modify_with_mode(self.borrow(), event, mode) {
-                    // Rather deaf than called without end for what it wanted before.
+                    // The old entry would report for ever what the channel no longer wants.
                     self.delete(&watching);
                     return Err(error);
                 }
                 self.poller.set(Some(watching));
             }
             None => {
-                // SAFETY: the descriptor is open, as `arm` is reached through a
-                // `Registration` and thus a live `Source`, and it is deleted
-                // before it is closed: by the `Registration`'s drop.
+                // SAFETY: the descriptor is open, since `arm` is reached only through a
+                // `Registration`, whose `Source` is alive. The `Registration`'s drop
+                // deletes it from the poller before it is closed.
                 unsafe { poller.add_with_mode(self.raw, event, mode)? };
                 self.poller.set(Some(Arc::clone(poller)));
             }
@@ -311,9 +309,8 @@ impl Link {
     }
 
     fn borrow(&self) -> BorrowedHandle<'_> {
-        // SAFETY: called only while a poller watches `raw`, or did until now,
-        // which the type's invariant ties to the life of the source that owns
-        // the descriptor.
+        // SAFETY: called only while a poller watches `raw`, or did until just now. By the
+        // type's invariant the source that owns the descriptor is alive then.
         unsafe { BorrowedHandle::borrow_raw(self.raw) }
     }
 }

@@ -4,9 +4,9 @@ use std::io::{self, Write};
 
 use super::{More, Producer};
 
-/// Produces what another producer makes in chunks, for a body whose length is
-/// not known beforehand (RFC 9112, section 7.1). The last chunk, and no
-/// trailer, follow when the other is done.
+/// Produces another producer's output in HTTP's chunks, for a body of unknown length
+/// (RFC 9112, section 7.1). When the other is done, the last chunk follows, without a
+/// trailer.
 ///
 /// ```
 /// use chat::{ChunkedProducer, IterProducer, More, Producer};
@@ -24,7 +24,7 @@ pub struct ChunkedProducer<P> {
 }
 
 impl<P: Producer> ChunkedProducer<P> {
-    /// Produces what `producer` makes: each of its answers is a chunk.
+    /// Produces the output of `producer`. Each of its answers becomes a chunk.
     pub fn new(producer: P) -> Self {
         Self { producer }
     }

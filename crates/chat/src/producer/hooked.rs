@@ -5,12 +5,13 @@ use std::io;
 
 use super::{More, Producer};
 
-/// Produces what another producer makes, then calls a function with the number
-/// of bytes that were: for a line in a log, or a counter.
+/// Produces another producer's output, then calls a function with the number of bytes
+/// made: for a line in a log, or a counter.
 ///
-/// The function is called once, when the last byte was made, which is before it
-/// is sent; [`handle_drained`](crate::ChatHandler::handle_drained) comes when it
-/// is. If the channel closes before, or the producer fails, it is not called.
+/// The function is called once, after the last byte is made and before it is sent.
+/// [`handle_drained`](crate::ChatHandler::handle_drained) tells later that the output
+/// has left. If the channel closes before, or the producer fails, the function is not
+/// called.
 ///
 /// ```
 /// use std::cell::Cell;
@@ -31,13 +32,13 @@ use super::{More, Producer};
 #[doc(alias = "hooked_producer")]
 pub struct HookedProducer<P, F> {
     producer: P,
-    /// `None` after it was called.
+    /// `None` once it was called.
     at_end: Option<F>,
     made: u64,
 }
 
 impl<P: Producer, F: FnOnce(u64)> HookedProducer<P, F> {
-    /// Produces what `producer` makes, then calls `at_end`.
+    /// Produces the output of `producer`, then calls `at_end`.
     pub fn new(producer: P, at_end: F) -> Self {
         Self {
             producer,

@@ -5,11 +5,10 @@ use std::io;
 
 use super::{More, Producer};
 
-/// Items taken for one answer, so that one of empty ones ends.
+/// Items taken for one answer. Without a limit, empty ones could go on for ever.
 const ITEMS_PER_ANSWER: usize = 1_024;
 
-/// Produces the items of an iterator, which is asked for them as the peer takes
-/// them.
+/// Produces the items of an iterator. It is asked for more as the peer takes them.
 ///
 /// ```
 /// use chat::{IterProducer, More, Producer};
@@ -28,8 +27,8 @@ impl<I> IterProducer<I>
 where
     I: Iterator<Item: AsRef<[u8]>>,
 {
-    /// Produces the items of `items`, one after another. Each goes out whole: a
-    /// long one makes an answer of more than the `max` that was asked for.
+    /// Produces the items of `items`, one after another. Items are not cut: a long one
+    /// makes an answer longer than the `max` that was asked for.
     pub fn new(items: impl IntoIterator<IntoIter = I>) -> Self {
         Self {
             items: items.into_iter(),

@@ -1,4 +1,4 @@
-//! What a reader reads.
+//! A reader's data.
 
 use std::fmt;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -6,18 +6,17 @@ use std::ops::Range;
 
 use super::{More, Producer};
 
-/// Produces what a reader reads, a buffer at a time: a file is never in memory
-/// as a whole.
+/// Produces a reader's data, a buffer at a time. A file is never in memory as a whole.
 ///
-/// The loop waits while the reader reads. Files are quick enough; what is not,
-/// should say `WouldBlock`, which becomes [`More::Later`].
+/// The loop waits while the reader reads. Files are quick enough. A slow reader should
+/// return `WouldBlock`, which becomes [`More::Later`].
 ///
 /// ```
 /// use std::io::Cursor;
 /// use chat::{More, Producer, ReadProducer};
 ///
 /// let mut out = Vec::new();
-/// let file = Cursor::new("0123456789"); // a `File` it would be
+/// let file = Cursor::new("0123456789"); // stands for a `File`
 /// let mut producer = ReadProducer::range(file, 2..5)?;
 /// assert_eq!(producer.more(&mut out, 65_536)?, More::Done);
 /// assert_eq!(&out[..], b"234");
@@ -26,29 +25,29 @@ use super::{More, Producer};
 #[doc(alias("file_producer", "stream_producer"))]
 pub struct ReadProducer<R> {
     reader: R,
-    /// How many bytes are still to come; `None`: what there is.
+    /// The number of bytes still to come; `None` is all there are.
     left: Option<u64>,
 }
 
 impl<R: Read> ReadProducer<R> {
-    /// Produces what `reader` reads, to its end.
+    /// Produces all data of `reader`, to its end.
     pub fn new(reader: R) -> Self {
         Self { reader, left: None }
     }
 
-    /// Produces `len` bytes of `reader`: as many as were announced to the peer.
-    /// If it ends before, [`more`](Producer::more) fails with `UnexpectedEof`,
-    /// and the channel closes.
+    /// Produces exactly `len` bytes of `reader`, such as the length announced to the
+    /// peer. If the reader ends before, [`more`](Producer::more) returns
+    /// `UnexpectedEof`, and the channel closes.
     pub fn exact(reader: R, len: u64) -> Self {
         let left = Some(len);
         Self { reader, left }
     }
 
-    /// Produces a range of a file, exactly.
+    /// Produces exactly a range of a file, as [`exact`](Self::exact) does.
     ///
     /// # Errors
     ///
-    /// What `seek` says.
+    /// Those of `seek`.
     pub fn range(mut reader: R, range: Range<u64>) -> io::Result<Self>
     where
         R: Seek,

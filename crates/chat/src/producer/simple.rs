@@ -6,8 +6,7 @@ use bytes::Bytes;
 
 use super::{More, Producer};
 
-/// The documents' `simple_producer`: a piece of data, handed out by `max`
-/// bytes at a time.
+/// Produces a piece of data, `max` bytes at a time: asynchat's `simple_producer`.
 ///
 /// ```
 /// use chat::{More, Producer, SimpleProducer};
@@ -26,7 +25,7 @@ pub struct SimpleProducer {
 }
 
 impl SimpleProducer {
-    /// Produces `data`, which is shared and not copied until it is sent.
+    /// Produces `data`, which is shared, and copied only when it is sent.
     pub fn new(data: impl Into<Bytes>) -> Self {
         Self { data: data.into() }
     }

@@ -168,7 +168,7 @@ fn a_fatal_error_of_the_socket_closes_once_and_is_no_error_of_the_handler() {
     assert_eq!(error.kind(), ErrorKind::BrokenPipe);
     map.insert(channel).unwrap();
     turn_to_rest(&mut map);
-    assert_eq!(log.all(), ["close Io(BrokenPipe)"]);
+    assert_eq!(log.all(), ["eof", "close Io(BrokenPipe)"]);
 
     log.take();
     let (ours, theirs) = unix_pair();

@@ -7,9 +7,9 @@ use std::net::UdpSocket;
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::{Command, Stdio};
 
-use chat::{AsyncChat, ChannelMap, Dispatcher, DispatcherHandler, Endpoint, Result};
+use chat::{AsyncChat, ChannelMap, CloseReason, Dispatcher, DispatcherHandler, Endpoint, Result};
 
-use crate::common::{Log, Probe, assert_rest, tcp_pair, turn_to_rest};
+use crate::common::{Log, Probe, assert_rest, name, tcp_pair, turn_to_rest, turn_until, unix_pair};
 
 /// `IP_RECVERR` of ip(7): each ICMP error is queued.
 const RECVERR: (i32, i32, i32) = (0, 11, 1);
@@ -101,4 +101,47 @@ fn times_of_sent_packets_cost_no_turns() {
     theirs.write_all(b"still here\n").unwrap();
     assert_rest(&mut map);
     assert_eq!(log.all(), ["connect", "message still here"]);
+}
+
+/// Leaves its first read event alone.
+struct Late(Log, usize);
+
+impl DispatcherHandler for Late {
+    fn handle_read(&mut self, endpoint: &mut Endpoint, _: &mut ChannelMap) -> Result {
+        self.1 += 1;
+        if self.1 > 1 {
+            endpoint.recv(&mut [0; 100])?;
+        }
+        Ok(())
+    }
+
+    fn handle_close(&mut self, reason: CloseReason, _: &mut Endpoint, _: &mut ChannelMap) {
+        self.0.add(format!("close {}", name(&reason)));
+    }
+}
+
+/// An error of a connection is no entry of a queue: it stays for `recv`.
+#[test]
+fn a_reset_that_is_read_later_is_still_a_reset() {
+    for is_tcp in [true, false] {
+        let log = Log::default();
+        let mut map = ChannelMap::new().unwrap();
+        let late = Late(log.clone(), 0);
+        let channel = match is_tcp {
+            true => {
+                let (mut ours, theirs) = tcp_pair();
+                ours.write_all(b"unread").unwrap();
+                theirs.peek(&mut [0; 6]).unwrap(); // which a close now answers by a reset
+                Dispatcher::new(ours, late)
+            }
+            false => {
+                let (mut ours, _theirs) = unix_pair();
+                ours.write_all(b"unread").unwrap();
+                Dispatcher::new(ours, late)
+            }
+        };
+        map.insert(channel.unwrap()).unwrap();
+        turn_until(&mut map, |map| map.is_empty());
+        assert_eq!(log.all(), ["close Io(ConnectionReset)"]);
+    }
 }

@@ -1,9 +1,13 @@
 //! Errors of handlers: what they cost, and what they do not.
 
-use chat::{AsyncChat, ChannelMap, Chat, ChatHandler, Error, Result};
+use std::io::{self, ErrorKind, Write};
 
-use crate::common::sim;
-use crate::common::{Log, Probe};
+use chat::{
+    AsyncChat, ChannelMap, Chat, ChatHandler, Dispatcher, DispatcherHandler, Endpoint, Error,
+    Result,
+};
+
+use crate::common::{Log, Probe, sim, turn_to_rest, unix_pair};
 
 /// A `ChatHandler` that collects by hand and fails at certain lines.
 struct Failing {
@@ -155,4 +159,47 @@ fn an_error_of_handle_eof_does_not_make_it_come_again() {
     sim::settle(&mut map, me, &peer);
     assert_eq!(log.all(), ["connect", "eof", "error in eof"]);
     assert!(map.is_open(me));
+}
+
+/// Reads until there is no more, then fails by an `io::Error` of its own or the endpoint's.
+struct Reading {
+    log: Log,
+    fails: fn(io::Error) -> io::Error,
+}
+
+impl DispatcherHandler for Reading {
+    fn handle_read(&mut self, endpoint: &mut Endpoint, _: &mut ChannelMap) -> Result {
+        let error = loop {
+            if let Err(error) = endpoint.recv(&mut [0; 9]) {
+                break error;
+            }
+        };
+        assert_eq!(endpoint.send(b"ok\n").unwrap(), 3); // a later call that succeeds
+        Err((self.fails)(error).into())
+    }
+
+    fn handle_error(&mut self, error: Error, _: &mut Endpoint, _: &mut ChannelMap) {
+        self.log.add(format!("error {error}"));
+    }
+}
+
+#[test]
+fn a_dispatcher_may_pass_on_what_its_endpoint_said_and_nothing_else() {
+    let own = |_| io::Error::new(ErrorKind::WouldBlock, "the database is locked");
+    for (fails, expected) in [
+        ((|error| error) as fn(io::Error) -> io::Error, &[][..]),
+        (own, &["error the database is locked"]),
+    ] {
+        let log = Log::default();
+        let (ours, mut theirs) = unix_pair();
+        let reading = Reading {
+            log: log.clone(),
+            fails,
+        };
+        let mut map = ChannelMap::new().unwrap();
+        map.insert(Dispatcher::new(ours, reading).unwrap()).unwrap();
+        theirs.write_all(b"x").unwrap();
+        turn_to_rest(&mut map);
+        assert_eq!(log.all(), expected);
+    }
 }

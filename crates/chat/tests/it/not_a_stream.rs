@@ -1,16 +1,17 @@
 //! Sockets that carry no stream, given to a chat channel.
 
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Read};
 use std::net::{TcpListener, UdpSocket};
 use std::os::unix::net::{UnixDatagram, UnixListener};
 
 use chat::{
     AsyncChat, ChannelMap, Chat, CloseReason, Dispatcher, DispatcherHandler, MessageHandler,
-    Result, Socket,
+    Result, SimpleProducer, Socket,
 };
 use socket2::{Domain, Type};
 
-use crate::common::{Log, Place, Probe, tcp_pair, turn_to_rest, unix_pair};
+use crate::common::part::{Part, Record};
+use crate::common::{Log, Place, Probe, tcp_pair, turn_to_rest, turn_until, unix_pair};
 
 struct Silent;
 
@@ -108,4 +109,38 @@ fn a_chat_channel_made_of_an_endpoint_without_a_stream_closes_and_says_why() {
         assert_eq!(log.len(), 1, "{:?}", log.all());
         assert!(log.all()[0].contains(what), "{:?}", log.all());
     }
+}
+
+/// Two pushes are two records, even where they could be sent together.
+#[test]
+fn each_push_to_a_socket_of_records_is_one_record() {
+    let (ours, theirs) = Socket::pair(Domain::UNIX, Type::SEQPACKET, None).unwrap();
+    theirs.set_nonblocking(true).unwrap();
+    let mut map = ChannelMap::new().unwrap();
+    let channel = Dispatcher::new(ours, Part::<0>::new(&Record::default())).unwrap();
+    let me = map.insert(channel).unwrap();
+    turn_to_rest(&mut map);
+    let mut buffer = [0; 9];
+    let mut next = || {
+        (&theirs)
+            .read(&mut buffer)
+            .map(|len| buffer[..len].to_vec())
+    };
+
+    let endpoint = &mut map.get_mut(me).unwrap().endpoint;
+    assert!(endpoint.push("a") && endpoint.push_bytes("bc"));
+    assert!(!endpoint.push_with_producer(SimpleProducer::new("made")));
+    assert_eq!(endpoint.sent(), 3);
+    assert_eq!(next().unwrap(), b"a");
+    assert_eq!(next().unwrap(), b"bc");
+
+    // One for which there is no room is lost, or handed back.
+    let big = vec![b'x'; 60_000];
+    let taken = (0..1_000).take_while(|_| endpoint.push(&big)).count();
+    assert!((1..1_000).contains(&taken), "{taken}");
+    assert_eq!(endpoint.try_push(&big), Err(&big));
+    assert!(!endpoint.output_failed());
+    drop(theirs);
+    assert!(!endpoint.push("late") && endpoint.output_failed());
+    turn_until(&mut map, |map| map.is_empty());
 }

@@ -10,7 +10,7 @@ use chat::{
     MessageHandler, More, Producer, Result, SimpleProducer, Timer,
 };
 
-use crate::common::part::{Part, Record};
+use crate::common::part::{Part, Record, Side};
 use crate::common::{Log, Probe, journal, name, read_to_end, sim, turn_until, unix_pair};
 
 /// All ways to push a byte to a chat, and what each says.
@@ -290,4 +290,79 @@ fn a_shutdown_of_both_halves_sends_what_is_queued_and_receives_no_more() {
         ErrorKind::BrokenPipe
     );
     assert_eq!(read_to_end(&mut map, &mut theirs).len(), 999_999);
+}
+
+/// However long the push: a long one is sent before it is queued.
+#[test]
+fn a_push_that_finds_the_peer_gone_says_so_or_is_accounted_for() {
+    for len in [1, 65_536, 65_537, 100_000, 9 << 20] {
+        for (is_chat, is_try) in [(true, false), (false, false), (true, true), (false, true)] {
+            let what = format!("{len} bytes, chat: {is_chat}, try_push: {is_try}");
+            let record = Record::default();
+            let (line, peer) = sim::line();
+            let mut map = ChannelMap::new().unwrap();
+            let part = Part::<0>::new(&record);
+            let me = part.insert(is_chat, line, Limits::default(), &mut map);
+            sim::settle(&mut map, me, &peer);
+            peer.fail_sends(ErrorKind::BrokenPipe);
+            let data = vec![b'x'; len];
+            let is_taken = Part::<0>::reach(&mut map, me, |side| match (side, is_try) {
+                (Side::Chat(chat), true) => chat.try_push(data).is_ok(),
+                (Side::Raw(endpoint), true) => endpoint.try_push(data).is_ok(),
+                (side, false) => side.push(data),
+            });
+            peer.say_eof();
+            sim::settle(&mut map, me, &peer);
+            assert!(record.is_closed(), "{what}");
+            let is_known = is_taken == Some(false) || record.unsent().0 == len;
+            assert!(is_known, "{what}: neither refused nor unsent");
+        }
+    }
+}
+
+/// A push that came back is not counted as well.
+#[test]
+fn what_was_refused_is_not_unsent() {
+    for is_bytes in [true, false] {
+        let record = Record::default();
+        let (line, peer) = sim::line();
+        let mut map = ChannelMap::new().unwrap();
+        let me = Part::<0>::new(&record).insert(true, line, Limits::default(), &mut map);
+        sim::settle(&mut map, me, &peer);
+        peer.fail_sends(ErrorKind::BrokenPipe);
+        Part::<0>::reach(&mut map, me, |side| {
+            let Side::Chat(chat) = side else { return };
+            assert!(chat.push("before"));
+            let data = vec![b'x'; 100_000];
+            match is_bytes {
+                true => assert!(!chat.push_bytes(data)),
+                false => assert_eq!(chat.try_push(data).unwrap_err().len(), 100_000),
+            }
+        });
+        peer.say_eof();
+        sim::settle(&mut map, me, &peer);
+        assert_eq!(record.unsent(), (6, 0));
+    }
+}
+
+/// A long push goes out with what is queued before it, by one call.
+#[test]
+fn a_head_and_a_long_body_are_sent_by_one_call_and_in_order() {
+    let (line, peer) = sim::line();
+    let mut map = ChannelMap::new().unwrap();
+    let channel = AsyncChat::over(line, "\n", Probe::default());
+    let me = map.insert(channel).unwrap();
+    sim::settle(&mut map, me, &peer);
+    peer.set_room(50_000);
+    let before = peer.sends();
+    let chat = &mut map.get_mut(me).unwrap().chat;
+    assert!(chat.push("head"));
+    assert!(chat.push(vec![b'x'; 100_000]));
+    assert!(chat.push("tail"));
+    assert_eq!(peer.sends() - before, 1);
+    assert_eq!(chat.queued(), 50_008);
+    peer.set_room(usize::MAX);
+    sim::settle(&mut map, me, &peer);
+    let body = vec![b'x'; 100_000];
+    assert_eq!(peer.take_sent(), [&b"head"[..], &body, b"tail"].concat());
 }

@@ -521,7 +521,11 @@ fn a_dispatchers_own_send_is_told_what_the_reason_says() {
         seam.rest();
         let text = MyError::Cut(ErrorKind::BrokenPipe).to_string();
         assert_eq!(record.of(0), [format!("BrokenPipe {text}")]);
-        assert_eq!(seam.heard(), [r"input go\r\n", "close Io(BrokenPipe)"]);
+        seam.far.say("still\r\n");
+        seam.far.say_close_notify();
+        seam.rest();
+        let expected = [r"input go\r\nstill\r\n", "eof", "close Io(BrokenPipe)"];
+        assert_eq!(seam.heard(), expected);
         assert_eq!(seam.cause(), MyError::Cut(ErrorKind::BrokenPipe));
     }
 }

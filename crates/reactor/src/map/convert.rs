@@ -73,7 +73,7 @@ impl ChannelMap {
     pub(super) fn put_back_converted(&mut self, channel: Box<dyn Channel>, token: Token) {
         if let Some(slot) = self.slots.get_mut(token.slot) {
             slot.channel = slot.conversion.take().map(|convert| convert(channel));
-            slot.is_new = true;
+            slot.must_ask = true;
         }
         if self.is_shutting_down() {
             // The new type has not been told.

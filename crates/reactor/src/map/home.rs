@@ -1,8 +1,8 @@
 //! A callback that puts another map in the place of its own, by `mem::swap` or
 //! `mem::replace`.
 //!
-//! What its turn has taken out of the first map goes home to it, wherever it is by
-//! then. The turn ends there: none of the other map's channels is called by it.
+//! The turn ends there, and calls none of the other map's channels. Channels that it has
+//! taken out of the first map go home to that, wherever it is by then.
 
 use std::cell::{Cell, RefCell};
 use std::mem;
@@ -16,20 +16,20 @@ use crate::channel::Channel;
 use crate::error::{NestedTurn, Result};
 use crate::token::Token;
 
-/// Nothing is under way, and nothing to be mended.
+/// Nothing is under way, and nothing needs mending.
 pub(super) const AT_REST: u8 = 0;
 /// A turn is under way.
 pub(super) const TURNING: u8 = 1;
 /// [`ChannelMap::with`] has lent a channel.
 const LENDING: u8 = 2;
-/// A turn or a loan did not end where it began: there is something to mend.
+/// A turn or a loan did not end where it began: the map needs mending.
 const ASTRAY: u8 = 4;
 
-/// What a map shares with its turn and with its loans, which find it by this after
-/// the callback.
+/// The part of a map that its turn and its loans share. By it they find the map again
+/// after a callback.
 #[derive(Default)]
 pub(super) struct Home {
-    /// A turn reads and sets it without a method: it is on the way of each line.
+    /// A turn reads and sets it directly, since it is on the path of every line.
     pub(super) state: Cell<u8>,
     strays: RefCell<Vec<Stray>>,
 }
@@ -60,19 +60,20 @@ impl Home {
         }
     }
 
-    /// Has the map mended before its next turn.
+    /// Marks the map to be mended before its next turn.
     pub(super) fn lose(&self) {
         self.state.set(self.state.get() | ASTRAY);
     }
 
-    /// Keeps a channel for its map. If that is gone, it goes with the last turn.
+    /// Keeps a channel for its map. If the map is gone, the channel is dropped with the
+    /// last turn.
     pub(super) fn take_in(&self, stray: Stray) {
         self.lose();
         self.strays.borrow_mut().push(stray);
     }
 }
 
-/// The map that a callback has put in another one's place, until the turn of that ends.
+/// The map that a callback has put in another's place, kept until the other's turn ends.
 pub(super) struct Parked {
     map: ChannelMap,
     stray: Option<Stray>,
@@ -85,7 +86,7 @@ impl ChannelMap {
         Rc::ptr_eq(&self.home, home)
     }
 
-    /// Puts an empty map in the place of this one, which a callback has brought: the
+    /// Puts an empty map in the place of this one, which a callback has brought. So the
     /// rest of the turn finds nothing to do.
     #[cold]
     pub(super) fn park(&mut self, stray: Option<Stray>) {
@@ -94,9 +95,14 @@ impl ChannelMap {
         self.parked = Some(Box::new(Parked { map, stray }));
     }
 
-    /// Before a turn or a loan, if the map is not at rest.
+    /// Mends the map before a turn or a loan, if it is not at rest.
+    ///
+    /// # Errors
+    ///
+    /// [`NestedTurn`], if another turn or loan is under way.
     #[cold]
     pub(super) fn come_to_rest(&mut self) -> Result<(), NestedTurn> {
+        self.bring_home();
         if self.home.is_busy() {
             return Err(NestedTurn);
         }
@@ -104,7 +110,7 @@ impl ChannelMap {
         Ok(())
     }
 
-    /// Ends a turn by a panic, or with another map here than it began with.
+    /// Ends a turn that panicked, or that has another map here than it began with.
     #[cold]
     pub(super) fn end_astray(
         &mut self,
@@ -124,12 +130,24 @@ impl ChannelMap {
         turned.unwrap_or_else(|panic| panic::resume_unwind(panic))
     }
 
-    /// Goes on after a turn or a loan that went astray. Its channel comes back, or is
-    /// lost by a panic; the rest of the batch is the next turn's. (In either queue,
-    /// for whoever has nothing to do there is passed over.)
+    /// Mends the map after a turn or a loan that went astray. Its channel comes back, or
+    /// is lost by a panic. The rest of the batch is left to the next turn. It goes into
+    /// both queues: a channel without work in one is passed over there.
     fn recover(&mut self) {
         self.ready.extend_from_slice(&self.batch);
         self.touched.get_mut().append(&mut self.batch);
+        let slots = self.slots.iter();
+        let lost = slots.filter(|(_, slot)| slot.channel.is_none());
+        let lost: Vec<Token> = lost.map(|(_, slot)| slot.token).collect();
+        for token in lost.into_iter().chain(self.calling.take()) {
+            self.vacate(token);
+        }
+        self.home.state.set(AT_REST);
+    }
+
+    /// Puts the channels that went astray in their slots again. A turn may find some of
+    /// a loan, whose lender has put the map back.
+    pub(super) fn bring_home(&mut self) {
         let home = Rc::clone(&self.home);
         while let Some((token, channel)) = { home.strays.borrow_mut().pop() } {
             if self.calling == Some(token) {
@@ -139,12 +157,5 @@ impl ChannelMap {
             self.touched.get_mut().push(token);
             drop(self.put_back(channel, token, false));
         }
-        let slots = self.slots.iter();
-        let lost = slots.filter(|(_, slot)| slot.channel.is_none());
-        let lost: Vec<Token> = lost.map(|(_, slot)| slot.token).collect();
-        for token in lost.into_iter().chain(self.calling.take()) {
-            self.vacate(token);
-        }
-        home.state.set(AT_REST);
     }
 }

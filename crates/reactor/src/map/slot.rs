@@ -14,33 +14,34 @@ use crate::readiness::Readiness;
 use crate::source::Watch;
 use crate::token::Token;
 
-/// What the map keeps of each channel.
+/// The map's entry for one channel.
 pub(super) struct Slot {
     pub(super) token: Token,
     /// `None` while one of the channel's callbacks runs.
     pub(super) channel: Option<Box<dyn Channel>>,
-    /// The type that handles must have: with a conversion waiting, the new one.
+    /// The type that handles must have: the new one, if a conversion waits.
     pub(super) kind: TypeId,
-    /// To be done when the channel's callback has returned.
+    /// Done when the channel's callback has returned.
     pub(super) conversion: Option<Conversion>,
     pub(super) watch: Watch,
-    /// What the channel last said it wants to hear of.
+    /// The events that the channel wanted when it was last asked.
     pub(super) interest: Readiness,
-    /// What is to be dispatched; if anything is, the token is in the ready queue.
+    /// The events to dispatch. If there are any, the token is in the ready queue.
     pub(super) ready: Readiness,
-    /// To be settled: in the touched queue, or in the batch.
+    /// The channel is to be settled: it is in the touched queue, or in the batch.
     pub(super) touched: bool,
-    /// The channel is another since it was last asked what it wants.
-    pub(super) is_new: bool,
-    /// The poller could not watch it as it wants, and that is in the log.
+    /// The channel must be asked even if it flushes: it is new, was converted, or could
+    /// not be watched.
+    pub(super) must_ask: bool,
+    /// The poller could not watch the channel as it wants; the log has the warning.
     pub(super) is_unwatched: bool,
-    /// In the closing queue, and hidden.
+    /// The channel is in the closing queue, and hidden.
     pub(super) closing: bool,
     /// It serves the others, and is told to finish when these are gone.
     pub(super) is_background: bool,
 }
 
-/// Makes another channel of a channel.
+/// Makes a channel of another type of a channel.
 pub(super) type Conversion = Box<dyn FnOnce(Box<dyn Channel>) -> Box<dyn Channel>>;
 
 impl Slot {
@@ -48,14 +49,14 @@ impl Slot {
         self.kind == TypeId::of::<C>()
     }
 
-    /// Has the channel settled before the next wait.
+    /// Queues the channel to be settled before the next wait.
     pub(super) fn touch(&mut self, queue: &mut Vec<Token>) {
         if !mem::replace(&mut self.touched, true) {
             queue.push(self.token);
         }
     }
 
-    /// Adds to what is to be dispatched.
+    /// Adds to the events to dispatch.
     pub(super) fn make_ready(&mut self, readiness: Readiness, queue: &mut Vec<Token>) {
         if self.ready.is_empty() && !readiness.is_empty() {
             queue.push(self.token);
@@ -63,12 +64,12 @@ impl Slot {
         self.ready |= readiness;
     }
 
-    /// Asks the channel what it wants: the poller is told what changed.
+    /// Asks the channel what it wants, and passes changes on to the poller.
     pub(super) fn ask(&mut self, poller: &Arc<Poller>, queue: &mut Vec<Token>) -> io::Result<()> {
         let Some(channel) = &self.channel else {
             return Ok(());
         };
-        self.is_new = false;
+        self.must_ask = false;
         self.interest = interest(&**channel, self.token);
         let registration = channel.registration();
         let watch = &mut self.watch;
@@ -81,7 +82,7 @@ impl Slot {
     }
 }
 
-/// The poller shall forget the channel's source, even one that outlives it.
+/// Makes the poller forget the channel's source, which may outlive the channel.
 impl Drop for Slot {
     fn drop(&mut self) {
         self.watch.end(self.token);
@@ -97,7 +98,7 @@ impl fmt::Debug for Slot {
     }
 }
 
-/// What a channel wants the poller to report.
+/// The events that a channel wants the poller to report.
 pub(super) fn interest(channel: &dyn Channel, me: Token) -> Readiness {
     let mut interest = Readiness::NONE;
     if channel.readable(me) {
@@ -107,7 +108,7 @@ pub(super) fn interest(channel: &dyn Channel, me: Token) -> Readiness {
         interest |= Readiness::WRITABLE;
     }
     if !interest.is_empty() {
-        interest |= Readiness::ERROR; // which no poller keeps to itself
+        interest |= Readiness::ERROR; // every poller reports errors
     }
     interest
 }

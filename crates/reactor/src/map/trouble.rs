@@ -1,5 +1,5 @@
-//! What the operating system cannot do for now, and what the map does by its own
-//! clock: it tries again.
+//! Shortages of the operating system, which pass. The map waits by a clock of its own,
+//! and tries again.
 
 use std::io;
 use std::mem;
@@ -10,29 +10,29 @@ use super::ChannelMap;
 use crate::close_reason::CloseReason;
 use crate::token::Token;
 
-/// How long a channel waits that the poller could not watch.
+/// How long a channel waits if the poller could not watch it.
 const WATCH_PAUSE: Duration = Duration::from_millis(250);
 
 /// How long the loop pauses when its wait fails. All channels wait meanwhile.
 const WAIT_PAUSE: Duration = Duration::from_millis(10);
 
-/// How long it pauses when nothing is reported but what nobody can silence.
+/// How long the loop pauses when the poller reports only files that no channel has.
 const STRANGER_PAUSE: Duration = Duration::from_millis(1);
 
-/// What is wrong at present.
+/// The troubles of the moment.
 #[derive(Default)]
 pub(super) struct Trouble {
-    /// When the channels that the poller could not watch are tried again.
+    /// When the map tries again to watch the channels that the poller refused.
     retry_at: Option<Instant>,
-    /// The last turn whose wait failed, until one succeeds.
+    /// The last turn whose wait failed; `None` once a wait has succeeded.
     wait_failed_in: Option<u64>,
-    /// The poller reports what no channel has; it is in the log.
+    /// The poller has reported a file that no channel has; the log has the warning.
     has_strangers: bool,
 }
 
 impl ChannelMap {
-    /// The poller does not watch a channel as it wants. If that may pass, the
-    /// channel stays, and is asked again after a while.
+    /// Handles a poller that does not watch a channel as it wants. If the error may
+    /// pass, the channel stays, and is asked again after a while.
     #[cold]
     pub(super) fn bear_unwatched(
         &mut self,
@@ -53,12 +53,12 @@ impl ChannelMap {
         Ok(())
     }
 
-    /// The wait failed. If that may pass, the turn goes on, after a pause unless there
-    /// is something to do.
+    /// Handles a failed wait. If the error may pass, the turn goes on, after a pause
+    /// unless there is work to do.
     ///
-    /// What such a wait has reported all the same is among the events. It may have
-    /// left the poller deaf to [`Remote::wake`](crate::Remote::wake), until one
-    /// succeeds: so the next ones do not sleep.
+    /// Events that such a wait has reported all the same are dispatched. Until a wait
+    /// succeeds, the poller may not hear [`Remote::wake`](crate::Remote::wake). So the
+    /// next waits do not sleep.
     #[cold]
     pub(super) fn bear_failed_wait(&mut self, error: io::Error) -> io::Result<()> {
         if !is_shortage(&error) {
@@ -72,8 +72,9 @@ impl ChannelMap {
         Ok(())
     }
 
-    /// Nothing that the poller reported is anybody's. Its entry cannot be deleted, for
-    /// its descriptor is another file's by now, and would be reported without a pause.
+    /// Handles a wait that reported only files that no channel has. Their entries cannot
+    /// be deleted, since their descriptors are other files' by now. Without a pause the
+    /// loop would spin.
     #[cold]
     pub(super) fn bear_strangers(&mut self) {
         if !mem::replace(&mut self.trouble.has_strangers, true) {
@@ -86,15 +87,15 @@ impl ChannelMap {
         self.set_alarm();
     }
 
-    /// Sleeps so long, without the poller, unless there is something to do.
+    /// Sleeps for `at_most`, without the poller, or less if there is work to do.
     fn pause(&mut self, at_most: Duration) {
-        self.alarm = None; // which may be there for the next wait only
+        self.alarm = None; // it may only be there to keep the next wait from sleeping
         if let Some(pause) = self.patience(Some(at_most)) {
             thread::sleep(pause);
         }
     }
 
-    /// Finds out when the map has something to do that is no channel's timer.
+    /// Sets the time at which the map itself has work to do, apart from channels' timers.
     pub(super) fn set_alarm(&mut self) {
         self.alarm = match self.trouble.wait_failed_in {
             Some(_) => Some(self.now), // at once
@@ -105,7 +106,7 @@ impl ChannelMap {
         };
     }
 
-    /// Does what is due by the map's own clock.
+    /// Does the work that is due by the map's own clock.
     #[cold]
     pub(super) fn ring(&mut self) {
         if let Some(deadline) = self.shutdown_deadline {
@@ -121,7 +122,7 @@ impl ChannelMap {
             self.trouble.retry_at = None;
             for (_, slot) in &mut self.slots {
                 if slot.is_unwatched {
-                    slot.is_new = true;
+                    slot.must_ask = true;
                     slot.touch(self.touched.get_mut());
                 }
             }
@@ -133,14 +134,14 @@ impl ChannelMap {
     }
 }
 
-/// Whether the system is short of something that it may have again: memory,
-/// descriptors, watches, buffers. Anything else (`EBADF`, `EINVAL`, `EFAULT`,
-/// `EPERM`, `ENOENT`) is so for good, or is a bug: to try again would hide it.
+/// Whether the system is short of memory, descriptors, watches or buffers, which may
+/// pass. Any other error (`EBADF`, `EINVAL`, `EFAULT`, `EPERM`, `ENOENT`) is permanent,
+/// or a bug that another attempt would hide.
 fn is_shortage(error: &io::Error) -> bool {
     use io::ErrorKind::{
         Interrupted, OutOfMemory, QuotaExceeded, ResourceBusy, StorageFull, WouldBlock,
     };
-    // ENOSPC is what `epoll_ctl` says at the limit of watches.
+    // ENOSPC (`StorageFull`) is the error of `epoll_ctl` at the limit of watches.
     matches!(
         error.kind(),
         Interrupted | OutOfMemory | QuotaExceeded | ResourceBusy | StorageFull | WouldBlock
@@ -152,7 +153,17 @@ fn is_shortage(error: &io::Error) -> bool {
 /// ENFILE, EMFILE and ENOBUFS, for which [`io::ErrorKind`] has no name.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 const NAMELESS: [i32; 3] = [23, 24, 105];
-#[cfg(all(unix, not(any(target_os = "linux", target_os = "android"))))]
+#[cfg(any(target_os = "solaris", target_os = "illumos"))]
+const NAMELESS: [i32; 3] = [23, 24, 132];
+#[cfg(all(
+    unix,
+    not(any(
+        target_os = "linux",
+        target_os = "android",
+        target_os = "solaris",
+        target_os = "illumos"
+    ))
+))]
 const NAMELESS: [i32; 3] = [23, 24, 55];
 /// `WSAEMFILE` and `WSAENOBUFS`.
 #[cfg(windows)]

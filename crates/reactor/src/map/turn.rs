@@ -217,7 +217,7 @@ impl ChannelMap {
         // It stays in its slot meanwhile, for it does not get the map.
         self.calling = Some(token);
         // A one-shot poller is to be told again what it has reported.
-        let settled = match channel.flush(token) && self.poller.supports_level() && !slot.is_new {
+        let settled = match channel.flush(token) && self.poller.supports_level() && !slot.must_ask {
             true => Ok(()),
             false => match channel.settle(token) {
                 Ok(()) => match slot.ask(&self.poller, &mut self.ready) {
@@ -467,6 +467,7 @@ impl ChannelMap {
             let Some((token, reason)) = self.closing.pop_front() else {
                 break;
             };
+            self.bring_home();
             if let Some(mut channel) = self.vacate(token) {
                 channel.handle_close(reason, token, self);
                 if !self.is_at(&home) {

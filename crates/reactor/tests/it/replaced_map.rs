@@ -492,3 +492,37 @@ fn inside_with_the_map_may_be_replaced_too() {
     map.insert(Probe::new("b", &log)).unwrap();
     turn(&mut map);
 }
+
+/// A loan that ends in another map, inside of a callback that puts its own map back: the
+/// turn goes on in a map of which one channel is astray.
+#[test]
+fn a_channel_that_a_loan_lost_for_a_moment_has_its_timer_and_its_close() {
+    for is_closed in [false, true] {
+        let log = Log::default();
+        let stash = Stash::new(&log);
+        let mut map = ChannelMap::new().unwrap();
+        let lent = map.insert(Probe::new("lent", &log)).unwrap();
+        let there = Rc::clone(&stash.map);
+        let lender = Probe::new("lender", &log).on(On::Read, move |_, _, map| {
+            let swap = |map: &mut ChannelMap| std::mem::swap(map, &mut there.borrow_mut());
+            map.with(lent, |_, map| swap(map));
+            swap(map);
+            map.set_timer(lent, map.now());
+            if is_closed {
+                map.close(lent);
+            }
+            Ok(())
+        });
+        let lender = map.insert(lender).unwrap();
+        turn(&mut map);
+        log.take();
+        map.dispatch(lender, Readiness::READABLE);
+        turn(&mut map);
+        turn(&mut map);
+        turn(&mut map);
+        match is_closed {
+            true => assert_eq!(log.take(), ["lender.read", "lent.close Requested"]),
+            false => assert_eq!(log.take(), ["lender.read", "lent.timer"]),
+        }
+    }
+}
