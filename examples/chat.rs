@@ -4,20 +4,23 @@
 //!     nc 127.0.0.1 7000
 //!
 //! The first line is the nick; every further line goes to the others as
-//! `nick: line`. Who comes and goes is announced as `* nick joined` and
-//! `* nick left`. The listener is the room: it keeps its members' handles.
+//! `nick: line`, with control characters and what is no UTF-8 escaped: no member can
+//! write over another's lines on a terminal. Who comes and goes is announced as
+//! `* nick joined` and `* nick left`. The listener is the room: it keeps its members.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::rc::Rc;
 
 use chat::{Address, AsyncChat, ChannelMap, Chat, CloseReason, Dispatcher, DispatcherHandler};
 use chat::{Endpoint, Handle, Limits, MessageHandler, Result, Socket};
+use examples::{Opt, printable};
 
 /// In bytes: it goes before every line.
 const MAX_NICK: usize = 32;
 
 struct Room {
-    members: HashSet<Handle<AsyncChat<Member>>>,
+    /// Each with its nick in lower case: no two have the same.
+    members: HashMap<Handle<AsyncChat<Member>>, String>,
     limits: Rc<Limits>,
 }
 
@@ -25,24 +28,40 @@ impl Room {
     fn new() -> Self {
         let mut limits = Limits::default();
         limits.message = 4096;
-        // Everything goes to all others. What many members say in one turn
+        // Everything goes to all others, escaped. What many members say in one turn
         // must not be more than one of them can be sent.
-        limits.in_buffer_size = 4096;
+        limits.in_buffer_size = 1024;
         limits.reads_per_turn = 1;
         limits.messages_per_turn = 64;
         Self {
-            members: HashSet::new(),
+            members: HashMap::new(),
             limits: Rc::new(limits),
         }
     }
 
     /// Sends a line to all members but `speaker`.
     fn tell(&self, speaker: Handle<AsyncChat<Member>>, line: &[u8], map: &mut ChannelMap) {
-        for &handle in self.members.iter().filter(|&&member| member != speaker) {
+        for &handle in self.members.keys().filter(|&&member| member != speaker) {
             if let Some(member) = map.get_mut(handle) {
                 member.chat.push(line);
             }
         }
+    }
+
+    /// Takes a member, unless somebody has that nick.
+    fn join(
+        &mut self,
+        member: Handle<AsyncChat<Member>>,
+        nick: &str,
+        map: &mut ChannelMap,
+    ) -> bool {
+        let key = nick.to_lowercase();
+        let is_free = self.members.values().all(|taken| *taken != key);
+        if is_free {
+            self.tell(member, format!("* {nick} joined\n").as_bytes(), map);
+            self.members.insert(member, key);
+        }
+        is_free
     }
 }
 
@@ -75,21 +94,23 @@ impl MessageHandler for Member {
         let me = chat.token().handle();
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         let Some(nick) = &self.nick else {
-            let nick = String::from_utf8_lossy(line).trim().to_owned();
-            if nick.is_empty() || nick.len() > MAX_NICK {
-                chat.push(format!("* your nick, please, of 1 to {MAX_NICK} bytes\n"));
+            let Some(nick) = parse_nick(line) else {
+                chat.push(format!(
+                    "* your nick, please: 1 to {MAX_NICK} bytes, letters, digits, '-', '_' or '.'\n"
+                ));
                 return Ok(());
+            };
+            let is_free = map.with(self.room, |room, map| room.handler.join(me, nick, map));
+            match is_free {
+                Some(false) => {
+                    chat.push(format!("* somebody else is {nick}\n"));
+                }
+                _ => self.nick = Some(nick.to_owned()),
             }
-            map.with(self.room, |room, map| {
-                let news = format!("* {nick} joined\n");
-                room.handler.tell(me, news.as_bytes(), map);
-                room.handler.members.insert(me);
-            });
-            self.nick = Some(nick);
             return Ok(());
         };
-        let said = [nick.as_bytes(), b": ", line, b"\n"].concat();
-        map.with(self.room, |room, map| room.handler.tell(me, &said, map));
+        let said = format!("{nick}: {}\n", printable(line));
+        map.with(self.room, |room, map| room.handler.tell(me, said.as_bytes(), map));
         Ok(())
     }
 
@@ -107,10 +128,16 @@ impl MessageHandler for Member {
     }
 }
 
+/// Of letters and digits of any script; nothing that cannot be seen.
+fn parse_nick(line: &[u8]) -> Option<&str> {
+    let nick = std::str::from_utf8(line).ok()?.trim();
+    let is_plain = |char: char| char.is_alphanumeric() || "-_.".contains(char);
+    let is_nick = (1..=MAX_NICK).contains(&nick.len()) && nick.chars().all(is_plain);
+    is_nick.then_some(nick)
+}
+
 fn main() -> Result {
-    let address = examples::listen_option("127.0.0.1:7000");
-    let mut map = ChannelMap::new()?;
-    examples::end_on_signals(&mut map)?;
-    map.insert(examples::listen(&address, Room::new())?)?;
+    let (mut map, stdout, [address]) = examples::start([Opt::listen("127.0.0.1:7000")])?;
+    examples::listen(&address, Room::new(), stdout, &mut map)?;
     map.run()
 }

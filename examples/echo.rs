@@ -2,8 +2,9 @@
 //!
 //!     cargo run --release --example echo -- [--listen ADDR]
 
-use chat::{Address, AsyncChat, ChannelMap, Chat, Dispatcher, DispatcherHandler, Endpoint};
+use chat::{Address, AsyncChat, ChannelMap, Chat, DispatcherHandler, Endpoint};
 use chat::{MessageHandler, Result, Socket};
+use examples::Opt;
 
 struct Server;
 
@@ -41,10 +42,7 @@ impl MessageHandler for Echo {
 }
 
 fn main() -> Result {
-    let address = examples::listen_option("127.0.0.1:7000");
-    let mut map = ChannelMap::new()?;
-    examples::end_on_signals(&mut map)?;
-    let server: Dispatcher<Server> = examples::listen(&address, Server)?;
-    map.insert(server)?;
+    let (mut map, stdout, [address]) = examples::start([Opt::listen("127.0.0.1:7000")])?;
+    examples::listen(&address, Server, stdout, &mut map)?;
     map.run()
 }

@@ -19,7 +19,7 @@ use chat::{
     Address, AsyncChat, ChannelMap, Chat, CloseReason, Dispatcher, DispatcherHandler, Endpoint,
     FileWrapper, Handle, MessageHandler, Result, Socket,
 };
-use examples::Opt;
+use examples::{Opt, Output, printable};
 
 /// Listens, and gives each connection lines of its own kind.
 struct Listener<H> {
@@ -52,12 +52,18 @@ impl MessageHandler for Echo {
 }
 
 /// Sends datagrams back.
-struct UdpEcho;
+struct UdpEcho {
+    port: u16,
+}
 
 impl DispatcherHandler for UdpEcho {
     fn handle_read(&mut self, endpoint: &mut Endpoint, map: &mut ChannelMap) -> Result {
         let mut buffer = map.buffers().read_buffer();
         let (len, from) = endpoint.recv_from(&mut buffer)?;
+        // A source is easily forged. Our own, or another echo's, would answer for ever.
+        if from.as_inet().is_some_and(|from| from.port() == self.port) {
+            return Ok(());
+        }
         // A datagram that cannot be sent is lost, as datagrams are.
         if let Err(error) = endpoint.send_to(&buffer[..len], &from) {
             log::debug!("nothing sent to {from}: {error}");
@@ -82,11 +88,15 @@ impl MessageHandler for Member {
 }
 
 /// What the room says to us goes to standard output.
-struct Client;
+struct Client {
+    stdout: Output,
+}
 
 impl MessageHandler for Client {
-    fn handle_message(&mut self, line: &[u8], _chat: &mut Chat, _map: &mut ChannelMap) -> Result {
-        print(&format!("room: {}", String::from_utf8_lossy(line)))
+    fn handle_message(&mut self, line: &[u8], _chat: &mut Chat, map: &mut ChannelMap) -> Result {
+        let line = format!("room: {}\n", printable(line));
+        self.stdout.print(line, map);
+        Ok(())
     }
 
     fn handle_close(&mut self, reason: CloseReason, _chat: &mut Chat, _map: &mut ChannelMap) {
@@ -97,25 +107,31 @@ impl MessageHandler for Client {
 /// The command line.
 struct Commands {
     client: Handle<AsyncChat<Client>>,
+    stdout: Output,
 }
 
 impl MessageHandler for Commands {
     fn handle_message(&mut self, line: &[u8], chat: &mut Chat, map: &mut ChannelMap) -> Result {
         let line = String::from_utf8_lossy(line);
+        let print = |line: &str, map: &mut ChannelMap| {
+            self.stdout.print(format!("{line}\n"), map);
+        };
         match line.trim().split_once(' ') {
             Some(("say", text)) => match map.get_mut(self.client) {
                 Some(client) => writeln!(client.chat, "{text}")?,
-                None => print("the client has left")?,
+                None => print("the client has left", map),
             },
             None if line.trim() == "list" => {
-                for (token, channel) in map.iter() {
-                    print(&format!("{token} {channel:?}"))?;
+                let channels = map.iter();
+                let lines = channels.map(|(token, channel)| format!("{token} {channel:?}"));
+                for line in lines.collect::<Vec<_>>() {
+                    print(&line, map);
                 }
                 // This one is in its callback, and so is not found.
-                print(&format!("{} standard input", chat.token()))?;
+                print(&format!("{} standard input", chat.token()), map);
             }
             None if line.trim() == "quit" => examples::shut_down(map),
-            _ => print("list, say TEXT, or quit")?,
+            _ => print("list, say TEXT, or quit", map),
         }
         Ok(())
     }
@@ -126,49 +142,38 @@ impl MessageHandler for Commands {
     }
 }
 
-fn print(line: &str) -> Result {
-    writeln!(io::stdout(), "{line}")?;
-    Ok(())
-}
-
 fn main() -> Result {
     let option = |name, default| Opt {
         name,
-        value: "ADDR  IP:PORT; port 0 asks for a free one",
-        default: Some(default),
+        ..Opt::listen(default)
     };
-    let [echo, room, udp] = examples::options([
+    let (mut map, stdout, [echo, room, udp]) = examples::start([
         option("listen", "127.0.0.1:7000"),
         option("room", "127.0.0.1:7001"),
         option("udp", "127.0.0.1:7002"),
-    ]);
-    let mut map = ChannelMap::new()?;
-    examples::end_on_signals(&mut map)?;
+    ])?;
 
-    map.insert(examples::listen(&echo, Listener { session: |_| Echo })?)?;
-
-    let room = examples::listen(
-        &room,
-        Listener {
-            session: |_| Member,
-        },
-    )?;
-    let room_address = room
-        .endpoint
-        .local_addr()
-        .and_then(|address| address.as_inet());
-    let room_address = room_address.ok_or("the room has no address")?;
-    map.insert(room)?;
+    examples::listen(&echo, Listener { session: |_| Echo }, stdout, &mut map)?;
+    let listener = Listener {
+        session: |_| Member,
+    };
+    let room = examples::listen(&room, listener, stdout, &mut map)?;
+    let room_address = map.get(room).and_then(|room| room.endpoint.local_addr());
+    let room_address = room_address
+        .and_then(|address| address.as_inet())
+        .ok_or("the room has no address")?;
 
     let udp = UdpSocket::bind(&udp).map_err(|error| format!("cannot bind to {udp}: {error}"))?;
-    print(&format!("receiving on {}", udp.local_addr()?))?;
-    map.insert(Dispatcher::new(udp, UdpEcho)?)?;
+    let bound = udp.local_addr()?;
+    map.insert(Dispatcher::new(udp, UdpEcho { port: bound.port() })?)?;
+    stdout.print(format!("receiving on {bound}\n"), &mut map);
 
-    let client = map.insert(AsyncChat::connect(room_address, "\n", Client)?)?;
+    let client = Client { stdout };
+    let client = map.insert(AsyncChat::connect(room_address, "\n", client)?)?;
 
     match FileWrapper::new(io::stdin()) {
         Ok(stdin) => {
-            map.insert(AsyncChat::over(stdin, "\n", Commands { client }))?;
+            map.insert(AsyncChat::over(stdin, "\n", Commands { client, stdout }))?;
         }
         // A file, or /dev/null.
         Err(error) => log::warn!("no commands are read from standard input: {error}"),

@@ -7,12 +7,15 @@
 //! socket as `/dev/log` is one. A line is `FACILITY.SEVERITY SENDER: MESSAGE`.
 //! Nothing is refused: whatever does not look like either RFC is printed whole.
 
-use std::io::{self, Write};
+use std::cell::Cell;
+use std::io;
 use std::mem;
 use std::net::UdpSocket;
+use std::process::ExitCode;
+use std::rc::Rc;
 
 use chat::{ChannelMap, Dispatcher, DispatcherHandler, Endpoint, Error, Result, UnixName};
-use examples::Opt;
+use examples::{Opt, Output, printable};
 
 /// How many datagrams are received before others have their turn.
 const DATAGRAMS_PER_TURN: usize = 64;
@@ -33,7 +36,11 @@ const DEFAULT_PRIORITY: usize = 13;
 /// Room for any datagram of UDP. A longer one, from a Unix socket, is not printed.
 const LONGEST: usize = 65_536;
 
-struct Receiver;
+struct Receiver {
+    stdout: Output,
+    /// Of all receivers: nobody sees a handler after it was closed.
+    has_failed: Rc<Cell<bool>>,
+}
 
 impl DispatcherHandler for Receiver {
     fn handle_read(&mut self, endpoint: &mut Endpoint, map: &mut ChannelMap) -> Result {
@@ -46,39 +53,32 @@ impl DispatcherHandler for Receiver {
                 }
                 received => received?, // that there are no more is no error to the loop
             };
-            let (priority, message) = parse(&printable(&buffer[..len]));
+            let (priority, message) = parse(&text(&buffer[..len]));
             let facility = FACILITIES[priority / SEVERITIES.len()];
             let severity = SEVERITIES[priority % SEVERITIES.len()];
-            writeln!(io::stdout(), "{facility}.{severity} {from}: {message}")?;
+            let line = format!("{facility}.{severity} {from}: {message}\n");
+            if !self.stdout.print(line, map) && !self.stdout.is_open(map) {
+                return Err("nobody reads standard output any more".into());
+            }
         }
         Ok(())
     }
 
     fn handle_error(&mut self, error: Error, _endpoint: &mut Endpoint, map: &mut ChannelMap) {
         log::error!("no more can be received or printed: {error}");
+        self.has_failed.set(true);
         examples::shut_down(map);
     }
 }
 
-/// The text of a datagram, as one line: what is no UTF-8, and control characters,
-/// are escaped.
-fn printable(datagram: &[u8]) -> String {
+/// The text of a datagram, as one line that is safe to print.
+fn text(datagram: &[u8]) -> String {
     // Some end it as C does a string, others as a line.
     let end = datagram
         .iter()
         .rposition(|byte| !b"\0\r\n".contains(byte))
         .map_or(0, |last| last + 1);
-    let mut text = String::new();
-    for chunk in datagram[..end].utf8_chunks() {
-        for char in chunk.valid().chars() {
-            match char.is_control() {
-                true => text.extend(char.escape_default()),
-                false => text.push(char),
-            }
-        }
-        text.push_str(&chunk.invalid().escape_ascii().to_string());
-    }
-    text
+    printable(&datagram[..end])
 }
 
 /// The priority, and what was logged.
@@ -147,34 +147,36 @@ fn parse_rfc3164(text: &str) -> Option<String> {
     is_time.then(|| message.to_owned())
 }
 
-fn main() -> Result {
-    let [address, path] = examples::options([
-        Opt {
-            name: "listen",
-            value: "ADDR  IP:PORT; port 0 asks for a free one",
-            default: Some("127.0.0.1:5514"),
-        },
+fn main() -> Result<ExitCode> {
+    let (mut map, stdout, [address, path]) = examples::start([
+        Opt::listen("127.0.0.1:5514"),
         Opt {
             name: "socket",
             value: "PATH  a Unix socket to be made as well; a dead one is replaced",
             default: Some(""),
         },
-    ]);
-    let mut map = ChannelMap::new()?;
-    examples::end_on_signals(&mut map)?;
+    ])?;
+    let has_failed = Rc::new(Cell::new(false));
+    let receiver = || Receiver {
+        stdout,
+        has_failed: Rc::clone(&has_failed),
+    };
 
     let udp = UdpSocket::bind(&address)
         .map_err(|error| format!("cannot listen on {address}: {error}"))?;
-    writeln!(io::stdout(), "listening on {}", udp.local_addr()?)?;
-    map.insert(Dispatcher::new(udp, Receiver)?)?;
+    stdout.print(format!("listening on {}\n", udp.local_addr()?), &mut map);
+    map.insert(Dispatcher::new(udp, receiver())?)?;
 
-    if path.is_empty() {
-        return map.run();
+    if !path.is_empty() {
+        let name = UnixName::path(&path).replace().remove();
+        let unix = Dispatcher::bind_unix(name, receiver())
+            .map_err(|error| format!("cannot listen on {path}: {error}"))?;
+        map.insert(unix)?;
+        stdout.print(format!("listening on {path}\n"), &mut map);
     }
-    let name = UnixName::path(&path).replace().remove();
-    let unix = Dispatcher::bind_unix(name, Receiver)
-        .map_err(|error| format!("cannot listen on {path}: {error}"))?;
-    writeln!(io::stdout(), "listening on {path}")?;
-    map.insert(unix)?;
-    map.run()
+    map.run()?;
+    Ok(match has_failed.get() {
+        true => ExitCode::FAILURE,
+        false => ExitCode::SUCCESS,
+    })
 }

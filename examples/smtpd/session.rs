@@ -1,13 +1,15 @@
 //! One connection: the original's `SMTPChannel`.
 
-use std::io::{self, Write};
+use std::borrow::Cow;
 use std::mem;
 use std::rc::Rc;
 
-use chat::{Address, ChannelMap, Chat, Limits, MessageHandler, Result};
+use chat::{Address, ChannelMap, Chat, Limits, MessageHandler, Result, Timer};
+use examples::Output;
 
 use crate::envelope::Envelope;
 use crate::message;
+use crate::patience::{Patience, Then};
 
 pub(crate) const LINE_END: &str = "\r\n";
 
@@ -21,7 +23,10 @@ const MAX_LINE: usize = 510;
 /// With SIZE, BODY and SMTPUTF8 (RFC 1870, RFC 6152 and RFC 6531).
 const MAX_MAIL_LINE: usize = MAX_LINE + 26 + 17 + 10;
 
-const COMMANDS: &str = "HELO EHLO MAIL RCPT DATA RSET NOOP VRFY HELP QUIT";
+const EXTENSIONS: &str = "250-8BITMIME\r\n250-SMTPUTF8\r\n250-PIPELINING\r\n250 HELP";
+
+const HELP: &str = "214-messages are printed, and delivered nowhere\r\n\
+                    214 HELO EHLO MAIL RCPT DATA RSET NOOP VRFY HELP QUIT";
 
 /// How long what comes may be: a command, a message.
 pub(crate) struct Sizes {
@@ -46,6 +51,10 @@ impl Sizes {
 
 pub(crate) struct Session {
     peer: Address,
+    stdout: Output,
+    patience: Patience,
+    /// Until then no further command is read.
+    wait: Option<Timer>,
     max_size: usize,
     sizes: Rc<Sizes>,
     greeting: Greeting,
@@ -65,9 +74,12 @@ enum Greeting {
 }
 
 impl Session {
-    pub(crate) fn new(peer: Address, max_size: usize, sizes: Rc<Sizes>) -> Self {
+    pub(crate) fn new(peer: Address, max_size: usize, sizes: Rc<Sizes>, stdout: Output) -> Self {
         Self {
             peer,
+            stdout,
+            patience: Patience::default(),
+            wait: None,
             max_size,
             sizes,
             greeting: Greeting::None,
@@ -77,94 +89,129 @@ impl Session {
         }
     }
 
-    fn handle_line(&mut self, line: &[u8], is_too_long: bool, chat: &mut Chat) {
-        let len = line.len();
-        if is_too_long {
-            return reply(chat, "500 line too long");
-        }
-        let Ok(line) = std::str::from_utf8(line) else {
-            return reply(chat, "500 that is no UTF-8");
+    /// A command, its answer, and what that has cost.
+    fn handle_line(
+        &mut self,
+        line: &[u8],
+        is_too_long: bool,
+        chat: &mut Chat,
+        map: &mut ChannelMap,
+    ) {
+        let line = match std::str::from_utf8(line) {
+            Ok(line) if Patience::is_http(line) => {
+                log::warn!("{} speaks HTTP", self.peer);
+                return hang_up(chat, "421 this is no web server");
+            }
+            line => line,
         };
+        let (verb, answer) = match line {
+            _ if is_too_long => (String::new(), "500 line too long".into()),
+            Err(_) => (String::new(), "500 that is no UTF-8".into()),
+            Ok(line) => self.answer(line, chat),
+        };
+        reply(chat, &answer);
+        if verb == "QUIT" {
+            return chat.close_when_done();
+        }
+        match self.patience.judge(&verb, &answer) {
+            Then::GoOn => {}
+            Then::Wait(delay) => {
+                chat.pause();
+                self.wait = Some(map.set_timer(chat.token(), map.now() + delay));
+            }
+            Then::HangUp => {
+                log::warn!("{} says too much that is no mail", self.peer);
+                hang_up(chat, "421 too many bad commands");
+            }
+        }
+    }
+
+    /// The verb of a command, and its answer.
+    fn answer(&mut self, line: &str, chat: &mut Chat) -> (String, Cow<'static, str>) {
         if line.contains(char::is_control) {
-            return reply(chat, "500 a command has no control characters");
+            let answer = "500 a command has no control characters";
+            return (String::new(), answer.into());
         }
         let (verb, argument) = line.split_once(' ').unwrap_or((line, ""));
         let verb = verb.to_ascii_uppercase();
-        if len > MAX_LINE && verb != "MAIL" {
-            return reply(chat, "500 line too long");
-        }
-        self.handle_command(&verb, argument.trim(), chat);
+        let answer = match line.len() > MAX_LINE && verb != "MAIL" {
+            true => "500 line too long".into(),
+            false => self.handle_command(&verb, argument.trim(), chat),
+        };
+        (verb, answer)
     }
 
-    fn handle_command(&mut self, verb: &str, argument: &str, chat: &mut Chat) {
+    fn handle_command(
+        &mut self,
+        verb: &str,
+        argument: &str,
+        chat: &mut Chat,
+    ) -> Cow<'static, str> {
         let is_greeted = self.greeting != Greeting::None;
         let has_recipient = matches!(&self.envelope, Some(envelope) if !envelope.to.is_empty());
-        match (verb, argument) {
-            ("HELO", "") => reply(chat, "501 syntax: HELO name"),
+        let answer = match (verb, argument) {
+            ("HELO", "") => "501 syntax: HELO name",
             ("HELO", _) => {
                 self.greeting = Greeting::Helo;
                 self.envelope = None;
-                reply(chat, "250 localhost");
+                "250 localhost"
             }
-            ("EHLO", "") => reply(chat, "501 syntax: EHLO name"),
+            ("EHLO", "") => "501 syntax: EHLO name",
             ("EHLO", _) => {
                 self.greeting = Greeting::Ehlo;
                 self.envelope = None;
-                reply(chat, "250-localhost");
-                reply(chat, &format!("250-SIZE {}", self.max_size));
-                reply(
-                    chat,
-                    "250-8BITMIME\r\n250-SMTPUTF8\r\n250-PIPELINING\r\n250 HELP",
-                );
+                let size = format!("250-localhost\r\n250-SIZE {}\r\n", self.max_size);
+                return (size + EXTENSIONS).into();
             }
-            ("MAIL" | "RCPT" | "DATA", _) if !is_greeted => reply(chat, "503 HELO or EHLO first"),
-            ("MAIL", _) if self.envelope.is_some() => reply(chat, "503 one message at a time"),
+            ("MAIL" | "RCPT" | "DATA", _) if !is_greeted => "503 HELO or EHLO first",
+            ("MAIL", _) if self.envelope.is_some() => "503 one message at a time",
             ("MAIL", _) => {
                 let is_extended = self.greeting == Greeting::Ehlo;
                 match Envelope::parse(argument, is_extended, self.max_size) {
                     Ok(envelope) => {
                         self.envelope = Some(envelope);
-                        reply(chat, "250 OK");
+                        "250 OK"
                     }
-                    Err(refusal) => reply(chat, refusal),
+                    Err(refusal) => refusal,
                 }
             }
             ("RCPT", _) => match &mut self.envelope {
-                Some(envelope) => reply(chat, envelope.add(argument).err().unwrap_or("250 OK")),
-                None => reply(chat, "503 MAIL first"),
+                Some(envelope) => envelope.add(argument).err().unwrap_or("250 OK"),
+                None => "503 MAIL first",
             },
             ("DATA", "") if has_recipient => self.begin_data(chat),
-            ("DATA", "") => reply(chat, "503 RCPT first"),
+            ("DATA", "") => "503 RCPT first",
             ("RSET", "") => {
                 self.envelope = None;
-                reply(chat, "250 OK");
+                "250 OK"
             }
-            ("DATA" | "RSET", _) => reply(chat, "501 this command has no argument"),
-            ("NOOP", _) => reply(chat, "250 OK"),
-            ("VRFY", "") => reply(chat, "501 syntax: VRFY address"),
-            ("VRFY", _) => reply(chat, "252 who knows; a message would be taken"),
-            ("EXPN", _) => reply(chat, "502 there are no lists here"),
-            ("HELP", _) => {
-                reply(chat, "214-messages are printed, and delivered nowhere");
-                reply(chat, &format!("214 {COMMANDS}"));
-            }
-            ("QUIT", _) => {
-                reply(chat, "221 bye");
-                chat.close_when_done();
-            }
-            _ => reply(chat, "500 no command of this server's"),
-        }
+            ("DATA" | "RSET", _) => "501 this command has no argument",
+            ("NOOP", _) => "250 OK",
+            ("VRFY", "") => "501 syntax: VRFY address",
+            ("VRFY", _) => "252 who knows; a message would be taken",
+            ("EXPN", _) => "502 there are no lists here",
+            ("HELP", _) => HELP,
+            ("QUIT", _) => "221 bye",
+            _ => "500 no command of this server's",
+        };
+        answer.into()
     }
 
-    fn begin_data(&mut self, chat: &mut Chat) {
+    fn begin_data(&mut self, chat: &mut Chat) -> &'static str {
         self.in_data = true;
         chat.set_limits(Rc::clone(&self.sizes.message));
         chat.set_terminator(DATA_END);
         chat.unread(LINE_END); // the command's own comes before an empty message's dot
-        reply(chat, "354 a line with nothing but a dot is the end");
+        "354 a line with nothing but a dot is the end"
     }
 
-    fn handle_data(&mut self, data: &[u8], is_too_long: bool, chat: &mut Chat) {
+    fn handle_data(
+        &mut self,
+        data: &[u8],
+        is_too_long: bool,
+        chat: &mut Chat,
+        map: &mut ChannelMap,
+    ) {
         self.in_data = false;
         chat.set_limits(Rc::clone(&self.sizes.command));
         chat.set_terminator(LINE_END);
@@ -175,12 +222,20 @@ impl Session {
             return reply(chat, "552 that is more than SIZE says");
         }
         let text = message::print(&self.peer, &envelope, data);
-        match io::stdout().write_all(text.as_bytes()) {
-            Ok(()) => reply(chat, "250 OK"),
-            Err(error) => {
-                log::error!("a message cannot be printed: {error}");
-                reply(chat, "451 it cannot be printed");
+        match self.stdout.print(text, map) {
+            true => {
+                self.patience.renew();
+                reply(chat, "250 OK");
             }
+            false => reply(chat, "451 it cannot be printed"),
+        }
+    }
+
+    /// Whether further commands are read now.
+    fn go_on(&self, chat: &mut Chat) {
+        match self.wait.is_some() || chat.needs_drain() {
+            true => chat.pause(),
+            false => chat.resume(),
         }
     }
 }
@@ -191,16 +246,13 @@ impl MessageHandler for Session {
         Ok(())
     }
 
-    fn handle_message(&mut self, message: &[u8], chat: &mut Chat, _map: &mut ChannelMap) -> Result {
+    fn handle_message(&mut self, message: &[u8], chat: &mut Chat, map: &mut ChannelMap) -> Result {
         let is_too_long = mem::take(&mut self.is_too_long);
         match self.in_data {
-            true => self.handle_data(message, is_too_long, chat),
-            false => self.handle_line(message, is_too_long, chat),
+            true => self.handle_data(message, is_too_long, chat, map),
+            false => self.handle_line(message, is_too_long, chat, map),
         }
-        // Who does not read the answers is not asked for more commands.
-        if chat.needs_drain() {
-            chat.pause();
-        }
+        self.go_on(chat); // but not for who does not read the answers
         Ok(())
     }
 
@@ -211,15 +263,25 @@ impl MessageHandler for Session {
     }
 
     fn handle_drained(&mut self, chat: &mut Chat, _map: &mut ChannelMap) -> Result {
-        chat.resume();
+        self.go_on(chat);
+        Ok(())
+    }
+
+    fn handle_timer(&mut self, _: Timer, chat: &mut Chat, _map: &mut ChannelMap) -> Result {
+        self.wait = None;
+        self.go_on(chat);
         Ok(())
     }
 
     fn handle_shutdown(&mut self, chat: &mut Chat, _map: &mut ChannelMap) -> Result {
-        reply(chat, "421 this server ends");
-        chat.close_when_done();
+        hang_up(chat, "421 this server ends");
         Ok(())
     }
+}
+
+fn hang_up(chat: &mut Chat, last_word: &str) {
+    reply(chat, last_word);
+    chat.close_when_done();
 }
 
 fn reply(chat: &mut Chat, reply: &str) {
