@@ -86,9 +86,11 @@ impl<H: crate::DispatcherHandler> Dispatcher<H> {
 /// | [`as_it_is`](Self::as_it_is) | is left as it is |
 ///
 /// When the last wrapper that needs a file non-blocking is dropped, the file is blocking
-/// again, as before. A file that is left blocking can be read all the same: one read after
-/// an event never blocks, and every second one returns `WouldBlock` instead. Output to it
-/// blocks the loop while nobody takes it, such as on a terminal that the user has stopped.
+/// again, as before. A child process that drops its copies changes nothing.
+///
+/// A file that is left blocking can be read all the same: one read after an event never
+/// blocks, and every second one returns `WouldBlock` instead. Output to it blocks the loop
+/// while nobody takes it, such as on a terminal that the user has stopped.
 #[derive(Debug)]
 #[doc(alias = "file_wrapper")]
 pub struct FileWrapper {

@@ -183,6 +183,8 @@ mod listening;
 #[cfg(unix)]
 mod nonblocking;
 mod output;
+#[cfg(unix)]
+mod process;
 mod producer;
 mod receiving;
 mod sending;

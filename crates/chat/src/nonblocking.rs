@@ -11,6 +11,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use socket2::SockRef;
 
+use crate::process::Process;
+
 static LEASES: Mutex<Vec<Lease>> = Mutex::new(Vec::new());
 
 /// An open file that was blocking, and shall be when nobody has a share any more.
@@ -21,9 +23,11 @@ struct Lease {
     /// Device and inode.
     inode: (u64, u64),
     shares: usize,
+    process: Process,
 }
 
-/// Keeps an open file non-blocking; the last one to go makes it blocking again.
+/// Keeps an open file non-blocking; the last one to go makes it blocking again, in the
+/// process that changed it.
 #[derive(Debug)]
 pub(crate) struct Share {
     /// The lease's: no other one has the number meanwhile.
@@ -47,6 +51,7 @@ impl Share {
             file: Arc::clone(file),
             inode,
             shares: 1,
+            process: Process::this(),
         });
         Ok(Some(Self {
             descriptor: file.as_raw_fd(),
@@ -69,8 +74,10 @@ impl Drop for Share {
         leases[index].shares -= 1;
         if leases[index].shares == 0 {
             let lease = leases.swap_remove(index);
-            // There is nobody to tell if that fails.
-            let _ = SockRef::from(&lease.file).set_nonblocking(false);
+            if lease.process.is_this() {
+                // There is nobody to tell if that fails.
+                let _ = SockRef::from(&lease.file).set_nonblocking(false);
+            }
         }
     }
 }

@@ -85,9 +85,9 @@ impl UnixName {
     }
 
     /// Removes the path when the channel bound to it is dropped: after `handle_close`, or
-    /// with the map. If a successor has replaced the path meanwhile, it stays, since its
-    /// inode is another. Only a replacement between that check and the removal is not
-    /// noticed.
+    /// with the map, but not in a child process. If a successor has replaced the path
+    /// meanwhile, it stays, since its inode is another. Only a replacement between that
+    /// check and the removal is not noticed.
     #[must_use]
     pub fn remove(mut self) -> Self {
         self.removes = true;
