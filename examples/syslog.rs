@@ -11,7 +11,7 @@ use std::io::{self, Write};
 use std::mem;
 use std::net::UdpSocket;
 
-use chat::{ChannelMap, Dispatcher, DispatcherHandler, Endpoint, Error, Result, UnixName};
+use chat::{ChannelMap, Dispatcher, DispatcherHandler, Endpoint, Error, Result, UnixBind};
 use examples::Opt;
 
 /// How many datagrams are received before others have their turn.
@@ -171,8 +171,8 @@ fn main() -> Result {
     if path.is_empty() {
         return map.run();
     }
-    let name = UnixName::path(&path).replace().remove();
-    let unix = Dispatcher::bind_unix(name, Receiver)
+    let bind = UnixBind::path(&path).replacing_dead().removed_on_drop();
+    let unix = Dispatcher::bind_unix(bind, Receiver)
         .map_err(|error| format!("cannot listen on {path}: {error}"))?;
     writeln!(io::stdout(), "listening on {path}")?;
     map.insert(unix)?;

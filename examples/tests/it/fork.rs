@@ -15,7 +15,7 @@ use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
-use chat::{ChannelMap, Dispatcher, DispatcherHandler, SockRef, UnixName};
+use chat::{ChannelMap, Dispatcher, DispatcherHandler, SockRef, UnixBind};
 use libc::in_a_child;
 
 struct Nothing;
@@ -37,11 +37,11 @@ fn is_nonblocking(file: &UnixStream) -> bool {
 /// A map with channels that give something back to the system when they are dropped.
 fn map_of(listener: &Path, datagrams: &Path, file: &UnixStream) -> ChannelMap {
     let mut map = ChannelMap::new().unwrap();
-    let name = UnixName::path(listener).remove();
-    map.insert(Dispatcher::listen_unix(name, Nothing).unwrap())
+    let bind = UnixBind::path(listener).removed_on_drop();
+    map.insert(Dispatcher::listen_unix(bind, Nothing).unwrap())
         .unwrap();
-    let name = UnixName::path(datagrams).remove();
-    map.insert(Dispatcher::bind_unix(name, Nothing).unwrap())
+    let bind = UnixBind::path(datagrams).removed_on_drop();
+    map.insert(Dispatcher::bind_unix(bind, Nothing).unwrap())
         .unwrap();
     map.insert(Dispatcher::file(file, Nothing).unwrap())
         .unwrap();
