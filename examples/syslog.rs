@@ -14,7 +14,7 @@ use std::net::UdpSocket;
 use std::process::ExitCode;
 use std::rc::Rc;
 
-use chat::{ChannelMap, Dispatcher, DispatcherHandler, Endpoint, Error, Result, UnixName};
+use chat::{ChannelMap, Dispatcher, DispatcherHandler, Endpoint, Error, Result, UnixBind};
 use examples::{Opt, Output, printable};
 
 /// How many datagrams are received before others have their turn.
@@ -168,8 +168,8 @@ fn main() -> Result<ExitCode> {
     map.insert(Dispatcher::new(udp, receiver())?)?;
 
     if !path.is_empty() {
-        let name = UnixName::path(&path).replace().remove();
-        let unix = Dispatcher::bind_unix(name, receiver())
+        let bind = UnixBind::path(&path).replacing_dead().removed_on_drop();
+        let unix = Dispatcher::bind_unix(bind, receiver())
             .map_err(|error| format!("cannot listen on {path}: {error}"))?;
         map.insert(unix)?;
         stdout.print(format!("listening on {path}\n"), &mut map);

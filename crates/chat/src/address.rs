@@ -2,19 +2,21 @@
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use socket2::SockAddr;
+
+use crate::unix_name::UnixName;
 
 /// The address of one end of a socket, of any family.
 ///
 /// ```
-/// use chat::Address;
+/// use chat::{Address, UnixName};
 ///
 /// let address = Address::Inet("127.0.0.1:7000".parse()?);
 /// assert_eq!(address.to_string(), "127.0.0.1:7000");
 /// assert_eq!(Address::Unix(None).to_string(), "unix:(unnamed)");
-/// assert_eq!(Address::Abstract(b"room".to_vec()).to_string(), "unix:@room");
+/// assert_eq!(Address::from(UnixName::from("/run/room")).to_string(), "unix:/run/room");
 /// # Ok::<(), std::net::AddrParseError>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -22,11 +24,8 @@ use socket2::SockAddr;
 pub enum Address {
     /// IPv4 or IPv6.
     Inet(SocketAddr),
-    /// A Unix socket's path; `None` for a socket without a name, as a client's mostly is.
-    Unix(Option<PathBuf>),
-    /// A Unix socket's name in Linux's abstract namespace, without the zero byte that
-    /// `unix(7)` puts in front. A socket that asked for any name (`autobind`) has one, too.
-    Abstract(Vec<u8>),
+    /// A Unix socket's name; `None` for a socket without a name, as a client's mostly is.
+    Unix(Option<UnixName>),
     /// Another family.
     Other,
 }
@@ -43,7 +42,7 @@ impl Address {
     /// The path, if it is that of a Unix socket.
     pub fn as_path(&self) -> Option<&Path> {
         match self {
-            Self::Unix(path) => path.as_deref(),
+            Self::Unix(Some(UnixName::Path(path))) => Some(path),
             _ => None,
         }
     }
@@ -56,10 +55,10 @@ impl From<SockAddr> for Address {
         } else if address.is_unix() {
             #[cfg(unix)]
             if let Some(name) = address.as_abstract_namespace() {
-                return Self::Abstract(name.to_vec());
+                return UnixName::Abstract(name.to_vec()).into();
             }
             #[cfg(unix)]
-            return Self::Unix(address.as_pathname().map(Path::to_path_buf));
+            return Self::Unix(address.as_pathname().map(UnixName::from));
             #[cfg(not(unix))]
             Self::Unix(None)
         } else {
@@ -78,9 +77,9 @@ impl From<std::os::unix::net::SocketAddr> for Address {
 
         #[cfg(any(target_os = "linux", target_os = "android"))]
         if let Some(name) = address.as_abstract_name() {
-            return Self::Abstract(name.to_vec());
+            return UnixName::Abstract(name.to_vec()).into();
         }
-        Self::Unix(address.as_pathname().map(Path::to_path_buf))
+        Self::Unix(address.as_pathname().map(UnixName::from))
     }
 }
 
@@ -90,13 +89,18 @@ impl From<SocketAddr> for Address {
     }
 }
 
+impl From<UnixName> for Address {
+    fn from(name: UnixName) -> Self {
+        Self::Unix(Some(name))
+    }
+}
+
 /// `127.0.0.1:7000`, `[::1]:7000`, `unix:/run/room.sock`, `unix:@room`.
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Inet(address) => address.fmt(f),
-            Self::Unix(Some(path)) => write!(f, "unix:{}", path.display()),
-            Self::Abstract(name) => write!(f, "unix:@{}", name.escape_ascii()),
+            Self::Unix(Some(name)) => write!(f, "unix:{name}"),
             Self::Unix(None) => f.write_str("unix:(unnamed)"),
             Self::Other => f.write_str("(another family)"),
         }

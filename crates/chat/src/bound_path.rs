@@ -8,7 +8,9 @@ use std::os::unix::net::UnixDatagram;
 use std::path::{self, Path, PathBuf};
 use std::process;
 
-/// The path of a bound socket; removed when this is dropped.
+use crate::process::Process;
+
+/// The path of a bound socket; removed when this is dropped, by the process that made it.
 ///
 /// To be dropped before the socket. While that is open its inode's number belongs to no
 /// other file, even if the path is gone.
@@ -16,6 +18,7 @@ use std::process;
 pub(crate) struct BoundPath {
     path: PathBuf,
     metadata: Metadata,
+    process: Process,
 }
 
 impl BoundPath {
@@ -24,12 +27,16 @@ impl BoundPath {
         Ok(Self {
             path: path::absolute(path)?, // the working directory may change
             metadata: fs::symlink_metadata(path)?,
+            process: Process::this(),
         })
     }
 }
 
 impl Drop for BoundPath {
     fn drop(&mut self) {
+        if !self.process.is_this() {
+            return;
+        }
         let is_ours = |found: Metadata| is_same_file(&found, &self.metadata);
         if fs::symlink_metadata(&self.path).is_ok_and(is_ours) {
             if let Err(error) = fs::remove_file(&self.path) {

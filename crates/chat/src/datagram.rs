@@ -3,8 +3,6 @@
 
 use std::io::{self, IoSliceMut, Read};
 use std::net::UdpSocket;
-#[cfg(any(target_os = "linux", target_os = "android"))]
-use std::os::unix::net::SocketAddr;
 #[cfg(unix)]
 use std::os::unix::net::UnixDatagram;
 
@@ -18,7 +16,7 @@ use crate::endpoint::Endpoint;
 #[cfg(unix)]
 use crate::life::Stage;
 #[cfg(unix)]
-use crate::unix_name::UnixName;
+use crate::unix_bind::UnixBind;
 use crate::wire::{Wire, retry};
 
 /// No datagram of UDP is as long.
@@ -97,15 +95,8 @@ impl Datagram {
         match (self, to) {
             (Self::Inet(socket, _), Address::Inet(to)) => socket.send_to(data, to),
             #[cfg(unix)]
-            (Self::Unix(socket, _), Address::Unix(Some(path))) => socket.send_to(data, path),
-            #[cfg(any(target_os = "linux", target_os = "android"))]
-            (Self::Unix(socket, _), Address::Abstract(name)) => {
-                #[cfg(target_os = "android")]
-                use std::os::android::net::SocketAddrExt;
-                #[cfg(target_os = "linux")]
-                use std::os::linux::net::SocketAddrExt;
-
-                socket.send_to_addr(data, &SocketAddr::from_abstract_name(name)?)
+            (Self::Unix(socket, _), Address::Unix(Some(name))) => {
+                SockRef::from(&**socket).send_to(data, &name.sock_addr()?)
             }
             (Self::Other(_), _) => Err(no_datagrams()),
             _ => Err(io::Error::new(
@@ -147,9 +138,9 @@ fn with_address<A: Into<Address>>((len, from): (usize, A)) -> (usize, Address) {
 
 impl Endpoint {
     #[cfg(unix)]
-    pub(crate) fn bind_unix(name: &UnixName) -> io::Result<Self> {
+    pub(crate) fn bind_unix(bind: &UnixBind) -> io::Result<Self> {
         let socket = Socket::new(Domain::UNIX, Type::DGRAM, None)?;
-        let path = name.bind(&socket)?;
+        let path = bind.bind(&socket)?;
         let mut endpoint = Self::on(socket, Type::DGRAM, Stage::Datagrams)?;
         endpoint.path = path;
         Ok(endpoint)

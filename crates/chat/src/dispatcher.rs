@@ -16,6 +16,8 @@ use crate::flags::{BLOCKED, EOF, EOF_TOLD, HIGH};
 use crate::limits::Limits;
 use crate::transport::Transport;
 #[cfg(unix)]
+use crate::unix_bind::UnixBind;
+#[cfg(unix)]
 use crate::unix_name::UnixName;
 
 /// The number of connections that a listener accepts in one turn.
@@ -107,7 +109,7 @@ impl<H: DispatcherHandler> Dispatcher<H> {
     }
 
     /// Listens on a Unix socket, at a path or any [`UnixName`]. By default an existing
-    /// path is not replaced, and the path is not removed at the end; a [`UnixName`] can
+    /// path is not replaced, and the path is not removed at the end; a [`UnixBind`] can
     /// ask for both.
     ///
     /// # Errors
@@ -115,20 +117,20 @@ impl<H: DispatcherHandler> Dispatcher<H> {
     /// `EADDRINUSE` if the path exists; `InvalidInput` if it is empty, too long or has a
     /// zero byte.
     #[cfg(unix)]
-    pub fn listen_unix(name: impl Into<UnixName>, handler: H) -> io::Result<Self> {
-        let endpoint = Endpoint::listen_unix(&name.into())?;
+    pub fn listen_unix(bind: impl Into<UnixBind>, handler: H) -> io::Result<Self> {
+        let endpoint = Endpoint::listen_unix(&bind.into())?;
         Ok(Self::from_endpoint(endpoint, handler))
     }
 
-    /// Receives datagrams on a Unix socket, named as for
+    /// Receives datagrams on a Unix socket, bound as for
     /// [`listen_unix`](Self::listen_unix).
     ///
     /// # Errors
     ///
     /// As [`listen_unix`](Self::listen_unix).
     #[cfg(unix)]
-    pub fn bind_unix(name: impl Into<UnixName>, handler: H) -> io::Result<Self> {
-        let endpoint = Endpoint::bind_unix(&name.into())?;
+    pub fn bind_unix(bind: impl Into<UnixBind>, handler: H) -> io::Result<Self> {
+        let endpoint = Endpoint::bind_unix(&bind.into())?;
         Ok(Self::from_endpoint(endpoint, handler))
     }
 

@@ -7,7 +7,6 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::sync::Arc;
 
 use reactor::{Registration, Source};
-use socket2::SockRef;
 
 use crate::dispatcher::Dispatcher;
 use crate::nonblocking::Share;
@@ -17,7 +16,7 @@ use crate::transport::Transport;
 const NEVER_BUSY: [&str; 4] = ["/dev/null", "/dev/zero", "/dev/full", "/dev/urandom"];
 
 /// The same numbers on every Unix; the standard library has no names for them.
-const EBADF: i32 = 9;
+pub(crate) const EBADF: i32 = 9;
 const EIO: i32 = 5;
 
 /// asyncore's `file_dispatcher`: a [`Dispatcher`] on a pipe or a terminal,
@@ -86,11 +85,19 @@ impl<H: crate::DispatcherHandler> Dispatcher<H> {
 /// | [`as_it_is`](Self::as_it_is) | is left as it is |
 ///
 /// When the last wrapper that needs a file non-blocking is dropped, the file is blocking
-/// again, as before. A file that is left blocking can be read all the same: one read after
-/// an event never blocks, and every second one returns `WouldBlock` instead. Output to it
-/// blocks the loop while nobody takes it, such as on a terminal that the user has stopped.
-/// So does a standard terminal that cannot be opened once more: on systems other than
-/// Linux, or if it belongs to another user.
+/// again, as before. A child process that drops its copies changes nothing.
+///
+/// No system call tells whether two descriptors are one open file. So a file that is
+/// non-blocking when it is wrapped counts as every file that wrappers have made
+/// non-blocking, if device, inode and direction are the same. Those stay open and
+/// non-blocking until its wrapper is dropped, too. An example is a FIFO that the program
+/// has opened twice, once non-blocking.
+///
+/// A file that is left blocking can be read all the same: one read after an event never
+/// blocks, and every second one returns `WouldBlock` instead. Output to it blocks the loop
+/// while nobody takes it, such as on a terminal that the user has stopped. So does a
+/// standard terminal that cannot be opened once more: on systems other than Linux, or if it
+/// belongs to another user.
 #[derive(Debug)]
 #[doc(alias = "file_wrapper")]
 pub struct FileWrapper {
@@ -100,10 +107,13 @@ pub struct FileWrapper {
 
 #[derive(Debug)]
 enum Mode {
-    /// With a share, if it was blocking before.
-    NonBlocking { _share: Option<Share> },
+    NonBlocking {
+        _share: Share,
+    },
     /// Whether it was read since the last `WouldBlock`.
-    Blocking { was_read: bool },
+    Blocking {
+        was_read: bool,
+    },
 }
 
 impl FileWrapper {
@@ -158,14 +168,13 @@ impl FileWrapper {
     }
 
     fn with_its_mode(file: File) -> io::Result<Self> {
-        let share = Share::join(&file)?;
-        let is_blocking = share.is_none() && !SockRef::from(&file).nonblocking()?;
+        let mode = match Share::join(&file)? {
+            Some(share) => Mode::NonBlocking { _share: share },
+            None => Mode::Blocking { was_read: false },
+        };
         Ok(Self {
             file: Source::new(Arc::new(file)),
-            mode: match is_blocking {
-                true => Mode::Blocking { was_read: false },
-                false => Mode::NonBlocking { _share: share },
-            },
+            mode,
         })
     }
 }

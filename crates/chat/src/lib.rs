@@ -183,12 +183,15 @@ mod listening;
 #[cfg(unix)]
 mod nonblocking;
 mod output;
+#[cfg(unix)]
+mod process;
 mod producer;
 mod receiving;
 mod sending;
 mod terminator;
 mod transport;
 #[cfg(unix)]
+mod unix_bind;
 mod unix_name;
 mod unsent;
 mod waiting;
@@ -211,6 +214,7 @@ pub use producer::{
 pub use terminator::{InvalidTerminator, Terminator};
 pub use transport::Transport;
 #[cfg(unix)]
+pub use unix_bind::UnixBind;
 pub use unix_name::UnixName;
 pub use unsent::Unsent;
 

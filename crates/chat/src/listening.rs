@@ -12,7 +12,7 @@ use crate::connecting::{no_address, tcp_socket};
 use crate::endpoint::Endpoint;
 use crate::life::Stage;
 #[cfg(unix)]
-use crate::unix_name::UnixName;
+use crate::unix_bind::UnixBind;
 
 /// How many connections may wait to be accepted (`listen(2)`'s backlog).
 const BACKLOG: i32 = 1_024;
@@ -31,9 +31,9 @@ impl Endpoint {
     }
 
     #[cfg(unix)]
-    pub(crate) fn listen_unix(name: &UnixName) -> io::Result<Self> {
+    pub(crate) fn listen_unix(bind: &UnixBind) -> io::Result<Self> {
         let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-        let path = name.bind(&socket)?;
+        let path = bind.bind(&socket)?;
         socket.listen(BACKLOG)?;
         let mut endpoint = Self::on(socket, Type::STREAM, Stage::Listening)?;
         endpoint.path = path;

@@ -2,111 +2,126 @@
 //!
 //! `O_NONBLOCK` belongs to the open file, and so to all its descriptors, wherever in the
 //! process they are. So the list is the process's, too.
+//!
+//! Only a change of the mode would tell whether two descriptors are one open file, and a
+//! thread that reads at that moment would be stuck. So nobody asks. A file that blocks is
+//! none of those that were changed here. One that does not block may be any of those that
+//! look like it, and keeps them all.
 
 use std::fs::File;
-use std::io;
-use std::os::fd::{AsRawFd, RawFd};
-use std::os::unix::fs::MetadataExt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use socket2::SockRef;
 
-static LEASES: Mutex<Vec<Lease>> = Mutex::new(Vec::new());
+use crate::file_dispatcher::EBADF;
+use crate::process::Process;
 
-/// An open file that was blocking, and shall be when nobody has a share any more.
+static LEASES: Mutex<Vec<Weak<Lease>>> = Mutex::new(Vec::new());
+
+/// An open file that was blocking, and is again when nobody has a share any more: by the
+/// process that changed it.
 #[derive(Debug)]
 struct Lease {
-    /// The first one's descriptor, which stays open for the others.
     file: Arc<File>,
-    /// Device and inode.
-    inode: (u64, u64),
-    shares: usize,
+    looks: Looks,
+    process: Process,
 }
 
-/// Keeps an open file non-blocking; the last one to go makes it blocking again.
-#[derive(Debug)]
-pub(crate) struct Share {
-    /// The lease's: no other one has the number meanwhile.
-    descriptor: RawFd,
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if self.process.is_this() {
+            // There is nobody to tell if that fails.
+            let _ = SockRef::from(&self.file).set_nonblocking(false);
+        }
+    }
 }
+
+/// Keeps open files non-blocking: a wrapper's own, and those that may be the same.
+#[derive(Debug)]
+pub(crate) struct Share(Vec<Arc<Lease>>);
 
 impl Share {
-    /// Makes a file non-blocking; `None` if it has been so, and nobody has a share.
-    pub(crate) fn new(file: &Arc<File>) -> io::Result<Option<Self>> {
+    /// Makes a file non-blocking.
+    pub(crate) fn new(file: &Arc<File>) -> io::Result<Self> {
         let mut leases = leases();
-        if let Some(share) = join(&mut leases, file)? {
-            return Ok(Some(share));
-        }
+        let looks = Looks::of(file)?;
+        let alike = renew(&leases, &looks)?;
         let socket = SockRef::from(file);
         if socket.nonblocking()? {
-            return Ok(None);
+            return Ok(Self(alike));
         }
-        let inode = inode(file)?;
         socket.set_nonblocking(true)?;
-        leases.push(Lease {
+        let lease = Arc::new(Lease {
             file: Arc::clone(file),
-            inode,
-            shares: 1,
+            looks,
+            process: Process::this(),
         });
-        Ok(Some(Self {
-            descriptor: file.as_raw_fd(),
-        }))
+        leases.push(Arc::downgrade(&lease));
+        Ok(Self(vec![lease]))
     }
 
-    /// A share in a file that others have made non-blocking.
+    /// A share in a file that does not block; `None` if it does.
     pub(crate) fn join(file: &File) -> io::Result<Option<Self>> {
-        join(&mut leases(), file)
+        let leases = leases();
+        let alike = renew(&leases, &Looks::of(file)?)?;
+        Ok(match SockRef::from(file).nonblocking()? {
+            true => Some(Self(alike)),
+            false => None,
+        })
     }
 }
 
 impl Drop for Share {
     fn drop(&mut self) {
-        let mut leases = leases();
-        let is_it = |lease: &Lease| lease.file.as_raw_fd() == self.descriptor;
-        let Some(index) = leases.iter().position(is_it) else {
-            return;
+        let mut leases = leases(); // nobody joins meanwhile
+        self.0.clear();
+        leases.retain(|lease| lease.strong_count() > 0);
+    }
+}
+
+/// What all descriptors of one open file have in common; other open files may have it, too.
+#[derive(Debug, PartialEq)]
+struct Looks {
+    device: u64,
+    inode: u64,
+    /// Whether a FIFO is open for reading, and for writing. The two ends of a pipe are one inode, and
+    /// neither shall keep the other open.
+    ends: [bool; 2],
+}
+
+impl Looks {
+    fn of(mut file: &File) -> io::Result<Self> {
+        let metadata = file.metadata()?;
+        let is_open_for = |nothing: io::Result<usize>| {
+            !nothing.is_err_and(|error| error.raw_os_error() == Some(EBADF))
         };
-        leases[index].shares -= 1;
-        if leases[index].shares == 0 {
-            let lease = leases.swap_remove(index);
-            // There is nobody to tell if that fails.
-            let _ = SockRef::from(&lease.file).set_nonblocking(false);
-        }
+        let ends = match metadata.file_type().is_fifo() {
+            true => [
+                is_open_for(file.read(&mut [])),
+                is_open_for(file.write(&[])),
+            ],
+            false => [true; 2],
+        };
+        Ok(Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            ends,
+        })
     }
 }
 
-fn leases() -> MutexGuard<'static, Vec<Lease>> {
+/// The leases of files that look like this; somebody else may have changed their mode.
+fn renew(leases: &[Weak<Lease>], looks: &Looks) -> io::Result<Vec<Arc<Lease>>> {
+    let alive = leases.iter().filter_map(Weak::upgrade);
+    let alike: Vec<_> = alive.filter(|lease| lease.looks == *looks).collect();
+    for lease in &alike {
+        SockRef::from(&lease.file).set_nonblocking(true)?;
+    }
+    Ok(alike)
+}
+
+fn leases() -> MutexGuard<'static, Vec<Weak<Lease>>> {
     LEASES.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn join(leases: &mut [Lease], file: &File) -> io::Result<Option<Share>> {
-    let inode = inode(file)?;
-    for lease in leases.iter_mut().filter(|lease| lease.inode == inode) {
-        if is_same_open_file(&lease.file, file)? {
-            SockRef::from(file).set_nonblocking(true)?; // others may have changed it
-            lease.shares += 1;
-            let descriptor = lease.file.as_raw_fd();
-            return Ok(Some(Share { descriptor }));
-        }
-    }
-    Ok(None)
-}
-
-fn inode(file: &File) -> io::Result<(u64, u64)> {
-    let metadata = file.metadata()?;
-    Ok((metadata.dev(), metadata.ino()))
-}
-
-/// Whether two files of one inode share their mode. A FIFO that is opened twice does not,
-/// nor do the two ends of a pipe. To see it, the mode is changed for a moment.
-fn is_same_open_file(one: &File, other: &File) -> io::Result<bool> {
-    let (one, other) = (SockRef::from(one), SockRef::from(other));
-    let mode = one.nonblocking()?;
-    if other.nonblocking()? != mode {
-        return Ok(false);
-    }
-    one.set_nonblocking(!mode)?;
-    let changed = other.nonblocking();
-    one.set_nonblocking(mode)?;
-    Ok(changed? != mode)
 }

@@ -1,132 +1,54 @@
 //! Where a Unix socket is: [`UnixName`].
 
-use std::io;
-use std::os::unix::ffi::OsStrExt;
+use std::fmt;
 use std::path::{Path, PathBuf};
 
-use socket2::{SockAddr, Socket};
-
-use crate::bound_path::{BoundPath, remove_stale};
+#[cfg(unix)]
+use socket2::SockAddr;
 
 /// The name of a Unix socket: a path or, on Linux, a name in the abstract namespace.
 ///
 /// Anything that converts to a path is a name:
-/// `Dispatcher::listen_unix("/run/room.sock", Room)`. `bind(2)` makes the path, and the
-/// path outlives the socket. This server can start again after a crash, and leaves nothing
-/// behind:
+/// `Dispatcher::connect_unix("/run/room.sock", Guest)`. The name in an
+/// [`Address`](crate::Address) can be connected to as it is.
 ///
 /// ```
-/// use chat::{Dispatcher, DispatcherHandler, UnixName};
+/// # #[cfg(target_os = "linux")] {
+/// use chat::{Address, Dispatcher, DispatcherHandler, UnixName};
 ///
 /// struct Room;
 /// impl DispatcherHandler for Room {}
+/// struct Guest;
+/// impl DispatcherHandler for Guest {}
 ///
-/// # let path = std::env::temp_dir().join(format!("chat-doc-{}", std::process::id()));
-/// # std::os::unix::net::UnixListener::bind(&path)?; // the one before has crashed
-/// let room = Dispatcher::listen_unix(UnixName::path(&path).replace().remove(), Room)?;
-/// assert!(path.exists());
-/// drop(room);
-/// assert!(!path.exists());
+/// # let name = format!("room-{}", std::process::id()).into_bytes();
+/// let name = UnixName::Abstract(name);
+/// let room = Dispatcher::listen_unix(name.clone(), Room)?;
+/// assert_eq!(room.endpoint.local_addr(), Some(Address::Unix(Some(name.clone()))));
+/// let guest = Dispatcher::connect_unix(name, Guest)?;
+/// # }
 /// # Ok::<(), std::io::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct UnixName {
-    name: Name,
-    replaces: bool,
-    removes: bool,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-enum Name {
+pub enum UnixName {
+    /// A path.
     Path(PathBuf),
-    #[cfg(any(target_os = "linux", target_os = "android"))]
+    /// A name in Linux's abstract namespace, without the zero byte that `unix(7)` puts in
+    /// front. It is free as soon as its socket is closed, and no permissions protect it.
+    /// A socket that asked for any name (`autobind`) has one, too. Other systems have no
+    /// such names: there using one is the error `Unsupported`.
     Abstract(Vec<u8>),
 }
 
+#[cfg(unix)]
 impl UnixName {
-    /// A path.
-    pub fn path(path: impl AsRef<Path>) -> Self {
-        Self::new(Name::Path(path.as_ref().to_path_buf()))
-    }
+    pub(crate) fn sock_addr(&self) -> std::io::Result<SockAddr> {
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        use std::os::unix::ffi::OsStrExt;
 
-    /// A name in Linux's abstract namespace, without the zero byte that `unix(7)` puts in
-    /// front. It is free as soon as its socket is closed, and no permissions protect it.
-    ///
-    /// ```
-    /// # #[cfg(target_os = "linux")] {
-    /// use chat::{Address, Dispatcher, DispatcherHandler, UnixName};
-    ///
-    /// struct Room;
-    /// impl DispatcherHandler for Room {}
-    ///
-    /// # let name = format!("room-{}", std::process::id()).into_bytes();
-    /// let room = Dispatcher::listen_unix(UnixName::abstract_name(&name), Room)?;
-    /// assert_eq!(room.endpoint.local_addr(), Some(Address::Abstract(name)));
-    /// # }
-    /// # Ok::<(), std::io::Error>(())
-    /// ```
-    #[cfg(any(target_os = "linux", target_os = "android"))]
-    pub fn abstract_name(name: impl AsRef<[u8]>) -> Self {
-        Self::new(Name::Abstract(name.as_ref().to_vec()))
-    }
-
-    /// Has the bind replace a dead socket at the path, such as a crash leaves. Anything
-    /// else at the path stays, and the error is `EADDRINUSE`: a socket in use, or a file
-    /// of another kind.
-    ///
-    /// Programs that start at the same time do not take the path from each other: a
-    /// socket that turns out not to be the dead one is put back. Two races are left. If a
-    /// third program binds the path before the socket is put back, that program loses the
-    /// path. And while `bind(2)` is making a path, it looks like a dead socket's.
-    #[must_use]
-    pub fn replace(mut self) -> Self {
-        self.replaces = true;
-        self
-    }
-
-    /// Removes the path when the channel bound to it is dropped: after `handle_close`, or
-    /// with the map. If a successor has replaced the path meanwhile, it stays, since its
-    /// inode is another. Only a replacement between that check and the removal is not
-    /// noticed.
-    #[must_use]
-    pub fn remove(mut self) -> Self {
-        self.removes = true;
-        self
-    }
-
-    fn new(name: Name) -> Self {
-        Self {
-            name,
-            replaces: false,
-            removes: false,
-        }
-    }
-
-    /// Binds `socket`; returns the path that is to be removed.
-    pub(crate) fn bind(&self, socket: &Socket) -> io::Result<Option<Box<BoundPath>>> {
-        let address = self.sock_addr()?;
-        let bound = socket.bind(&address);
-        match (&self.name, bound) {
-            (Name::Path(path), Err(error))
-                if self.replaces && error.kind() == io::ErrorKind::AddrInUse =>
-            {
-                if !remove_stale(path)? {
-                    return Err(error);
-                }
-                socket.bind(&address)?;
-            }
-            (_, bound) => bound?,
-        }
-        match &self.name {
-            Name::Path(path) if self.removes => Ok(Some(Box::new(BoundPath::new(path)?))),
-            _ => Ok(None),
-        }
-    }
-
-    pub(crate) fn sock_addr(&self) -> io::Result<SockAddr> {
-        match &self.name {
-            Name::Path(path) => {
-                let bytes = path.as_os_str().as_bytes();
+        match self {
+            Self::Path(path) => {
+                let bytes = path.as_os_str().as_encoded_bytes();
                 if bytes.is_empty() || bytes.contains(&0) {
                     return Err(invalid(
                         "the path of a Unix socket is empty or has a zero byte",
@@ -134,13 +56,14 @@ impl UnixName {
                 }
                 SockAddr::unix(path)
             }
+            Self::Abstract(name) if name.is_empty() => Err(invalid("an abstract name is empty")),
             #[cfg(any(target_os = "linux", target_os = "android"))]
-            Name::Abstract(name) if name.is_empty() => Err(invalid("an abstract name is empty")),
-            #[cfg(any(target_os = "linux", target_os = "android"))]
-            Name::Abstract(name) => {
+            Self::Abstract(name) => {
                 let bytes = [b"\0", &name[..]].concat();
                 SockAddr::unix(std::ffi::OsStr::from_bytes(&bytes))
             }
+            #[cfg(not(any(target_os = "linux", target_os = "android")))]
+            Self::Abstract(_) => Err(std::io::ErrorKind::Unsupported.into()),
         }
     }
 }
@@ -148,10 +71,21 @@ impl UnixName {
 /// A path.
 impl<P: AsRef<Path>> From<P> for UnixName {
     fn from(path: P) -> Self {
-        Self::path(path)
+        Self::Path(path.as_ref().to_path_buf())
     }
 }
 
-fn invalid(what: &str) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidInput, what)
+/// `/run/room.sock`, `@room`.
+impl fmt::Display for UnixName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Path(path) => path.display().fmt(f),
+            Self::Abstract(name) => write!(f, "@{}", name.escape_ascii()),
+        }
+    }
+}
+
+#[cfg(unix)]
+fn invalid(what: &str) -> std::io::Error {
+    std::io::Error::new(std::io::ErrorKind::InvalidInput, what)
 }

@@ -7,6 +7,7 @@
 mod common;
 mod echo;
 mod faults;
+mod fork;
 mod forwarded;
 mod fuzzed;
 mod http;

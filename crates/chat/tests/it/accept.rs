@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use chat::{
     Address, ChannelMap, CloseReason, Dispatcher, DispatcherHandler, Endpoint, Error, Result,
-    Socket,
+    Socket, UnixName,
 };
 
 use crate::common::alone::{can_trace, descriptors, is_alone};
@@ -123,7 +123,7 @@ fn a_unix_socket_is_listened_on_and_its_path_must_be_free() {
     let server = Dispatcher::listen_unix(&path, picky(&log)).unwrap();
     assert_eq!(
         server.endpoint.addr(),
-        Some(Address::Unix(Some(path.clone())))
+        Some(Address::from(UnixName::from(&path)))
     );
     map.insert(server).unwrap();
     let taken = Dispatcher::listen_unix(&path, picky(&log)).unwrap_err();

@@ -182,7 +182,7 @@ fn a_unix_socket_connects_and_talks() {
         .unwrap();
     turn_to_rest(&mut map);
     let endpoint = map.get(me).unwrap().chat.endpoint();
-    assert_eq!(endpoint.addr(), Some(Address::Unix(Some(path))));
+    assert_eq!(endpoint.addr(), Some(Address::Unix(Some(path.into()))));
     let (mut theirs, _) = listener.accept().unwrap();
     let mut greeting = [0; 5];
     theirs.read_exact(&mut greeting).unwrap();

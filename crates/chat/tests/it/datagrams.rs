@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use chat::{
     Address, ChannelMap, CloseReason, Dispatcher, DispatcherHandler, Endpoint, Error, Handle,
-    Result, Socket,
+    Result, Socket, UnixName,
 };
 
 use crate::common::{Log, Place, assert_rest, name, tcp_pair, turn_until};
@@ -78,7 +78,7 @@ fn udp() -> (UdpSocket, SocketAddr) {
 }
 
 fn unix_address(path: &Path) -> Address {
-    Address::Unix(Some(path.to_path_buf()))
+    UnixName::from(path).into()
 }
 
 #[test]

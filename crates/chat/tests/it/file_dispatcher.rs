@@ -44,7 +44,7 @@ impl DispatcherHandler for Reader {
 
 impl Place {
     /// A FIFO; `None` where there is no tool to make one.
-    fn fifo(&self) -> Option<PathBuf> {
+    pub(crate) fn fifo(&self) -> Option<PathBuf> {
         let path = self.0.join("fifo");
         let made = Command::new("mkfifo").arg(&path).status();
         if made.is_ok_and(|status| status.success()) {
@@ -77,12 +77,12 @@ fn insert(map: &mut ChannelMap, file: impl AsFd, log: &Log) -> Handle<FileDispat
 }
 
 /// The end to read from, and the one to write to.
-fn pipe() -> (File, File) {
+pub(crate) fn pipe() -> (File, File) {
     let (reader, writer) = rustix::pipe::pipe().unwrap();
     (reader.into(), writer.into())
 }
 
-fn is_nonblocking(file: &impl AsFd) -> bool {
+pub(crate) fn is_nonblocking(file: &impl AsFd) -> bool {
     SockRef::from(file).nonblocking().unwrap()
 }
 
@@ -321,68 +321,6 @@ fn a_channel_that_handle_close_makes_anew_does_not_block() {
     drop(theirs);
     turn_until(&mut map, |map| map.is_empty());
     assert!(!is_nonblocking(&ours), "and it is as it was");
-}
-
-#[test]
-fn the_last_wrapper_of_an_open_file_restores_its_mode() {
-    type Wrap = fn(&File) -> io::Result<FileWrapper>;
-    let wraps: [Wrap; 3] = [
-        |file| FileWrapper::new(file),
-        |file| FileWrapper::nonblocking(file),
-        |file| FileWrapper::as_it_is(file),
-    ];
-    for wrap in wraps {
-        let (ours, _theirs) = pipe();
-        let first = FileWrapper::new(&ours).unwrap();
-        let second = wrap(&ours).unwrap();
-        let third = wrap(&ours.try_clone().unwrap()).unwrap();
-        for wrapper in [first, third] {
-            drop(wrapper);
-            assert!(is_nonblocking(&ours));
-        }
-        drop(second);
-        assert!(!is_nonblocking(&ours));
-    }
-    // One that has shares is kept by them, whoever has changed it.
-    let (ours, _theirs) = pipe();
-    let first = FileWrapper::new(&ours).unwrap();
-    SockRef::from(&ours).set_nonblocking(false).unwrap();
-    let second = FileWrapper::new(&ours).unwrap();
-    drop(first);
-    assert!(is_nonblocking(&ours));
-    drop(second);
-    assert!(!is_nonblocking(&ours));
-}
-
-/// One inode is not one open file.
-#[test]
-fn the_ends_of_a_pipe_and_two_openings_of_a_fifo_are_counted_apart() {
-    let place = Place::new("apart");
-    let open = |path: &PathBuf| {
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).open(path).unwrap()
-    };
-    let fifo = place.fifo().map(|path| (open(&path), open(&path)));
-    for (one, other) in [Some(pipe()), fifo].into_iter().flatten() {
-        let wrapper = FileWrapper::new(&one).unwrap();
-        assert!(!is_nonblocking(&other));
-        let of_other = FileWrapper::new(&other).unwrap();
-        drop(wrapper);
-        assert!(!is_nonblocking(&one) && is_nonblocking(&other));
-        let wrapper = FileWrapper::new(&one).unwrap();
-        drop(of_other);
-        assert!(is_nonblocking(&one) && !is_nonblocking(&other));
-        drop(wrapper);
-
-        // What a program has made non-blocking is not the wrapper's to change.
-        SockRef::from(&other).set_nonblocking(true).unwrap();
-        let wrapper = FileWrapper::new(&one).unwrap();
-        let of_other = FileWrapper::new(&other).unwrap();
-        drop(wrapper);
-        assert!(!is_nonblocking(&one) && is_nonblocking(&other));
-        drop(of_other);
-        assert!(is_nonblocking(&other));
-    }
 }
 
 /// A wrapper does not keep a pipe open that its channel has closed.

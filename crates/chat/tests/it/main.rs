@@ -16,6 +16,7 @@ mod error_queue;
 mod errors;
 mod failed_output;
 mod file_dispatcher;
+mod file_modes;
 mod framing;
 mod fuzzed;
 mod half_closed;

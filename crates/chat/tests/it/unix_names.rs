@@ -10,7 +10,7 @@ use std::thread;
 
 use chat::{
     Address, AsyncChat, ChannelMap, CloseReason, Dispatcher, DispatcherHandler, Endpoint, Result,
-    Socket, UnixName,
+    Socket, UnixBind, UnixName,
 };
 use socket2::{Domain, SockAddr, Type};
 
@@ -46,12 +46,12 @@ impl DispatcherHandler for Server {
     }
 }
 
-type Bind = fn(UnixName) -> std::io::Result<Dispatcher<Server>>;
+type Bind = fn(UnixBind) -> std::io::Result<Dispatcher<Server>>;
 
 /// For connections, and for datagrams.
 const BINDS: [Bind; 2] = [
-    |name| Dispatcher::listen_unix(name, Server::default()),
-    |name| Dispatcher::bind_unix(name, Server::default()),
+    |bind| Dispatcher::listen_unix(bind, Server::default()),
+    |bind| Dispatcher::bind_unix(bind, Server::default()),
 ];
 
 /// What a server of either kind leaves behind when it crashes.
@@ -81,16 +81,19 @@ fn a_listener_and_its_client_have_abstract_names() {
     let log = Log::default();
     let mut map = ChannelMap::new().unwrap();
     let server =
-        Dispatcher::listen_unix(UnixName::abstract_name(&name), Server(log.clone())).unwrap();
+        Dispatcher::listen_unix(UnixName::Abstract(name.clone()), Server(log.clone())).unwrap();
     assert_eq!(server.endpoint.addr().unwrap().to_string(), shown);
     map.insert(server).unwrap();
 
-    let client = AsyncChat::connect_unix(UnixName::abstract_name(&name), "\n", Probe::default());
+    let client = AsyncChat::connect_unix(UnixName::Abstract(name.clone()), "\n", Probe::default());
     let client = map.insert(client.unwrap()).unwrap();
     turn_until(&mut map, |_| log.has("connect"));
     assert!(log.has("accepted unix:(unnamed)"), "{:?}", log.all());
     let endpoint = map.get(client).unwrap().chat.endpoint();
-    assert_eq!(endpoint.peer_addr(), Some(Address::Abstract(name.clone())));
+    assert_eq!(
+        endpoint.peer_addr(),
+        Some(UnixName::Abstract(name.clone()).into())
+    );
     assert_eq!(endpoint.local_addr(), Some(Address::Unix(None)));
 
     // A client with a name is called by it.
@@ -116,10 +119,10 @@ fn a_datagram_from_an_abstract_name_is_answered() {
     let log = Log::default();
     let mut map = ChannelMap::new().unwrap();
     let server =
-        Dispatcher::bind_unix(UnixName::abstract_name(&name), Server(log.clone())).unwrap();
+        Dispatcher::bind_unix(UnixName::Abstract(name.clone()), Server(log.clone())).unwrap();
     assert_eq!(
         server.endpoint.local_addr(),
-        Some(Address::Abstract(name.clone()))
+        Some(UnixName::Abstract(name.clone()).into())
     );
     map.insert(server).unwrap();
     let to = SocketAddr::from_abstract_name(&name).unwrap();
@@ -135,6 +138,44 @@ fn a_datagram_from_an_abstract_name_is_answered() {
         turn_until(&mut map, |_| socket.recv(&mut buffer).is_ok());
         assert_eq!(&buffer[..5], b"hello");
         assert!(log.has(&format!("received from unix:@{own}")));
+    }
+}
+
+/// The name in an address is the one that is connected to, bound and answered.
+#[test]
+fn the_name_in_an_address_is_all_that_others_need() {
+    let place = Place::new("address");
+    let paths = ["listener", "datagrams"].map(|name| UnixName::from(place.0.join(name)));
+    assert_eq!(paths[0], place.0.join("listener").into());
+    #[cfg(target_os = "linux")]
+    let abstracts =
+        ["in-address", "of-datagrams"].map(|name| UnixName::Abstract(abstract_name(name)));
+    #[cfg(not(target_os = "linux"))]
+    let abstracts = paths.clone();
+    for names in [paths, abstracts] {
+        let log = Log::default();
+        let mut map = ChannelMap::new().unwrap();
+        let [listener, datagrams] = names;
+        let server = Dispatcher::listen_unix(listener.clone(), Server(log.clone())).unwrap();
+        let Some(Address::Unix(Some(name))) = server.endpoint.local_addr() else {
+            panic!("{server:?}");
+        };
+        assert_eq!(name, listener);
+        assert_eq!(format!("unix:{name}"), Address::from(listener).to_string());
+        map.insert(server).unwrap();
+        let taken = Dispatcher::listen_unix(name.clone(), Server::default()).unwrap_err();
+        assert_eq!(taken.kind(), ErrorKind::AddrInUse);
+        let client = AsyncChat::connect_unix(name, "\n", Probe::default()).unwrap();
+        map.insert(client).unwrap();
+        turn_until(&mut map, |_| log.has("accepted unix:(unnamed)"));
+
+        let receiver = Dispatcher::bind_unix(datagrams.clone(), Server(log.clone())).unwrap();
+        map.insert(receiver).unwrap();
+        let unbound = UnixDatagram::unbound().unwrap();
+        let mut sender = Dispatcher::new(unbound, Server::default()).unwrap();
+        let sent = sender.endpoint.send_to(b"hello", &datagrams.into());
+        assert_eq!(sent.unwrap(), 5);
+        turn_until(&mut map, |_| log.has("received from unix:(unnamed)"));
     }
 }
 
@@ -156,7 +197,7 @@ fn a_name_that_is_none_is_refused() {
     }
     #[cfg(target_os = "linux")]
     for name in [&b""[..], &[b'x'; 200]] {
-        let refused = Dispatcher::listen_unix(UnixName::abstract_name(name), Server::default());
+        let refused = Dispatcher::listen_unix(UnixName::Abstract(name.to_vec()), Server::default());
         assert_eq!(refused.unwrap_err().kind(), ErrorKind::InvalidInput);
     }
 }
@@ -169,11 +210,11 @@ fn a_path_that_a_dead_socket_left_is_replaced_if_that_is_asked_for() {
         for leave in leave_behind(&path) {
             leave(&path);
             assert!(!is_reachable(&path));
-            let kept = bind(UnixName::path(&path)).unwrap_err();
+            let kept = bind(UnixBind::path(&path)).unwrap_err();
             assert_eq!(kept.kind(), ErrorKind::AddrInUse);
-            let server = bind(UnixName::path(&path).replace()).unwrap();
+            let server = bind(UnixBind::path(&path).replacing_dead()).unwrap();
             assert!(is_reachable(&path));
-            let address = Address::Unix(Some(path.clone()));
+            let address = Address::Unix(Some(path.clone().into()));
             assert_eq!(server.endpoint.local_addr(), Some(address));
             drop(server);
             let left: Vec<_> = fs::read_dir(&place.0).unwrap().collect();
@@ -183,7 +224,7 @@ fn a_path_that_a_dead_socket_left_is_replaced_if_that_is_asked_for() {
     }
     // There is nothing to replace, mostly.
     for bind in BINDS {
-        drop(bind(UnixName::path(&path).replace().remove()).unwrap());
+        drop(bind(UnixBind::path(&path).replacing_dead().removed_on_drop()).unwrap());
     }
 }
 
@@ -215,7 +256,8 @@ fn what_is_in_use_or_no_socket_is_never_replaced() {
     for name in names {
         let before = fs::symlink_metadata(at(name)).unwrap().ino();
         for bind in BINDS {
-            let refused = bind(UnixName::path(at(name)).replace().remove()).unwrap_err();
+            let refused =
+                bind(UnixBind::path(at(name)).replacing_dead().removed_on_drop()).unwrap_err();
             assert_eq!(refused.kind(), ErrorKind::AddrInUse, "{name}");
         }
         let after = fs::symlink_metadata(at(name)).unwrap().ino();
@@ -244,7 +286,7 @@ fn of_two_servers_that_start_at_once_one_has_the_path() {
         let bind = || {
             start.wait();
             // A socket of the standard library can be handed to another thread.
-            let server = BINDS[0](UnixName::path(&path).replace()).ok()?;
+            let server = BINDS[0](UnixBind::path(&path).replacing_dead()).ok()?;
             let socket = server.endpoint.socket().unwrap().try_clone().unwrap();
             Some(socket)
         };
@@ -268,16 +310,16 @@ fn a_path_is_removed_with_its_channel_if_that_is_asked_for() {
     let path = place.0.join("socket");
     for bind in BINDS {
         let mut map = ChannelMap::new().unwrap();
-        let server = map.insert(bind(UnixName::path(&path).remove()).unwrap());
+        let server = map.insert(bind(UnixBind::path(&path).removed_on_drop()).unwrap());
         turn_to_rest(&mut map);
         assert!(path.exists());
         map.close(server.unwrap());
         turn_to_rest(&mut map);
         assert!(!path.exists());
 
-        drop(bind(UnixName::path(&path).remove()).unwrap());
+        drop(bind(UnixBind::path(&path).removed_on_drop()).unwrap());
         assert!(!path.exists());
-        drop(bind(UnixName::path(&path)).unwrap());
+        drop(bind(UnixBind::path(&path)).unwrap());
         assert!(path.exists(), "nobody has asked for it");
         fs::remove_file(&path).unwrap();
     }
@@ -288,9 +330,9 @@ fn a_successors_path_is_not_removed() {
     let place = Place::new("successor");
     let path = place.0.join("socket");
     for bind in BINDS {
-        let first = bind(UnixName::path(&path).remove()).unwrap();
+        let first = bind(UnixBind::path(&path).removed_on_drop()).unwrap();
         fs::remove_file(&path).unwrap();
-        let second = bind(UnixName::path(&path).remove()).unwrap();
+        let second = bind(UnixBind::path(&path).removed_on_drop()).unwrap();
         drop(first);
         assert!(is_reachable(&path));
 
@@ -308,7 +350,7 @@ fn another_handler_keeps_the_path() {
     let place = Place::new("converted");
     let path = place.0.join("socket");
     for bind in BINDS {
-        let first = bind(UnixName::path(&path).remove()).unwrap();
+        let first = bind(UnixBind::path(&path).removed_on_drop()).unwrap();
         let second = first.with_handler(|_| Server::default());
         assert!(is_reachable(&path));
         let third = Dispatcher::from_endpoint(second.endpoint, Server::default());

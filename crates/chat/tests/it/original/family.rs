@@ -8,7 +8,9 @@ use std::os::unix::net::UnixListener;
 use std::process;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use chat::{Address, AsyncChat, ChatHandler, Dispatcher, DispatcherHandler, Socket, Terminator};
+use chat::{
+    Address, AsyncChat, ChatHandler, Dispatcher, DispatcherHandler, Socket, Terminator, UnixName,
+};
 use socket2::{Domain, SockAddr, Type};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,7 +53,7 @@ impl Family {
             Self::Unix => {
                 let number = PATHS.fetch_add(1, Ordering::Relaxed);
                 let name = format!("chat-original-{}-{number}", process::id());
-                Address::Unix(Some(temp_dir().join(name)))
+                UnixName::from(temp_dir().join(name)).into()
             }
         }
     }
@@ -83,7 +85,7 @@ impl Place {
     pub(crate) fn plain(family: Family) -> (Self, Socket) {
         let listener: Socket = match family.free() {
             Address::Inet(address) => TcpListener::bind(address).unwrap().into(),
-            Address::Unix(Some(path)) => UnixListener::bind(path).unwrap().into(),
+            Address::Unix(Some(UnixName::Path(path))) => UnixListener::bind(path).unwrap().into(),
             other => panic!("nowhere to listen: {other}"),
         };
         (Self(listener.local_addr().unwrap().into()), listener)
@@ -96,7 +98,7 @@ impl Place {
     pub(crate) fn sock_addr(&self) -> SockAddr {
         match &self.0 {
             Address::Inet(address) => (*address).into(),
-            Address::Unix(Some(path)) => SockAddr::unix(path).unwrap(),
+            Address::Unix(Some(UnixName::Path(path))) => SockAddr::unix(path).unwrap(),
             other => panic!("nowhere to connect to: {other}"),
         }
     }
@@ -111,7 +113,7 @@ impl Place {
 
     pub(crate) fn connect<H: DispatcherHandler>(&self, handler: H) -> Dispatcher<H> {
         match &self.0 {
-            Address::Unix(Some(path)) => Dispatcher::connect_unix(path, handler),
+            Address::Unix(Some(name)) => Dispatcher::connect_unix(name.clone(), handler),
             address => Dispatcher::connect(address.as_inet().unwrap(), handler),
         }
         .unwrap()
@@ -123,7 +125,7 @@ impl Place {
         handler: H,
     ) -> AsyncChat<H> {
         match &self.0 {
-            Address::Unix(Some(path)) => AsyncChat::connect_unix(path, terminator, handler),
+            Address::Unix(Some(name)) => AsyncChat::connect_unix(name.clone(), terminator, handler),
             address => AsyncChat::connect(address.as_inet().unwrap(), terminator, handler),
         }
         .unwrap()
@@ -153,7 +155,7 @@ impl Drop for Place {
 
 fn listen_at<H: DispatcherHandler>(address: &Address, handler: H) -> io::Result<Dispatcher<H>> {
     match address {
-        Address::Unix(Some(path)) => Dispatcher::listen_unix(path, handler),
+        Address::Unix(Some(name)) => Dispatcher::listen_unix(name.clone(), handler),
         address => Dispatcher::listen(address.as_inet().unwrap(), handler),
     }
 }
