@@ -36,8 +36,15 @@ struct HttpClient {
     answer: Answer,
     /// The head or line that is being collected. Bodies are not.
     line: Vec<u8>,
-    /// Of all clients: nobody sees a handler after it was closed.
-    has_failed: Rc<Cell<bool>>,
+    pages: Rc<Pages>,
+}
+
+/// What all clients share: nobody sees a handler after it was closed.
+#[derive(Default)]
+struct Pages {
+    /// Those that are being got.
+    left: Cell<usize>,
+    has_failed: Cell<bool>,
 }
 
 impl ChatHandler for HttpClient {
@@ -74,17 +81,20 @@ impl ChatHandler for HttpClient {
         chat.close_with(CloseReason::Io(io::Error::other(error)));
     }
 
-    fn handle_close(&mut self, reason: CloseReason, chat: &mut Chat, _map: &mut ChannelMap) {
+    fn handle_close(&mut self, reason: CloseReason, chat: &mut Chat, map: &mut ChannelMap) {
         // Whatever became of the request, or of the connection.
-        if self.answer.is_whole() {
-            return;
+        if !self.answer.is_whole() {
+            let when = match chat.endpoint().connecting() {
+                true => "cannot connect: ",
+                false => "",
+            };
+            log::error!("{}: {when}{reason}", self.url);
+            self.pages.has_failed.set(true);
         }
-        let when = match chat.endpoint().connecting() {
-            true => "cannot connect: ",
-            false => "",
-        };
-        log::error!("{}: {when}{reason}", self.url);
-        self.has_failed.set(true);
+        self.pages.left.set(self.pages.left.get() - 1);
+        if self.pages.left.get() == 0 {
+            map.stop(); // signals have a channel, which stays
+        }
     }
 }
 
@@ -96,7 +106,7 @@ fn print(data: &[u8]) -> Result {
 }
 
 /// Begins to get a page.
-fn get(url: &str, has_failed: &Rc<Cell<bool>>, map: &mut ChannelMap) -> Result {
+fn get(url: &str, pages: &Rc<Pages>, map: &mut ChannelMap) -> Result {
     let Url {
         host,
         port,
@@ -107,12 +117,13 @@ fn get(url: &str, has_failed: &Rc<Cell<bool>>, map: &mut ChannelMap) -> Result {
         url: url.to_owned(),
         answer: Answer::default(),
         line: Vec::new(),
-        has_failed: Rc::clone(has_failed),
+        pages: Rc::clone(pages),
     };
     let mut channel = AsyncChat::connect((host.as_str(), port), head::END, client)?;
     let request = format!("GET {target} HTTP/1.0\r\nHost: {authority}\r\n\r\n");
     channel.chat.push(request);
     map.insert(channel)?;
+    pages.left.set(pages.left.get() + 1);
     Ok(())
 }
 
@@ -127,18 +138,17 @@ fn main() -> Result<ExitCode> {
     }
     let mut map = ChannelMap::new()?;
     examples::end_on_signals(&mut map)?;
-    let has_failed = Rc::new(Cell::new(false));
+    let pages = Rc::new(Pages::default());
     for url in urls {
-        if let Err(error) = get(&url, &has_failed, &mut map) {
+        if let Err(error) = get(&url, &pages, &mut map) {
             log::error!("{}: {error}", url.escape_debug());
-            has_failed.set(true);
+            pages.has_failed.set(true);
         }
     }
-    // Signals have a channel, which stays when all is done.
-    while map.len() > 1 {
-        map.turn(None)?;
+    if pages.left.get() > 0 {
+        map.run()?;
     }
-    Ok(match has_failed.get() {
+    Ok(match pages.has_failed.get() {
         true => ExitCode::FAILURE,
         false => ExitCode::SUCCESS,
     })

@@ -165,6 +165,16 @@ fn what_cannot_be_had_is_reported_and_the_rest_is_printed() {
     assert_eq!(log.lines().count(), 3, "{log}");
 }
 
+/// Nothing is waited for: the system says at once that TCP knows no broadcast.
+#[test]
+fn when_no_connection_can_even_begin_it_ends() {
+    for urls in [1, 3] {
+        let (status, _, log) = run(client(&vec!["http://255.255.255.255/".to_owned(); urls]));
+        assert_eq!(status.code(), Some(1), "{log}");
+        assert_eq!(log.matches("cannot connect").count(), urls, "{log}");
+    }
+}
+
 #[test]
 fn an_answer_that_does_not_come_or_is_cut_off_is_a_failure() {
     let (listener, addr) = listener();
