@@ -1,12 +1,16 @@
 //! Forwards TCP connections, both ways.
 //!
-//!     cargo run --release --example proxy -- [--listen ADDR] --to ADDR
+//!     cargo run --release --example proxy -- [--listen ADDR] --to ADDR[,ADDR...]
+//!
+//! Each connection goes to the first address that takes it, of all that the names
+//! have; names are resolved once, at the start.
 //!
 //! Raw dispatchers only. Each connection is two halves, one a socket; a half
 //! reads from its socket and sends to the other's. What the other does not take
 //! stays in the other's buffer, one read's worth, and nothing more is read until
 //! that is gone: a stalled reader stops its writer, and nobody else.
 
+use std::io;
 use std::net::{Shutdown, SocketAddr, ToSocketAddrs};
 use std::time::Duration;
 
@@ -17,7 +21,10 @@ use chat::{
 use examples::Opt;
 
 struct Proxy {
-    target: SocketAddr,
+    /// As given, for the log.
+    name: String,
+    /// To be tried in turn.
+    targets: Vec<SocketAddr>,
 }
 
 impl DispatcherHandler for Proxy {
@@ -29,8 +36,9 @@ impl DispatcherHandler for Proxy {
         map: &mut ChannelMap,
     ) -> Result {
         let client = map.insert(Dispatcher::new(socket, Half::new(addr.to_string(), None))?)?;
-        let half = Half::new(self.target.to_string(), Some(client));
-        let target = Dispatcher::connect(self.target, half).and_then(|target| map.insert(target));
+        let half = Half::new(self.name.clone(), Some(client));
+        let target = Dispatcher::connect(self.targets.as_slice(), half);
+        let target = target.and_then(|target| map.insert(target));
         match target {
             Ok(target) => {
                 if let Some(client) = map.get_mut(client) {
@@ -202,7 +210,7 @@ impl DispatcherHandler for Half {
 }
 
 fn main() -> Result {
-    let [address, target] = examples::options([
+    let [address, name] = examples::options([
         Opt {
             name: "listen",
             value: "ADDR  IP:PORT; port 0 asks for a free one",
@@ -210,19 +218,23 @@ fn main() -> Result {
         },
         Opt {
             name: "to",
-            value: "ADDR  where connections go, HOST:PORT",
+            value: "ADDR[,ADDR...]  where connections go, HOST:PORT each",
             default: None,
         },
     ]);
-    let mut targets = target
-        .to_socket_addrs()
-        .map_err(|error| format!("cannot forward to {target}: {error}"))?;
-    let target = targets
-        .next()
-        .ok_or_else(|| format!("cannot forward to {target}: it has no address"))?;
+    let targets = resolve(&name).map_err(|error| format!("cannot forward to {name}: {error}"))?;
 
     let mut map = ChannelMap::new()?;
     examples::end_on_signals(&mut map)?;
-    map.insert(examples::listen(&address, Proxy { target })?)?;
+    map.insert(examples::listen(&address, Proxy { name, targets })?)?;
     map.run()
+}
+
+/// All addresses of all names, in this order.
+fn resolve(names: &str) -> io::Result<Vec<SocketAddr>> {
+    let mut addresses = Vec::new();
+    for name in names.split(',') {
+        addresses.extend(name.to_socket_addrs()?);
+    }
+    Ok(addresses)
 }

@@ -4,52 +4,21 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
+use std::net::{Shutdown, TcpStream};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::Duration;
 
-use crate::common::{DEADLINE, Reaped, Server, Usage, example, has_tool, run, wait_until};
 use chat::SockRef;
+
+use crate::common::{Reaped, Server, Usage, has_tool, run, wait_until};
+use crate::fetched::{Running, accept, answer, client, listener};
 
 /// Bytes of a page that takes many reads.
 const LONG: usize = 1024 * 1024;
-
-fn client(urls: &[String]) -> Command {
-    let mut command = example("http_client");
-    command.args(urls);
-    command
-}
-
-fn listener() -> (TcpListener, String) {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
-    let addr = listener.local_addr().expect("it is bound");
-    (listener, addr.to_string())
-}
-
-/// Accepts a connection, and reads its request.
-fn accept(listener: &TcpListener) -> (TcpStream, String) {
-    listener.set_nonblocking(true).expect("it is a socket");
-    let mut accepted = None;
-    wait_until("it connects", || {
-        accepted = listener.accept().ok();
-        accepted.is_some()
-    });
-    let (stream, _) = accepted.expect("it has connected");
-    stream.set_nonblocking(false).expect("it is a socket");
-    stream.set_read_timeout(Some(DEADLINE)).expect("not zero");
-    let mut reader = BufReader::new(&stream);
-    let mut request = String::new();
-    while !request.ends_with("\r\n\r\n") {
-        let read = reader.read_line(&mut request).expect("it asks");
-        assert!(read > 0, "the end after {request:?}");
-    }
-    (stream, request)
-}
 
 /// A folder of this test's own, with a page.
 fn folder(test: &str) -> PathBuf {
@@ -62,51 +31,6 @@ fn folder(test: &str) -> PathBuf {
 
 fn body(answer: &str) -> &str {
     answer.split_once("\r\n\r\n").expect("a head").1
-}
-
-/// The client as a process, whose output is read as it comes.
-struct Running {
-    process: Reaped,
-    stdout: Receiver<u8>,
-}
-
-impl Running {
-    fn start(urls: &[String]) -> Self {
-        let child = client(urls)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn();
-        let mut process = Reaped(child.expect("it starts"));
-        let output = process.0.stdout.take().expect("it is piped");
-        let (tell, stdout) = mpsc::channel();
-        thread::spawn(move || {
-            for byte in BufReader::new(output).bytes().map_while(Result::ok) {
-                let _ = tell.send(byte);
-            }
-        });
-        Self { process, stdout }
-    }
-
-    /// What it prints next.
-    fn expect(&self, text: &str) {
-        for (at, expected) in text.bytes().enumerate() {
-            let byte = self.stdout.recv_timeout(DEADLINE);
-            assert_eq!(byte, Ok(expected), "at {at} of {text:?}");
-        }
-    }
-
-    /// Waits until it has ended, with nothing more to print: its status, and
-    /// stderr.
-    fn end(mut self) -> (Option<i32>, String) {
-        let status = self.process.wait();
-        let rest: Vec<u8> = self.stdout.iter().collect();
-        assert_eq!(rest, b"", "{}", rest.escape_ascii());
-        let mut log = String::new();
-        let mut stderr = self.process.0.stderr.take().expect("it is piped");
-        stderr.read_to_string(&mut log).expect("UTF-8");
-        (status.code(), log)
-    }
 }
 
 #[test]
@@ -166,24 +90,12 @@ fn the_request_is_that_of_the_documents() {
             request,
             format!("GET {expected} HTTP/1.0\r\nHost: {addr}\r\n\r\n")
         );
-        stream.write_all(b"whatever").expect("it reads");
+        let whatever = answer("whatever");
+        stream.write_all(whatever.as_bytes()).expect("it reads");
         drop(stream);
-        client.expect("whatever");
+        client.expect(&whatever);
         assert_eq!(client.end().0, Some(0));
     }
-}
-
-#[test]
-fn an_address_of_ip_6_stands_in_brackets() {
-    let Ok(listener) = TcpListener::bind("[::1]:0") else {
-        let _ = writeln!(std::io::stderr(), "skipped: no IPv6");
-        return;
-    };
-    let addr = listener.local_addr().expect("it is bound");
-    let client = Running::start(&[format!("http://{addr}/")]);
-    accept(&listener).0.write_all(b"six").expect("it reads");
-    client.expect("six");
-    assert_eq!(client.end().0, Some(0));
 }
 
 #[test]
@@ -195,9 +107,10 @@ fn all_pages_are_got_at_once() {
     let mut asked: Vec<(TcpStream, String)> = (0..5).map(|_| accept(&listener)).collect();
     asked.sort_by(|(_, one), (_, other)| other.cmp(one));
     for (number, (stream, _)) in asked.iter_mut().enumerate() {
-        write!(stream, "answer{number}").expect("it reads");
+        let answer = answer(&format!("answer{number}"));
+        stream.write_all(answer.as_bytes()).expect("it reads");
         stream.shutdown(Shutdown::Write).expect("it is connected");
-        client.expect(&format!("answer{number}"));
+        client.expect(&answer);
     }
     assert_eq!(client.end().0, Some(0));
 }
@@ -207,7 +120,9 @@ fn while_it_waits_it_rests() {
     let (listener, addr) = listener();
     let client = Running::start(&[format!("http://{addr}/")]);
     let (mut stream, _) = accept(&listener);
-    stream.write_all(b"half").expect("it reads");
+    let half = answer("half");
+    stream.write_all(half.as_bytes()).expect("it reads");
+    client.expect(&half);
     let usage = || Usage::of(client.process.0.id());
     wait_until("it rests", || {
         let before = usage();
@@ -217,7 +132,7 @@ fn while_it_waits_it_rests() {
     });
     stream.write_all(b" and half").expect("it reads");
     drop(stream);
-    client.expect("half and half");
+    client.expect(" and half");
     assert_eq!(client.end().0, Some(0));
 }
 
@@ -233,11 +148,11 @@ fn what_cannot_be_had_is_reported_and_the_rest_is_printed() {
         format!("http://{addr}/"),
     ];
     let client = Running::start(&urls);
-    accept(&listener)
-        .0
-        .write_all(b"the rest")
-        .expect("it reads");
-    client.expect("the rest");
+    let rest = answer("the rest");
+    let (mut stream, _) = accept(&listener);
+    stream.write_all(rest.as_bytes()).expect("it reads");
+    drop(stream);
+    client.expect(&rest);
     let (status, log) = client.end();
     assert_eq!(status, Some(1), "{log}");
     for complaint in [
@@ -250,10 +165,21 @@ fn what_cannot_be_had_is_reported_and_the_rest_is_printed() {
     assert_eq!(log.lines().count(), 3, "{log}");
 }
 
+/// Nothing is waited for: the system says at once that TCP knows no broadcast.
+#[test]
+fn when_no_connection_can_even_begin_it_ends() {
+    for urls in [1, 3] {
+        let (status, _, log) = run(client(&vec!["http://255.255.255.255/".to_owned(); urls]));
+        assert_eq!(status.code(), Some(1), "{log}");
+        assert_eq!(log.matches("cannot connect").count(), urls, "{log}");
+    }
+}
+
 #[test]
 fn an_answer_that_does_not_come_or_is_cut_off_is_a_failure() {
     let (listener, addr) = listener();
-    for (answer, complaint) in [("", "closed by the peer"), ("half", "Connection reset")] {
+    let half = answer("half");
+    for (answer, complaint) in [(String::new(), "cut short"), (half, "Connection reset")] {
         let server = thread::spawn({
             let listener = listener.try_clone().expect("descriptors are left");
             move || {

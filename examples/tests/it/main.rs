@@ -7,12 +7,15 @@
 mod common;
 mod echo;
 mod faults;
+mod fetched;
 mod fork;
 mod forwarded;
 mod fuzzed;
 mod http;
 mod http_cases;
 mod http_client;
+mod http_client_ends;
+mod http_client_urls;
 mod http_clients;
 mod http_limits;
 mod http_requests;

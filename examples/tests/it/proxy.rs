@@ -3,11 +3,11 @@
 #![cfg(target_os = "linux")] // for /proc
 
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream, ToSocketAddrs};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
-use crate::common::{Client, assert_rests, example, run, wait_until};
+use crate::common::{Client, Server, assert_rests, example, run, wait_until};
 use crate::forwarded::{PATTERN, expect, expect_end, fill, finish, pair, proxy, proxy_to};
 use crate::http::{Answer, Site};
 
@@ -143,11 +143,54 @@ fn two_hundred_connections_of_the_web_server_go_through_it() {
 }
 
 #[test]
+fn of_several_addresses_it_connects_to_the_first_that_listens() {
+    let listen = || TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let [dead, first, second] = [listen(), listen(), listen()];
+    let addrs = [&dead, &first, &second].map(|listener| {
+        let addr = listener.local_addr().expect("it is bound");
+        addr.to_string()
+    });
+    drop(dead);
+    let proxy = Server::start_with("proxy", &["--to", &addrs.join(",")]);
+    let (client, server) = pair(&proxy, &first);
+    expect(&client, &server, b"hello");
+    expect(&server, &client, b"hello to you");
+    // It may have ended since: each connection finds out.
+    drop(first);
+    let (client, server) = pair(&proxy, &second);
+    expect(&client, &server, b"hello");
+    expect(&server, &client, b"hello to you");
+    // Nobody is left.
+    drop(second);
+    expect_end(&TcpStream::connect(proxy.addr).expect("the proxy accepts"));
+    proxy.wait_for_log(&format!("cannot connect to {}: ", addrs.join(",")));
+}
+
+#[test]
+fn all_addresses_of_a_name_are_tried() {
+    let addrs = ("localhost", 0).to_socket_addrs().expect("it has one");
+    let Some(last) = addrs.map(|addr| addr.ip()).skip(1).last() else {
+        let _ = writeln!(std::io::stderr(), "skipped: localhost has one address");
+        return;
+    };
+    let target = TcpListener::bind((last, 0)).expect("a port is free");
+    let port = target.local_addr().expect("it is bound").port();
+    let proxy = Server::start_with("proxy", &["--to", &format!("localhost:{port}")]);
+    let (client, server) = pair(&proxy, &target);
+    expect(&client, &server, b"hello");
+}
+
+#[test]
 fn a_target_that_is_missing_or_none_ends_it_and_says_so() {
     for (options, code, complaint) in [
         (&[][..], 2, "missing option '--to'"),
         (&["--to", "nonsense"], 1, "cannot forward to nonsense"),
         (&["--to", "127.0.0.1"], 1, "cannot forward to 127.0.0.1"),
+        (
+            &["--to", "127.0.0.1:1,"],
+            1,
+            "cannot forward to 127.0.0.1:1,",
+        ),
     ] {
         let mut command = example("proxy");
         command.args(options).args(["--listen", "127.0.0.1:0"]);

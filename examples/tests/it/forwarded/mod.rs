@@ -22,7 +22,14 @@ pub(crate) fn proxy_to(addr: SocketAddr) -> Server {
 /// Both ends of a connection through it.
 pub(crate) fn pair(proxy: &Server, target: &TcpListener) -> (TcpStream, TcpStream) {
     let client = TcpStream::connect(proxy.addr).expect("the proxy accepts");
-    let (accepted, _) = target.accept().expect("the proxy connects");
+    target.set_nonblocking(true).expect("it is a socket");
+    let mut accepted = None;
+    wait_until("the proxy connects", || {
+        accepted = target.accept().ok();
+        accepted.is_some()
+    });
+    let (accepted, _) = accepted.expect("it has connected");
+    accepted.set_nonblocking(false).expect("it is a socket");
     for stream in [&client, &accepted] {
         stream.set_nodelay(true).expect("it is a TCP socket");
         stream.set_read_timeout(Some(DEADLINE)).expect("not zero");

@@ -1,0 +1,155 @@
+//! Gets pages and prints them: the HTTP client of asyncore's documentation.
+//!
+//!     cargo run --release --example http_client -- http://HOST[:PORT]/PATH...
+//!
+//! All are got in one loop, at once, by HTTP/1.0. Heads and bodies are printed as
+//! they come, chunk sizes included. An answer ends where its head says so: by
+//! `Content-Length`, after the last chunk, or with the connection. Whatever a server
+//! sends after that is not printed.
+//!
+//! The exit status is 0 if every answer came whole, a 404 too, as with curl. It is 1
+//! if a URL is refused, or if an answer is missing, cut short, or framed in a way that
+//! leaves its end in doubt; a line on stderr says why.
+//!
+//! - `url.rs`: what a URL says, or why it is refused. No I/O.
+//! - `head.rs`: what follows a head. No I/O.
+//! - `answer.rs`: how far an answer has come. No I/O.
+
+mod answer;
+mod head;
+mod url;
+
+use std::cell::Cell;
+use std::env;
+use std::io::{self, Write};
+use std::mem;
+use std::process::ExitCode;
+use std::rc::Rc;
+
+use chat::{AsyncChat, ChannelMap, Chat, ChatHandler, CloseReason, Error, Result};
+
+use crate::answer::Answer;
+use crate::url::Url;
+
+struct HttpClient {
+    url: String,
+    answer: Answer,
+    /// The head or line that is being collected. Bodies are not.
+    line: Vec<u8>,
+    pages: Rc<Pages>,
+}
+
+/// What all clients share: nobody sees a handler after it was closed.
+#[derive(Default)]
+struct Pages {
+    /// Those that are being got.
+    left: Cell<usize>,
+    has_failed: Cell<bool>,
+}
+
+impl ChatHandler for HttpClient {
+    fn collect_incoming_data(
+        &mut self,
+        data: &[u8],
+        _chat: &mut Chat,
+        _map: &mut ChannelMap,
+    ) -> Result {
+        if self.answer.is_at_line() {
+            self.line.extend_from_slice(data);
+        }
+        print(data)
+    }
+
+    fn found_terminator(&mut self, chat: &mut Chat, _map: &mut ChannelMap) -> Result {
+        print(chat.terminator().as_bytes().unwrap_or_default())?;
+        let line = mem::take(&mut self.line);
+        match self.answer.advance(&line)? {
+            Some(terminator) => chat.set_terminator(terminator),
+            None => chat.close_with(CloseReason::Done),
+        }
+        Ok(())
+    }
+
+    fn handle_eof(&mut self, chat: &mut Chat, _map: &mut ChannelMap) -> Result {
+        self.answer.end()?;
+        chat.close_with(CloseReason::Done);
+        Ok(())
+    }
+
+    /// An error is why the channel closes.
+    fn handle_error(&mut self, error: Error, chat: &mut Chat, _map: &mut ChannelMap) {
+        chat.close_with(CloseReason::Io(io::Error::other(error)));
+    }
+
+    fn handle_close(&mut self, reason: CloseReason, chat: &mut Chat, map: &mut ChannelMap) {
+        // Whatever became of the request, or of the connection.
+        if !self.answer.is_whole() {
+            let when = match chat.endpoint().connecting() {
+                true => "cannot connect: ",
+                false => "",
+            };
+            log::error!("{}: {when}{reason}", self.url);
+            self.pages.has_failed.set(true);
+        }
+        self.pages.left.set(self.pages.left.get() - 1);
+        if self.pages.left.get() == 0 {
+            map.stop(); // signals have a channel, which stays
+        }
+    }
+}
+
+fn print(data: &[u8]) -> Result {
+    let mut stdout = io::stdout();
+    stdout.write_all(data)?;
+    stdout.flush()?;
+    Ok(())
+}
+
+/// Begins to get a page.
+fn get(url: &str, pages: &Rc<Pages>, map: &mut ChannelMap) -> Result {
+    let Url {
+        host,
+        port,
+        authority,
+        target,
+    } = url.parse()?;
+    let client = HttpClient {
+        url: url.to_owned(),
+        answer: Answer::default(),
+        line: Vec::new(),
+        pages: Rc::clone(pages),
+    };
+    let mut channel = AsyncChat::connect((host.as_str(), port), head::END, client)?;
+    let request = format!("GET {target} HTTP/1.0\r\nHost: {authority}\r\n\r\n");
+    channel.chat.push(request);
+    map.insert(channel)?;
+    pages.left.set(pages.left.get() + 1);
+    Ok(())
+}
+
+fn main() -> Result<ExitCode> {
+    env_logger::init();
+    let urls = env::args_os().skip(1);
+    // What is not UTF-8 is no URL, which is said of it.
+    let urls: Vec<String> = urls.map(|url| url.to_string_lossy().into()).collect();
+    if urls.is_empty() || urls.iter().any(|url| url.starts_with('-')) {
+        writeln!(io::stderr(), "arguments: http://HOST[:PORT]/PATH...")?;
+        return Ok(ExitCode::from(2));
+    }
+    let mut map = ChannelMap::new()?;
+    examples::end_on_signals(&mut map)?;
+    let pages = Rc::new(Pages::default());
+    for url in urls {
+        if let Err(error) = get(&url, &pages, &mut map) {
+            log::error!("{}: {error}", url.escape_debug());
+            pages.has_failed.set(true);
+        }
+    }
+    if pages.left.get() > 0 {
+        map.run()?;
+    }
+    Ok(match pages.has_failed.get() {
+        true => ExitCode::FAILURE,
+        false => ExitCode::SUCCESS,
+    })
+}
