@@ -4,30 +4,39 @@
 mod answer;
 #[path = "../../examples/http/body.rs"]
 mod body;
+#[path = "../../examples/http/conditional.rs"]
+mod conditional;
 #[path = "../../examples/http/dates.rs"]
 mod dates;
 #[path = "../../examples/http/deadline.rs"]
 mod deadline;
 mod exchange;
+#[path = "../../examples/http/fields.rs"]
+mod fields;
 #[path = "../../examples/http/files.rs"]
 mod files;
 #[path = "../../examples/http/handler.rs"]
 mod handler;
 mod input;
+#[path = "../../examples/http/listing.rs"]
+mod listing;
+#[path = "../../examples/http/ranges.rs"]
+mod ranges;
 #[path = "../../examples/http/request.rs"]
 mod request;
 #[path = "../../examples/http/response.rs"]
 mod response;
+#[path = "../../examples/http/site.rs"]
+mod site;
 
 use std::rc::Rc;
 
 use chat::{Address, AsyncChat, ChannelMap, Limits};
 
 use super::sim;
-use dates::Dates;
-use files::Root;
-use handler::{HttpRequestHandler, Site};
+use handler::HttpRequestHandler;
 use input::Input;
+use site::Site;
 
 /// One answer, the longest of which sends a body back; what is queued before no more
 /// is read; and one read.
@@ -52,13 +61,10 @@ pub(crate) fn check(data: &[u8]) {
 /// bytes a turn, and ends.
 fn serve<'d>(pieces: impl IntoIterator<Item = &'d [u8]>, room: usize) -> Vec<u8> {
     let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../fuzz/site");
-    let site = Site {
-        root: Root::open(root).expect("it is beside this file"),
-        dates: Dates::default(),
-    };
+    let site = Site::new(root, true).expect("it is beside this file");
     let handler = HttpRequestHandler::new(Address::Other, Rc::new(site));
     let mut limits = Limits::default();
-    limits.message = request::MAX_HEAD;
+    limits.message = fields::MAX_HEAD;
 
     let mut map = ChannelMap::new().expect("a map can be made");
     let (line, peer) = sim::line();

@@ -13,15 +13,21 @@ use crate::http::{Answer, Site};
 #[test]
 fn a_file_that_shrinks_while_it_is_sent_ends_the_connection() {
     let site = Site::new("shrinks");
-    site.sparse("large", 64 << 20);
     let server = site.serve();
-    let mut client = Client::connect(server.addr);
-    client.send("GET /large HTTP/1.1\r\nHost: a\r\n\r\n".repeat(2));
-    client.expect("HTTP/1.1 200 OK\r\n");
-    site.sparse("large", 1);
-    let rest = client.rest();
-    assert!(rest.len() < 64 << 20, "{} bytes", rest.len());
-    assert!(!rest.windows(9).any(|window| window == b"HTTP/1.1 "));
+    for (fields, line) in [
+        ("", "HTTP/1.1 200 OK\r\n"),
+        ("Range: bytes=10-\r\n", "HTTP/1.1 206 Partial Content\r\n"),
+    ] {
+        site.sparse("large", 64 << 20);
+        let mut client = Client::connect(server.addr);
+        let request = format!("GET /large HTTP/1.1\r\nHost: a\r\n{fields}\r\n");
+        client.send(request.repeat(2));
+        client.expect(line);
+        site.sparse("large", 1);
+        let rest = client.rest();
+        assert!(rest.len() < 64 << 20, "{} bytes", rest.len());
+        assert!(!rest.windows(9).any(|window| window == b"HTTP/1.1 "));
+    }
 }
 
 #[test]
@@ -66,6 +72,26 @@ fn the_answer_to_a_head_that_is_too_long_has_no_body_if_that_asks_for_none() {
         let refusal = Answer::take(&mut rest, is_head).expect("the second one");
         assert_eq!((refusal.status, rest), (414, &b""[..]), "{method}");
     }
+}
+
+#[test]
+fn small_chunks_are_taken_and_chunks_of_little_else_than_extensions_are_not() {
+    let site = Site::new("extensions");
+    let server = site.serve();
+    let post = "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let small = "0001\r\na\r\n".repeat(50_000);
+    let mut client = Client::connect(server.addr);
+    client.send(format!("{post}{small}0\r\n\r\n"));
+    client.finish();
+    let answer = client.rest();
+    let answer = Answer::take(&mut &answer[..], false).expect("an answer");
+    assert_eq!((answer.status, answer.body.len()), (200, 50_000));
+    // Each of them is within the limit of a line.
+    let extended = format!("1;{}\r\na\r\n", "x".repeat(16_000));
+    let mut client = Client::connect(server.addr);
+    client.send(post);
+    client.send(extended.repeat(8)); // of 4,000, which would be 64 MB
+    client.expect("HTTP/1.1 400 Bad Request\r\n");
 }
 
 #[test]
