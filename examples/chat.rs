@@ -110,7 +110,9 @@ impl MessageHandler for Member {
             return Ok(());
         };
         let said = format!("{nick}: {}\n", printable(line));
-        map.with(self.room, |room, map| room.handler.tell(me, said.as_bytes(), map));
+        map.with(self.room, |room, map| {
+            room.handler.tell(me, said.as_bytes(), map);
+        });
         Ok(())
     }
 

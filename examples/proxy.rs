@@ -210,23 +210,16 @@ impl DispatcherHandler for Half {
 }
 
 fn main() -> Result {
-    let [address, name] = examples::options([
-        Opt {
-            name: "listen",
-            value: "ADDR  IP:PORT; port 0 asks for a free one",
-            default: Some("127.0.0.1:7001"),
-        },
+    let (mut map, stdout, [address, name]) = examples::start([
+        Opt::listen("127.0.0.1:7001"),
         Opt {
             name: "to",
             value: "ADDR[,ADDR...]  where connections go, HOST:PORT each",
             default: None,
         },
-    ]);
+    ])?;
     let targets = resolve(&name).map_err(|error| format!("cannot forward to {name}: {error}"))?;
-
-    let mut map = ChannelMap::new()?;
-    examples::end_on_signals(&mut map)?;
-    map.insert(examples::listen(&address, Proxy { name, targets })?)?;
+    examples::listen(&address, Proxy { name, targets }, stdout, &mut map)?;
     map.run()
 }
 

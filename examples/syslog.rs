@@ -14,7 +14,9 @@ use std::net::UdpSocket;
 use std::process::ExitCode;
 use std::rc::Rc;
 
-use chat::{ChannelMap, Dispatcher, DispatcherHandler, Endpoint, Error, Result, UnixBind};
+use chat::{
+    ChannelMap, CloseReason, Dispatcher, DispatcherHandler, Endpoint, Error, Result, UnixBind,
+};
 use examples::{Opt, Output, printable};
 
 /// How many datagrams are received before others have their turn.
@@ -57,15 +59,21 @@ impl DispatcherHandler for Receiver {
             let facility = FACILITIES[priority / SEVERITIES.len()];
             let severity = SEVERITIES[priority % SEVERITIES.len()];
             let line = format!("{facility}.{severity} {from}: {message}\n");
-            if !self.stdout.print(line, map) && !self.stdout.is_open(map) {
-                return Err("nobody reads standard output any more".into());
-            }
+            self.stdout.print(line, map);
         }
         Ok(())
     }
 
+    fn handle_shutdown(&mut self, endpoint: &mut Endpoint, map: &mut ChannelMap) -> Result {
+        if !self.stdout.is_open(map) {
+            self.has_failed.set(true); // which is why it ends
+        }
+        endpoint.close_with(CloseReason::Shutdown);
+        Ok(())
+    }
+
     fn handle_error(&mut self, error: Error, _endpoint: &mut Endpoint, map: &mut ChannelMap) {
-        log::error!("no more can be received or printed: {error}");
+        log::error!("no more can be received: {error}");
         self.has_failed.set(true);
         examples::shut_down(map);
     }
@@ -156,6 +164,7 @@ fn main() -> Result<ExitCode> {
             default: Some(""),
         },
     ])?;
+    stdout.end_without_reader(&mut map);
     let has_failed = Rc::new(Cell::new(false));
     let receiver = || Receiver {
         stdout,

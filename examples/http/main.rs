@@ -34,7 +34,7 @@ mod site;
 use std::rc::Rc;
 
 use chat::{
-    Address, AsyncChat, ChannelMap, Dispatcher, DispatcherHandler, Endpoint, Limits, Result, Socket,
+    Address, AsyncChat, ChannelMap, DispatcherHandler, Endpoint, Limits, Result, Socket,
 };
 use examples::Opt;
 
@@ -62,12 +62,8 @@ impl DispatcherHandler for HttpServer {
 }
 
 fn main() -> Result {
-    let [address, root, list] = examples::options([
-        Opt {
-            name: "listen",
-            value: "ADDR  IP:PORT; port 0 asks for a free one",
-            default: Some("127.0.0.1:8080"),
-        },
+    let (mut map, stdout, [address, root, list]) = examples::start([
+        Opt::listen("127.0.0.1:8080"),
         Opt {
             name: "root",
             value: "DIR  what is served",
@@ -78,7 +74,7 @@ fn main() -> Result {
             value: "on|off  lists of folders without an index.html",
             default: Some("off"),
         },
-    ]);
+    ])?;
     let lists_folders = match &list[..] {
         "on" => true,
         "off" => false,
@@ -92,10 +88,6 @@ fn main() -> Result {
         site: Rc::new(site),
         limits: Rc::new(limits),
     };
-
-    let mut map = ChannelMap::new()?;
-    examples::end_on_signals(&mut map)?;
-    let server: Dispatcher<HttpServer> = examples::listen(&address, server)?;
-    map.insert(server)?;
+    examples::listen(&address, server, stdout, &mut map)?;
     map.run()
 }

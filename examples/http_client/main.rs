@@ -27,6 +27,7 @@ use std::process::ExitCode;
 use std::rc::Rc;
 
 use chat::{AsyncChat, ChannelMap, Chat, ChatHandler, CloseReason, Error, Result};
+use examples::Output;
 
 use crate::answer::Answer;
 use crate::url::Url;
@@ -36,32 +37,46 @@ struct HttpClient {
     answer: Answer,
     /// The head or line that is being collected. Bodies are not.
     line: Vec<u8>,
-    pages: Rc<Pages>,
+    stdout: Output,
+    /// Of all clients: nobody sees a handler after it was closed.
+    has_failed: Rc<Cell<bool>>,
 }
 
-/// What all clients share: nobody sees a handler after it was closed.
-#[derive(Default)]
-struct Pages {
-    /// Those that are being got.
-    left: Cell<usize>,
-    has_failed: Cell<bool>,
+impl HttpClient {
+    /// Prints, and reads no further while that waits for its reader.
+    fn print(&self, data: &[u8], chat: &mut Chat, map: &mut ChannelMap) -> Result {
+        if !self.stdout.print(data, map) {
+            return Err("nobody reads standard output any more".into());
+        }
+        if self.stdout.needs_drain(map) && !chat.is_paused() {
+            chat.pause();
+            let me = chat.token().handle::<AsyncChat<Self>>();
+            self.stdout.when_drained(map, move |map| {
+                if let Some(client) = map.get_mut(me) {
+                    client.chat.resume();
+                }
+            });
+        }
+        Ok(())
+    }
 }
 
 impl ChatHandler for HttpClient {
     fn collect_incoming_data(
         &mut self,
         data: &[u8],
-        _chat: &mut Chat,
-        _map: &mut ChannelMap,
+        chat: &mut Chat,
+        map: &mut ChannelMap,
     ) -> Result {
         if self.answer.is_at_line() {
             self.line.extend_from_slice(data);
         }
-        print(data)
+        self.print(data, chat, map)
     }
 
-    fn found_terminator(&mut self, chat: &mut Chat, _map: &mut ChannelMap) -> Result {
-        print(chat.terminator().as_bytes().unwrap_or_default())?;
+    fn found_terminator(&mut self, chat: &mut Chat, map: &mut ChannelMap) -> Result {
+        let end = chat.terminator().clone();
+        self.print(end.as_bytes().unwrap_or_default(), chat, map)?;
         let line = mem::take(&mut self.line);
         match self.answer.advance(&line)? {
             Some(terminator) => chat.set_terminator(terminator),
@@ -81,7 +96,7 @@ impl ChatHandler for HttpClient {
         chat.close_with(CloseReason::Io(io::Error::other(error)));
     }
 
-    fn handle_close(&mut self, reason: CloseReason, chat: &mut Chat, map: &mut ChannelMap) {
+    fn handle_close(&mut self, reason: CloseReason, chat: &mut Chat, _map: &mut ChannelMap) {
         // Whatever became of the request, or of the connection.
         if !self.answer.is_whole() {
             let when = match chat.endpoint().connecting() {
@@ -89,24 +104,13 @@ impl ChatHandler for HttpClient {
                 false => "",
             };
             log::error!("{}: {when}{reason}", self.url);
-            self.pages.has_failed.set(true);
-        }
-        self.pages.left.set(self.pages.left.get() - 1);
-        if self.pages.left.get() == 0 {
-            map.stop(); // signals have a channel, which stays
+            self.has_failed.set(true);
         }
     }
 }
 
-fn print(data: &[u8]) -> Result {
-    let mut stdout = io::stdout();
-    stdout.write_all(data)?;
-    stdout.flush()?;
-    Ok(())
-}
-
 /// Begins to get a page.
-fn get(url: &str, pages: &Rc<Pages>, map: &mut ChannelMap) -> Result {
+fn get(url: &str, stdout: Output, has_failed: &Rc<Cell<bool>>, map: &mut ChannelMap) -> Result {
     let Url {
         host,
         port,
@@ -117,18 +121,17 @@ fn get(url: &str, pages: &Rc<Pages>, map: &mut ChannelMap) -> Result {
         url: url.to_owned(),
         answer: Answer::default(),
         line: Vec::new(),
-        pages: Rc::clone(pages),
+        stdout,
+        has_failed: Rc::clone(has_failed),
     };
     let mut channel = AsyncChat::connect((host.as_str(), port), head::END, client)?;
     let request = format!("GET {target} HTTP/1.0\r\nHost: {authority}\r\n\r\n");
     channel.chat.push(request);
     map.insert(channel)?;
-    pages.left.set(pages.left.get() + 1);
     Ok(())
 }
 
 fn main() -> Result<ExitCode> {
-    env_logger::init();
     let urls = env::args_os().skip(1);
     // What is not UTF-8 is no URL, which is said of it.
     let urls: Vec<String> = urls.map(|url| url.to_string_lossy().into()).collect();
@@ -136,19 +139,17 @@ fn main() -> Result<ExitCode> {
         writeln!(io::stderr(), "arguments: http://HOST[:PORT]/PATH...")?;
         return Ok(ExitCode::from(2));
     }
-    let mut map = ChannelMap::new()?;
-    examples::end_on_signals(&mut map)?;
-    let pages = Rc::new(Pages::default());
+    let (mut map, stdout) = examples::begin()?;
+    stdout.end_without_reader(&mut map);
+    let has_failed = Rc::new(Cell::new(false));
     for url in urls {
-        if let Err(error) = get(&url, &pages, &mut map) {
+        if let Err(error) = get(&url, stdout, &has_failed, &mut map) {
             log::error!("{}: {error}", url.escape_debug());
-            pages.has_failed.set(true);
+            has_failed.set(true);
         }
     }
-    if pages.left.get() > 0 {
-        map.run()?;
-    }
-    Ok(match pages.has_failed.get() {
+    map.run()?;
+    Ok(match has_failed.get() {
         true => ExitCode::FAILURE,
         false => ExitCode::SUCCESS,
     })

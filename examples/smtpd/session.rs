@@ -141,12 +141,7 @@ impl Session {
         (verb, answer)
     }
 
-    fn handle_command(
-        &mut self,
-        verb: &str,
-        argument: &str,
-        chat: &mut Chat,
-    ) -> Cow<'static, str> {
+    fn handle_command(&mut self, verb: &str, argument: &str, chat: &mut Chat) -> Cow<'static, str> {
         let is_greeted = self.greeting != Greeting::None;
         let has_recipient = matches!(&self.envelope, Some(envelope) if !envelope.to.is_empty());
         let answer = match (verb, argument) {

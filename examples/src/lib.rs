@@ -1,6 +1,6 @@
 //! What the examples share.
 //!
-//! - [`start`]: a map, the log, the end on a signal, and the command line.
+//! - [`start`] and [`begin`]: a map, the log, the end on a signal, the command line.
 //! - [`listen`]: a listener that says where.
 //! - [`Output`]: standard output as a channel, in `output.rs`.
 //! - [`printable`]: what a peer sent, in a form that is safe to print.
@@ -20,8 +20,8 @@ pub use output::Output;
 pub use printable::printable;
 pub use signals::shut_down;
 
-/// Begins a program: a map that ends on SIGINT and SIGTERM, standard output, and the
-/// values of the command line's options. The log is installed.
+/// Begins a server: what [`begin`] does, a map that ends on SIGINT and SIGTERM, and the
+/// values of the command line's options.
 ///
 /// Prints the usage and exits when asked for help (status 0) or given something else
 /// (status 2).
@@ -31,11 +31,22 @@ pub use signals::shut_down;
 /// The operating system's, if there is no poller, no signal or no descriptor to be had.
 pub fn start<const N: usize>(known: [Opt; N]) -> Result<(ChannelMap, Output, [String; N])> {
     let values = options::options(known);
+    let (mut map, stdout) = begin()?;
+    signals::end_on_signals(&mut map)?;
+    Ok((map, stdout, values))
+}
+
+/// Begins a program: installs the log, and returns a map and standard output. When all
+/// other channels are gone, these are flushed, and `run` returns.
+///
+/// # Errors
+///
+/// The operating system's, if there is no poller or no descriptor to be had.
+pub fn begin() -> Result<(ChannelMap, Output)> {
     let mut map = ChannelMap::new()?;
     logger::init(&mut map)?;
-    signals::end_on_signals(&mut map)?;
     let stdout = Output::insert(io::stdout(), "standard output", &mut map)?;
-    Ok((map, stdout, values))
+    Ok((map, stdout))
 }
 
 /// Listens on `address`, and says so: `listening on IP:PORT`, the first line on

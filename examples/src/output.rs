@@ -3,12 +3,17 @@
 
 use std::fs::File;
 use std::io::{self, IoSlice, Write};
+use std::mem;
 use std::os::fd::AsFd;
+use std::os::unix::fs::FileTypeExt;
+use std::time::Duration;
 
 use chat::{
     AsyncChat, ChannelMap, Chat, CloseReason, FileWrapper, Handle, Limits, MessageHandler,
     Registration, Result, Terminator, Transport,
 };
+
+use crate::signals::shut_down;
 
 /// A record is taken as long as fewer bytes wait than this.
 const BOUND: usize = 1 << 20;
@@ -34,10 +39,17 @@ impl Output {
     ) -> io::Result<Self> {
         let mut limits = Limits::default();
         limits.output = usize::MAX; // `print` has a bound of its own, in whole records
-        let sink = Sink { name, lost: 0 };
+        limits.stall = Duration::MAX; // a reader may take its time
+        let file = File::from(descriptor.as_fd().try_clone_to_owned()?);
+        let sink = Sink {
+            name,
+            is_pipe: file.metadata()?.file_type().is_fifo(),
+            ends_program: false,
+            lost: 0,
+            waiting: Vec::new(),
+        };
         let channel = match FileWrapper::new(&descriptor) {
             Err(error) if error.kind() == io::ErrorKind::Unsupported => {
-                let file = File::from(descriptor.as_fd().try_clone_to_owned()?);
                 AsyncChat::over(Disk(file), Terminator::none(), sink)
             }
             wrapper => AsyncChat::over(wrapper?, Terminator::none(), sink),
@@ -57,22 +69,60 @@ impl Output {
         is_taken
     }
 
+    /// Calls `resume` when so much was read that there is room again, or there never will
+    /// be; at once, if there is room now. For whoever can wait, so that nothing is lost.
+    pub fn when_drained(
+        self,
+        map: &mut ChannelMap,
+        resume: impl FnOnce(&mut ChannelMap) + 'static,
+    ) {
+        match map.get_mut(self.0) {
+            Some(sink) if sink.chat.needs_drain() => sink.handler.waiting.push(Box::new(resume)),
+            _ => resume(map),
+        }
+    }
+
+    /// Whether a reader is behind: whoever can wait does so, by
+    /// [`when_drained`](Self::when_drained).
+    pub fn needs_drain(self, map: &ChannelMap) -> bool {
+        map.get(self.0).is_some_and(|sink| sink.chat.needs_drain())
+    }
+
+    /// Has the program end when its reader is gone: it has nothing else to do.
+    pub fn end_without_reader(self, map: &mut ChannelMap) {
+        if let Some(sink) = map.get_mut(self.0) {
+            sink.handler.ends_program = true;
+        }
+    }
+
     /// Whether anything can still be printed: its reader has not gone.
     pub fn is_open(self, map: &ChannelMap) -> bool {
         map.is_open(self.0)
     }
 }
 
-#[derive(Debug)]
+type Resume = Box<dyn FnOnce(&mut ChannelMap)>;
+
 struct Sink {
     name: &'static str,
+    is_pipe: bool,
+    ends_program: bool,
     /// Records, since that was last said.
     lost: u64,
+    /// Of those who wait for room.
+    waiting: Vec<Resume>,
 }
 
 impl Sink {
+    fn go_on(&mut self, map: &mut ChannelMap) {
+        self.report_loss();
+        for resume in mem::take(&mut self.waiting) {
+            resume(map);
+        }
+    }
+
     fn report_loss(&mut self) {
-        let lost = std::mem::take(&mut self.lost);
+        let lost = mem::take(&mut self.lost);
         if lost > 0 {
             log::warn!("{}: {lost} records were lost: nobody read them", self.name);
         }
@@ -80,9 +130,12 @@ impl Sink {
 }
 
 impl MessageHandler for Sink {
-    /// A terminal could be read as well; but what is typed there is not for us.
+    /// From a pipe nothing comes but that its reader is gone. A terminal or a socket
+    /// could be read as well, and what comes there is not for us.
     fn handle_connect(&mut self, chat: &mut Chat, _map: &mut ChannelMap) -> Result {
-        chat.pause();
+        if !self.is_pipe {
+            chat.pause();
+        }
         Ok(())
     }
 
@@ -90,15 +143,18 @@ impl MessageHandler for Sink {
         Ok(())
     }
 
-    fn handle_drained(&mut self, _chat: &mut Chat, _map: &mut ChannelMap) -> Result {
-        self.report_loss();
+    fn handle_drained(&mut self, _chat: &mut Chat, map: &mut ChannelMap) -> Result {
+        self.go_on(map);
         Ok(())
     }
 
-    fn handle_close(&mut self, reason: CloseReason, _chat: &mut Chat, _map: &mut ChannelMap) {
-        self.report_loss();
+    fn handle_close(&mut self, reason: CloseReason, _chat: &mut Chat, map: &mut ChannelMap) {
+        self.go_on(map);
         if let CloseReason::Io(error) = reason {
             log::warn!("{}: nothing more can be printed: {error}", self.name);
+            if self.ends_program {
+                shut_down(map);
+            }
         }
     }
 }

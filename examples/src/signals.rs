@@ -2,10 +2,10 @@
 
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use chat::{ChannelMap, Dispatcher, DispatcherHandler, Endpoint, Result};
+use chat::{ChannelMap, CloseReason, Dispatcher, DispatcherHandler, Endpoint, Result};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::{flag, low_level};
 
@@ -27,7 +27,8 @@ pub(crate) fn end_on_signals(map: &mut ChannelMap) -> Result {
         flag::register(signal, Arc::clone(&is_second))?;
         low_level::pipe::register(signal, write_end.try_clone()?)?;
     }
-    let signals = map.insert(Dispatcher::new(read_end, Signals)?)?;
+    let signals = Signals { is_second };
+    let signals = map.insert(Dispatcher::new(read_end, signals)?)?;
     map.set_background(signals);
     Ok(())
 }
@@ -38,12 +39,20 @@ pub fn shut_down(map: &mut ChannelMap) {
     map.shut_down(map.now() + DRAIN_TIME);
 }
 
-struct Signals;
+struct Signals {
+    /// Whether the next signal ends the program at once.
+    is_second: Arc<AtomicBool>,
+}
 
 impl DispatcherHandler for Signals {
     fn handle_read(&mut self, pipe: &mut Endpoint, map: &mut ChannelMap) -> Result {
         pipe.recv(&mut [0; 16])?;
         shut_down(map);
         Ok(())
+    }
+
+    /// Nobody is left who could drain anything but the output.
+    fn handle_close(&mut self, _: CloseReason, _pipe: &mut Endpoint, _map: &mut ChannelMap) {
+        self.is_second.store(true, Ordering::SeqCst);
     }
 }
