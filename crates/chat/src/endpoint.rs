@@ -150,10 +150,11 @@ impl Endpoint {
     ///
     /// # Errors
     ///
-    /// `WouldBlock` if there is no room now, or pushed output is still queued. After any
-    /// other error [sending has failed](Self::output_failed): the channel closes with
-    /// [`CloseReason::Io`] when the input that is left has been handed out. A datagram
-    /// socket stays open. The callback may return the error.
+    /// `WouldBlock` if there is no room now, or pushed output is still queued.
+    /// `BrokenPipe` from a stream that takes no [`push`](Self::push) any more; this changes
+    /// nothing. After any other error [sending has failed](Self::output_failed): the channel
+    /// closes with [`CloseReason::Io`] when the input that is left has been handed out. A
+    /// datagram socket stays open. The callback may return the error.
     pub fn send(&mut self, data: &[u8]) -> io::Result<usize> {
         self.send_vectored(&[IoSlice::new(data)])
     }
@@ -164,6 +165,11 @@ impl Endpoint {
     ///
     /// As [`send`](Self::send).
     pub fn send_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        if self.flags & NOT_LIVE != 0 && self.connected() && self.output.is_empty() {
+            // Output before this was lost, or was the last.
+            self.told = Some(io::ErrorKind::BrokenPipe);
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
         let sent = match self.output.is_empty() {
             true => self.wire.send_vectored(slices),
             false => Err(io::ErrorKind::WouldBlock.into()), // what was pushed goes first

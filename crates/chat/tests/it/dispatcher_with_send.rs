@@ -13,6 +13,7 @@ use chat::{
     Handle, Limits, Readiness, Result,
 };
 
+use crate::common::part::{Part, Record};
 use crate::common::sim::{self, Peer};
 use crate::common::{
     Log, assert_rest, name, read_len, read_some, read_to_end, turn_to_rest, turn_until, unix_pair,
@@ -528,4 +529,73 @@ fn a_channel_that_closes_when_done_is_told_of_no_end_and_costs_no_turns() {
     assert_eq!(read_to_end(&mut map, &mut theirs).len(), 3_000_000);
     turn_to_rest(&mut map);
     assert_eq!(log.all(), ["close Done"]);
+}
+
+/// What was queued is lost, or is to be the last: nothing may follow it.
+#[test]
+fn a_dispatcher_that_ends_sends_nothing_by_itself_and_goes_on_to_its_end() {
+    type End = fn(&mut Endpoint, &Peer);
+    let cases: [(&str, End, &str); 4] = [
+        ("closed", |endpoint, _| endpoint.close(), "close Requested"),
+        (
+            "too slow",
+            |endpoint, _| assert!(!endpoint.push(vec![b'x'; 9 << 20])),
+            "close SlowReader",
+        ),
+        (
+            "failed",
+            |endpoint, peer| {
+                peer.fail_sends(ErrorKind::BrokenPipe);
+                assert!(!endpoint.push(vec![b'x'; 100_000]));
+                peer.heal();
+            },
+            "close Io(BrokenPipe)",
+        ),
+        (
+            "finishing",
+            |endpoint, _| endpoint.close_when_done(),
+            "close Done",
+        ),
+    ];
+    for (what, end, close) in cases {
+        let record = Record::default();
+        let (line, peer) = sim::line();
+        let test = peer.clone();
+        let part = Part::<0>::new(&record).on_event(move |event, side, _| {
+            if event == "line go" {
+                side.push("queued");
+                end(side.raw(), &test);
+                test.set_room(usize::MAX);
+                if what == "finishing" {
+                    return true;
+                }
+                let sent = side.raw().send(b"overtaken");
+                assert_eq!(sent.unwrap_err().kind(), ErrorKind::BrokenPipe, "{what}");
+            }
+            if event == "timer" {
+                let sent = side.raw().send(b"late");
+                assert_eq!(sent.unwrap_err().kind(), ErrorKind::BrokenPipe, "{what}");
+            }
+            true
+        });
+        let mut map = ChannelMap::new().unwrap();
+        let me = map.insert(Dispatcher::over(line, part)).unwrap();
+        peer.set_room(0);
+        peer.say("go\r\nleft\r\n");
+        sim::settle(&mut map, me, &peer);
+        let now = map.now();
+        map.set_timer(me, now);
+        sim::step(&mut map, me, &peer);
+        let goes_on = matches!(what, "failed" | "finishing");
+        assert_eq!(map.is_open(me), goes_on, "{what}");
+        peer.say_eof();
+        sim::settle(&mut map, me, &peer);
+        let heard = record.of(0);
+        assert_eq!(heard.last().unwrap(), close, "{what}");
+        let is_left = record.input_of(0).ends_with(b"left\r\n");
+        assert_eq!(is_left, what == "failed", "{what}: {heard:?}");
+        let sent = peer.take_sent();
+        assert_eq!(sent == b"queued", what == "finishing", "{what}: {sent:?}");
+        assert!(!sent.ends_with(b"overtaken") && !sent.ends_with(b"late"));
+    }
 }

@@ -125,6 +125,10 @@ impl Peer {
         self.0.borrow_mut().send_error = Some(error);
     }
 
+    pub(crate) fn heal(&self) {
+        self.0.borrow_mut().send_error = None;
+    }
+
     pub(crate) fn take_sent(&self) -> Vec<u8> {
         std::mem::take(&mut self.0.borrow_mut().sent)
     }
