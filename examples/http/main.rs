@@ -7,6 +7,7 @@
 //!
 //! - `request.rs`: what a head says (RFC 9112), or with which status it is
 //!   refused. No I/O.
+//! - `fields.rs`: the fields of a head, and those behind a body. No I/O.
 //! - `body.rs`: where a body ends. No I/O.
 //! - `files.rs`: files under a root and nothing else.
 //! - `response.rs`: what is sent, `dates.rs`: when.
@@ -16,6 +17,7 @@
 mod body;
 mod dates;
 mod deadline;
+mod fields;
 mod files;
 mod handler;
 mod request;
@@ -67,7 +69,7 @@ fn main() -> Result {
     ]);
     let root = Root::open(&root).map_err(|error| format!("cannot serve {root}: {error}"))?;
     let mut limits = Limits::default();
-    limits.message = request::MAX_HEAD;
+    limits.message = fields::MAX_HEAD;
     let server = HttpServer {
         site: Rc::new(Site {
             root,

@@ -9,6 +9,8 @@ mod dates;
 #[path = "../../examples/http/deadline.rs"]
 mod deadline;
 mod exchange;
+#[path = "../../examples/http/fields.rs"]
+mod fields;
 #[path = "../../examples/http/files.rs"]
 mod files;
 #[path = "../../examples/http/handler.rs"]
@@ -58,7 +60,7 @@ fn serve<'d>(pieces: impl IntoIterator<Item = &'d [u8]>, room: usize) -> Vec<u8>
     };
     let handler = HttpRequestHandler::new(Address::Other, Rc::new(site));
     let mut limits = Limits::default();
-    limits.message = request::MAX_HEAD;
+    limits.message = fields::MAX_HEAD;
 
     let mut map = ChannelMap::new().expect("a map can be made");
     let (line, peer) = sim::line();

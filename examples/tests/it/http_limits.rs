@@ -69,6 +69,26 @@ fn the_answer_to_a_head_that_is_too_long_has_no_body_if_that_asks_for_none() {
 }
 
 #[test]
+fn small_chunks_are_taken_and_chunks_of_little_else_than_extensions_are_not() {
+    let site = Site::new("extensions");
+    let server = site.serve();
+    let post = "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let small = "0001\r\na\r\n".repeat(50_000);
+    let mut client = Client::connect(server.addr);
+    client.send(format!("{post}{small}0\r\n\r\n"));
+    client.finish();
+    let answer = client.rest();
+    let answer = Answer::take(&mut &answer[..], false).expect("an answer");
+    assert_eq!((answer.status, answer.body.len()), (200, 50_000));
+    // Each of them is within the limit of a line.
+    let extended = format!("1;{}\r\na\r\n", "x".repeat(16_000));
+    let mut client = Client::connect(server.addr);
+    client.send(post);
+    client.send(extended.repeat(8)); // of 4,000, which would be 64 MB
+    client.expect("HTTP/1.1 400 Bad Request\r\n");
+}
+
+#[test]
 fn each_request_has_its_line_in_the_log() {
     let site = Site::new("log");
     let server = site.serve();

@@ -197,6 +197,51 @@ pub(crate) fn cases() -> Vec<Case> {
             chunked("0\r\nA: b\r\r\n\r\n"),
             &["400"],
         ),
+        open(
+            "trailers by the letter",
+            chunked("0\r\nA:b\r\nC: \t d \t \r\nE:\r\nF: \u{e4}\r\n\r\n"),
+            &["200 "],
+        ),
+        closed(
+            "a trailer with a space before the colon",
+            chunked("0\r\nA : b\r\n\r\n"),
+            &["400"],
+        ),
+        closed(
+            "a trailer without a colon",
+            chunked("0\r\nA\r\n\r\n"),
+            &["400"],
+        ),
+        closed(
+            "a trailer without a name",
+            chunked("0\r\n: b\r\n\r\n"),
+            &["400"],
+        ),
+        closed(
+            "a name in a trailer that is none",
+            chunked("0\r\nA(: b\r\n\r\n"),
+            &["400"],
+        ),
+        closed(
+            "a control in a trailer",
+            chunked("0\r\nA: b\x08\r\n\r\n"),
+            &["400"],
+        ),
+        closed(
+            "a folded trailer",
+            chunked("0\r\nA: b\r\n c: d\r\n\r\n"),
+            &["400"],
+        ),
+        closed(
+            "trailers folded at once",
+            chunked("0\r\n\tA: b\r\n\r\n"),
+            &["400"],
+        ),
+        closed(
+            "a request in place of trailers",
+            chunked("0\r\nGET /a:b HTTP/1.1\r\nHost: a\r\n\r\n"),
+            &["400"],
+        ),
         closed("a chunk too large", chunked("100001\r\nhello"), &["413"]),
         closed(
             "chunks too large",

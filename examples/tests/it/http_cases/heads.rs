@@ -155,7 +155,25 @@ pub(crate) fn long_cases() -> Vec<Case> {
         closed("one more", get(&fields(101)), &["431"]),
         closed(
             "a long trailer",
-            super::chunked(&format!("0\r\nF: {}\r\n\r\n", &long[..10_000])),
+            super::chunked(&format!("0\r\nF: {long}\r\n\r\n")),
+            &["431"],
+        ),
+        open(
+            "as many trailers as a head has room for besides its two fields",
+            super::chunked(&format!("0\r\n{}\r\n", fields(99))),
+            &["200 "],
+        ),
+        closed(
+            "a trailer more",
+            super::chunked(&format!("0\r\n{}\r\n", fields(100))),
+            &["431"],
+        ),
+        closed(
+            "a head and trailers that are too long together",
+            super::post(
+                &format!("Transfer-Encoding: chunked\r\nF: {}\r\n", &long[..9_000]),
+                &format!("0\r\nF: {}\r\n\r\n", &long[..9_000]),
+            ),
             &["431"],
         ),
         closed(

@@ -1,0 +1,80 @@
+//! Sections of fields: those of a head, and the trailers behind a body. One
+//! syntax (RFC 9112, section 5), as strict in both. No I/O.
+
+use http::StatusCode;
+use httparse::{EMPTY_HEADER, Error, Status};
+use memchr::memchr2_iter;
+
+/// The longest head that is read, in bytes.
+pub(crate) const MAX_HEAD: usize = 16_384;
+
+const MAX_FIELDS: usize = 100;
+
+/// What a request may still have of fields. Its trailers get what its head has
+/// left.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Room {
+    bytes: usize,
+    fields: usize,
+}
+
+impl Room {
+    pub(crate) fn whole() -> Self {
+        Self {
+            bytes: MAX_HEAD,
+            fields: MAX_FIELDS,
+        }
+    }
+
+    /// Parses a section, up to and with its empty line, and calls `each` with the
+    /// name and the value of each field.
+    ///
+    /// # Errors
+    ///
+    /// The status to refuse the request with.
+    pub(crate) fn parse(
+        &mut self,
+        section: &[u8],
+        mut each: impl FnMut(&str, &[u8]) -> Result<(), StatusCode>,
+    ) -> Result<(), StatusCode> {
+        if has_bare_cr_or_lf(section) {
+            return Err(StatusCode::BAD_REQUEST);
+        }
+        let mut fields = [EMPTY_HEADER; MAX_FIELDS];
+        match httparse::parse_headers(section, &mut fields[..self.fields]) {
+            Ok(Status::Complete((len, fields))) if len == section.len() => {
+                self.bytes = self.bytes.saturating_sub(len);
+                self.fields -= fields.len();
+                fields.iter().try_for_each(|it| each(it.name, it.value))
+            }
+            Err(Error::TooManyHeaders) => Err(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE),
+            _ => Err(StatusCode::BAD_REQUEST),
+        }
+    }
+
+    /// Whether a section of so many bytes fits.
+    pub(crate) fn holds(&self, len: usize) -> bool {
+        len <= self.bytes
+    }
+}
+
+/// RFC 9112, section 2.2, lets a recipient take a lone LF for a line's end, or a
+/// lone CR for a space. Where two programs differ in that, requests are smuggled.
+fn has_bare_cr_or_lf(data: &[u8]) -> bool {
+    memchr2_iter(b'\r', b'\n', data).any(|at| match data[at] {
+        b'\r' => data.get(at + 1) != Some(&b'\n'),
+        _ => at == 0 || data[at - 1] != b'\r',
+    })
+}
+
+/// Digits and nothing else. More of them than a number holds are a number that
+/// is too large for anybody.
+pub(crate) fn number(value: &[u8]) -> Option<u64> {
+    if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let digits = value.iter().map(|digit| u64::from(digit - b'0'));
+    Some(digits.fold(0, |number: u64, digit| {
+        number.saturating_mul(10).saturating_add(digit)
+    }))
+}
