@@ -22,6 +22,13 @@ pub(crate) fn cases() -> Vec<Case> {
         closed("a host with a user", host("Host: u@a\r\n"), &["400"]),
         closed("half an address", host("Host: [::1\r\n"), &["400"]),
         closed("a port that is none", host("Host: a:b\r\n"), &["400"]),
+        open("no port after all", host("Host: a:\r\n"), HELLO),
+        open("the last port", host("Host: a:65535\r\n"), HELLO),
+        open("zeros before a port", host("Host: a:000080\r\n"), HELLO),
+        closed("a port too many", host("Host: a:65536\r\n"), &["400"]),
+        closed("a port with a sign", host("Host: a:+80\r\n"), &["400"]),
+        closed("two ports", host("Host: a:80:80\r\n"), &["400"]),
+        closed("a port alone", host("Host: :80\r\n"), &["400"]),
         closed(
             "two hosts in 1.0",
             "GET /plaintext HTTP/1.0\r\nHost: a\r\nHost: a\r\n\r\n",
