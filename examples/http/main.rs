@@ -10,6 +10,7 @@
 //! - `fields.rs`: the fields of a head, and those behind a body. No I/O.
 //! - `body.rs`: where a body ends. No I/O.
 //! - `files.rs`: files under a root and nothing else.
+//! - `site.rs`: how a request is answered.
 //! - `response.rs`: what is sent, `dates.rs`: when.
 //! - `deadline.rs`: a time limit that moves.
 //! - `handler.rs`: the connection, which is all of the above in turn.
@@ -22,6 +23,7 @@ mod files;
 mod handler;
 mod request;
 mod response;
+mod site;
 
 use std::rc::Rc;
 
@@ -30,9 +32,8 @@ use chat::{
 };
 use examples::Opt;
 
-use crate::dates::Dates;
-use crate::files::Root;
-use crate::handler::{HttpRequestHandler, Site};
+use crate::handler::HttpRequestHandler;
+use crate::site::Site;
 
 struct HttpServer {
     site: Rc<Site>,
@@ -67,14 +68,11 @@ fn main() -> Result {
             default: Some("."),
         },
     ]);
-    let root = Root::open(&root).map_err(|error| format!("cannot serve {root}: {error}"))?;
+    let site = Site::new(&root).map_err(|error| format!("cannot serve {root}: {error}"))?;
     let mut limits = Limits::default();
     limits.message = fields::MAX_HEAD;
     let server = HttpServer {
-        site: Rc::new(Site {
-            root,
-            dates: Dates::default(),
-        }),
+        site: Rc::new(site),
         limits: Rc::new(limits),
     };
 

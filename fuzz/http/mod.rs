@@ -20,16 +20,17 @@ mod input;
 mod request;
 #[path = "../../examples/http/response.rs"]
 mod response;
+#[path = "../../examples/http/site.rs"]
+mod site;
 
 use std::rc::Rc;
 
 use chat::{Address, AsyncChat, ChannelMap, Limits};
 
 use super::sim;
-use dates::Dates;
-use files::Root;
-use handler::{HttpRequestHandler, Site};
+use handler::HttpRequestHandler;
 use input::Input;
+use site::Site;
 
 /// One answer, the longest of which sends a body back; what is queued before no more
 /// is read; and one read.
@@ -54,10 +55,7 @@ pub(crate) fn check(data: &[u8]) {
 /// bytes a turn, and ends.
 fn serve<'d>(pieces: impl IntoIterator<Item = &'d [u8]>, room: usize) -> Vec<u8> {
     let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../fuzz/site");
-    let site = Site {
-        root: Root::open(root).expect("it is beside this file"),
-        dates: Dates::default(),
-    };
+    let site = Site::new(root).expect("it is beside this file");
     let handler = HttpRequestHandler::new(Address::Other, Rc::new(site));
     let mut limits = Limits::default();
     limits.message = fields::MAX_HEAD;
