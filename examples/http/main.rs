@@ -11,16 +11,20 @@
 //! - `body.rs`: where a body ends. No I/O.
 //! - `files.rs`: files under a root and nothing else.
 //! - `site.rs`: how a request is answered.
+//! - `conditional.rs`: whether a file is sent, by the version that a client has;
+//!   `ranges.rs`: which part of it. No I/O.
 //! - `response.rs`: what is sent, `dates.rs`: when.
 //! - `deadline.rs`: a time limit that moves.
 //! - `handler.rs`: the connection, which is all of the above in turn.
 
 mod body;
+mod conditional;
 mod dates;
 mod deadline;
 mod fields;
 mod files;
 mod handler;
+mod ranges;
 mod request;
 mod response;
 mod site;

@@ -5,7 +5,8 @@ use std::io;
 use http::{Method, StatusCode};
 
 use super::dates::Dates;
-use super::files::Root;
+use super::files::{Found, Root};
+use super::ranges::{self, Asked};
 use super::request::Head;
 use super::response::{Content, Response};
 
@@ -39,7 +40,7 @@ impl Site {
             ("/echo", _) if head.method == Method::POST => {
                 Response::ok("application/octet-stream", Content::Bytes(body.into()))
             }
-            (path, true) if path != "/echo" => self.file(path).unwrap_or_else(Response::text),
+            (path, true) if path != "/echo" => self.file(head).unwrap_or_else(Response::text),
             (path, _) => Response {
                 fields: format!("Allow: {}\r\n", allowed(path)),
                 ..Response::text(StatusCode::METHOD_NOT_ALLOWED)
@@ -47,10 +48,41 @@ impl Site {
         }
     }
 
-    fn file(&self, path: &str) -> Result<Response<'static>, StatusCode> {
-        let found = self.root.find(path)?;
-        let content = Content::Part(found.file, 0..found.len);
-        Ok(Response::ok(found.media_type, content))
+    fn file(&self, head: &Head) -> Result<Response<'static>, StatusCode> {
+        let Found {
+            file,
+            len,
+            version,
+            media_type,
+        } = self.root.find(head.target.path())?;
+        let fields = version.fields();
+        match head.conditions.refusal(&version) {
+            Some(StatusCode::NOT_MODIFIED) => return Ok(Response::not_modified(fields)),
+            Some(status) => return Err(status),
+            None => {}
+        }
+        // Section 14.2: of `GET` alone.
+        let range = head.conditions.range(&version);
+        let range = range.filter(|_| head.method == Method::GET);
+        Ok(match range.map(|range| ranges::asked(range, len)) {
+            None | Some(Asked::Whole) => Response {
+                fields: fields + "Accept-Ranges: bytes\r\n",
+                ..Response::ok(media_type, Content::Part(file, 0..len))
+            },
+            Some(Asked::Part(part)) => Response {
+                status: StatusCode::PARTIAL_CONTENT,
+                fields: format!(
+                    "{fields}Content-Range: bytes {}-{}/{len}\r\n",
+                    part.start,
+                    part.end - 1
+                ),
+                ..Response::ok(media_type, Content::Part(file, part))
+            },
+            Some(Asked::Nothing) => Response {
+                fields: format!("Content-Range: bytes */{len}\r\n"),
+                ..Response::text(StatusCode::RANGE_NOT_SATISFIABLE)
+            },
+        })
     }
 }
 

@@ -4,6 +4,8 @@
 mod answer;
 #[path = "../../examples/http/body.rs"]
 mod body;
+#[path = "../../examples/http/conditional.rs"]
+mod conditional;
 #[path = "../../examples/http/dates.rs"]
 mod dates;
 #[path = "../../examples/http/deadline.rs"]
@@ -16,6 +18,8 @@ mod files;
 #[path = "../../examples/http/handler.rs"]
 mod handler;
 mod input;
+#[path = "../../examples/http/ranges.rs"]
+mod ranges;
 #[path = "../../examples/http/request.rs"]
 mod request;
 #[path = "../../examples/http/response.rs"]

@@ -66,14 +66,28 @@ fn curl_gets_a_file_its_head_and_what_is_not_there() {
 }
 
 #[test]
-fn curl_gets_the_whole_file_or_the_part_that_it_asks_for() {
+fn curl_resumes_a_download_and_gets_nothing_again_that_has_not_changed() {
     if !has_tool("curl") {
         return;
     }
-    let site = Site::new("range");
+    let site = Site::new("resumes");
     let server = site.serve();
-    let answer = fetch(&server, &["-r", "2-3", "-w", "%{http_code}"], "/a.txt");
-    assert!(["a text\n200", "te206"].contains(&&answer[..]), "{answer}");
+    let [file, etag] = ["file", "etag"].map(|name| site.root.join(name).display().to_string());
+    fs::write(&file, "a ").expect("a file can be made");
+    let code = ["-o", &file, "-w", "%{http_code} %{size_download}"];
+    let resumed = fetch(&server, &[&["-C", "-"], &code[..]].concat(), "/a.txt");
+    assert_eq!(resumed, "206 5");
+    assert_eq!(fs::read(&file).expect("it is there"), b"a text\n");
+    let saved = fetch(
+        &server,
+        &[&["--etag-save", &etag], &code[..]].concat(),
+        "/a.txt",
+    );
+    assert_eq!(saved, "200 7");
+    for option in [["--etag-compare", &etag], ["-z", &file]] {
+        let again = fetch(&server, &[&option[..], &code].concat(), "/a.txt");
+        assert_eq!(again, "304 0", "{option:?}");
+    }
 }
 
 #[test]

@@ -15,6 +15,7 @@ mod http_cases;
 mod http_client;
 mod http_clients;
 mod http_limits;
+mod http_parts;
 mod http_requests;
 mod limits;
 mod memory;

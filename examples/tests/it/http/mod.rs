@@ -81,7 +81,8 @@ pub(crate) struct Answer<'d> {
 }
 
 impl<'d> Answer<'d> {
-    /// `None` if it is not complete, or no answer. That to a `HEAD` has no body.
+    /// `None` if it is not complete, or no answer. That to a `HEAD` has no body,
+    /// nor has 304.
     pub(crate) fn take(data: &mut &'d [u8], is_head: bool) -> Option<Self> {
         let end = data.windows(4).position(|window| window == b"\r\n\r\n")?;
         let (head, rest) = (&data[..end], &data[end + 4..]);
@@ -94,7 +95,7 @@ impl<'d> Answer<'d> {
             body: &[],
         };
         *data = rest;
-        if answer.status >= 200 && !is_head {
+        if answer.status >= 200 && answer.status != 304 && !is_head {
             let len = answer.field("Content-Length")?.parse().ok()?;
             let (body, rest) = data.split_at_checked(len)?;
             answer.body = body;
