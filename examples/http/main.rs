@@ -1,15 +1,16 @@
 //! A web server of files: the documents' `http_request_handler`, completed.
 //!
-//!     cargo run --release --example http -- [--listen ADDR] [--root DIR]
+//!     cargo run --release --example http -- [--listen ADDR] [--root DIR] [--list on]
 //!
 //! `GET` and `HEAD` of the files under the root, `GET /plaintext`, and
-//! `POST /echo`, which sends the body back. The log shows each request.
+//! `POST /echo`, which sends the body back. A folder is its `index.html`, or, with
+//! `--list on`, a list of what is in it. The log shows each request.
 //!
 //! - `request.rs`: what a head says (RFC 9112), or with which status it is
 //!   refused. No I/O.
 //! - `fields.rs`: the fields of a head, and those behind a body. No I/O.
 //! - `body.rs`: where a body ends. No I/O.
-//! - `files.rs`: files under a root and nothing else.
+//! - `files.rs`: files under a root and nothing else. `listing.rs`: a folder's page.
 //! - `site.rs`: how a request is answered.
 //! - `conditional.rs`: whether a file is sent, by the version that a client has;
 //!   `ranges.rs`: which part of it. No I/O.
@@ -24,6 +25,7 @@ mod deadline;
 mod fields;
 mod files;
 mod handler;
+mod listing;
 mod ranges;
 mod request;
 mod response;
@@ -60,7 +62,7 @@ impl DispatcherHandler for HttpServer {
 }
 
 fn main() -> Result {
-    let [address, root] = examples::options([
+    let [address, root, list] = examples::options([
         Opt {
             name: "listen",
             value: "ADDR  IP:PORT; port 0 asks for a free one",
@@ -71,8 +73,19 @@ fn main() -> Result {
             value: "DIR  what is served",
             default: Some("."),
         },
+        Opt {
+            name: "list",
+            value: "on|off  lists of folders without an index.html",
+            default: Some("off"),
+        },
     ]);
-    let site = Site::new(&root).map_err(|error| format!("cannot serve {root}: {error}"))?;
+    let lists_folders = match &list[..] {
+        "on" => true,
+        "off" => false,
+        _ => return Err("--list is on or off".into()),
+    };
+    let site =
+        Site::new(&root, lists_folders).map_err(|error| format!("cannot serve {root}: {error}"))?;
     let mut limits = Limits::default();
     limits.message = fields::MAX_HEAD;
     let server = HttpServer {

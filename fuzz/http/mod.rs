@@ -18,6 +18,8 @@ mod files;
 #[path = "../../examples/http/handler.rs"]
 mod handler;
 mod input;
+#[path = "../../examples/http/listing.rs"]
+mod listing;
 #[path = "../../examples/http/ranges.rs"]
 mod ranges;
 #[path = "../../examples/http/request.rs"]
@@ -59,7 +61,7 @@ pub(crate) fn check(data: &[u8]) {
 /// bytes a turn, and ends.
 fn serve<'d>(pieces: impl IntoIterator<Item = &'d [u8]>, room: usize) -> Vec<u8> {
     let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../fuzz/site");
-    let site = Site::new(root).expect("it is beside this file");
+    let site = Site::new(root, true).expect("it is beside this file");
     let handler = HttpRequestHandler::new(Address::Other, Rc::new(site));
     let mut limits = Limits::default();
     limits.message = fields::MAX_HEAD;

@@ -14,6 +14,7 @@ mod http;
 mod http_cases;
 mod http_client;
 mod http_clients;
+mod http_folders;
 mod http_limits;
 mod http_parts;
 mod http_requests;

@@ -14,9 +14,9 @@ const PATHS: &[(&str, &[&str])] = &[
     ("/bare/.hidden", &["200 hidden\n"]),
     ("/no.txt", &["404"]),
     // Folders.
-    ("/docs", &["404"]),
+    ("/docs", &["301"]),
     ("/bare/", &["404"]),
-    ("/bare", &["404"]),
+    ("/bare", &["301"]),
     ("/a.txt/", &["404"]),
     ("/a.txt/index.html", &["404"]),
     // Escapes.
