@@ -40,6 +40,23 @@ syslog *options:
 test:
     cargo test --workspace
 
+# What uNetworking/h1spec says of the web server; needs deno. Its two POSTs go to /echo: here, files take none
+h1spec:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    commit=f0a5650a20c575fbea0f7179a3a9cfa50f20ba6e
+    command -v deno >/dev/null || { echo "skipped: no deno"; exit 0; }
+    cargo build --release --example http
+    work=$(mktemp -d)
+    trap 'kill "${server:-}" 2>/dev/null; rm -r "$work"' EXIT
+    curl -fsS "https://raw.githubusercontent.com/uNetworking/h1spec/$commit/http_test.ts" |
+        sed 's|"POST / |"POST /echo |' >"$work/http_test.ts"
+    mkfifo "$work/stdout"
+    RUST_LOG=warn target/release/examples/http --listen 127.0.0.1:0 --root fuzz/site >"$work/stdout" &
+    server=$!
+    read -r _ _ address <"$work/stdout"
+    deno run --allow-net "$work/http_test.ts" "${address%:*}" "${address#*:}"
+
 # What is run before anything lands
 ci:
     bash .ci/run
