@@ -33,6 +33,16 @@ const WORDS: [&[u8]; 18] = [
     b"%2e%2e/",
 ];
 
+/// And how they choose.
+const CHOICES: [&[u8]; 6] = [
+    b"GET /list",
+    b"Range: bytes=",
+    b"If-Range: ",
+    b"If-Match: ",
+    b"If-None-Match: ",
+    b"If-Modified-Since: Sun, 06 Nov 1994 08:49:37 GMT\r\n",
+];
+
 impl Input {
     pub(super) fn read(data: &[u8]) -> Self {
         let mut data = data.iter().copied();
@@ -78,6 +88,7 @@ fn expand(mut data: impl Iterator<Item = u8>) -> Vec<u8> {
                 let len = unit * data.next().map_or(1, usize::from);
                 stream.resize((stream.len() + len).min(MOST), last);
             }
+            3..9 => stream.extend_from_slice(CHOICES[usize::from(byte - 3)]),
             14..32 => stream.extend_from_slice(WORDS[usize::from(byte - 14)]),
             _ => stream.push(byte),
         }
