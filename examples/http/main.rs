@@ -1,4 +1,4 @@
-//! A web server of files: the documents' `http_request_handler`, completed.
+//! A web server of files: asynchat's `http_request_handler`, completed.
 //!
 //!     cargo run --release --example http -- [--listen ADDR] [--root DIR] [--list on]
 //!
