@@ -1,4 +1,4 @@
-//! A web server of files: the documents' `http_request_handler`, completed.
+//! A web server of files: asynchat's `http_request_handler`, completed.
 //!
 //!     cargo run --release --example http -- [--listen ADDR] [--root DIR] [--list on]
 //!
@@ -33,9 +33,7 @@ mod site;
 
 use std::rc::Rc;
 
-use chat::{
-    Address, AsyncChat, ChannelMap, DispatcherHandler, Endpoint, Limits, Result, Socket,
-};
+use chat::{Address, AsyncChat, ChannelMap, DispatcherHandler, Endpoint, Limits, Result, Socket};
 use examples::Opt;
 
 use crate::handler::HttpRequestHandler;

@@ -31,8 +31,8 @@ fn get(server: &Server, path: &str) -> (u16, String) {
 #[test]
 fn a_folder_without_its_slash_is_sent_there() {
     let site = Site::new("redirects");
-    for folder in ["a b:c", "\u{e9}", "docs\r\nA: b"] {
-        fs::create_dir(site.root.join(folder)).expect("a folder can be made");
+    for folder in ["a b:c", "\u{e9}", "docs\r\nA: b", "odd/index.html"] {
+        fs::create_dir_all(site.root.join(folder)).expect("a folder can be made");
     }
     let server = site.serve();
     for (path, location) in [
@@ -51,6 +51,7 @@ fn a_folder_without_its_slash_is_sent_there() {
         ("http://b//docs", Some("/docs/")),
         // What is no folder, or not within the root.
         ("/docs/", None),
+        ("/odd/", None),
         ("/a.txt", None),
         ("/no", None),
         ("/parent", None),

@@ -86,12 +86,16 @@ fn small_chunks_are_taken_and_chunks_of_little_else_than_extensions_are_not() {
     let answer = client.rest();
     let answer = Answer::take(&mut &answer[..], false).expect("an answer");
     assert_eq!((answer.status, answer.body.len()), (200, 50_000));
-    // Each of them is within the limit of a line.
-    let extended = format!("1;{}\r\na\r\n", "x".repeat(16_000));
-    let mut client = Client::connect(server.addr);
-    client.send(post);
-    client.send(extended.repeat(8)); // of 4,000, which would be 64 MB
-    client.expect("HTTP/1.1 400 Bad Request\r\n");
+    // 4,000 bytes: 16 KiB and 8 times as many are 48 KB.
+    for (extension, status) in [(1_000, 200), (1_300, 400), (16_000, 400)] {
+        let chunk = format!("64;{}\r\n{}\r\n", "x".repeat(extension), "a".repeat(100));
+        let mut client = Client::connect(server.addr);
+        client.send(format!("{post}{}0\r\n\r\n", chunk.repeat(40)));
+        client.finish();
+        let answer = client.rest();
+        let answer = Answer::take(&mut &answer[..], false).expect("an answer");
+        assert_eq!(answer.status, status, "{extension}");
+    }
 }
 
 #[test]

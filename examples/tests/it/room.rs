@@ -33,18 +33,33 @@ fn what_one_says_all_others_hear_and_he_does_not() {
 }
 
 #[test]
-fn lines_are_passed_on_as_they_are_but_for_their_end() {
+fn lines_are_passed_on_as_they_are_but_for_what_moves_a_terminals_cursor() {
     let server = Server::start("chat");
     let mut ann = Client::join(server.addr, "ann", &mut []);
     let mut bob = Client::connect(server.addr);
     bob.send("bob\r\nwith CRLF\r\n");
     ann.expect("* bob joined\n");
     ann.expect("bob: with CRLF\n");
-    let binary: Vec<u8> = (0..=255).filter(|&byte| byte != b'\n').collect();
-    let longest = vec![b'x'; 4096];
-    for line in [&binary, &longest] {
+    let longest = "x".repeat(4096);
+    for (line, heard) in [
+        (longest.as_bytes(), &*longest),
+        (
+            "gr\u{fc}\u{df}e, \u{4f60}\u{597d} \u{1f600}".as_bytes(),
+            "gr\u{fc}\u{df}e, \u{4f60}\u{597d} \u{1f600}",
+        ),
+        (b"a\rann: I am a fool", "a\\rann: I am a fool"),
+        (
+            b"\x1b[A\x1b[2Kann: no\x07\x08\t\x7f",
+            "\\u{1b}[A\\u{1b}[2Kann: no\\u{7}\\u{8}\\t\\u{7f}",
+        ),
+        (
+            "\u{9b}2K \u{202e}txt \u{2028}".as_bytes(),
+            "\\u{9b}2K \\u{202e}txt \\u{2028}",
+        ),
+        (b"\xff\xc3", "\\xff\\xc3"),
+    ] {
         bob.send([line, &b"\n"[..]].concat());
-        assert!(ann.line() == [b"bob: ", &line[..], b"\n"].concat());
+        ann.expect(&format!("bob: {heard}\n"));
     }
 }
 
@@ -54,16 +69,52 @@ fn who_has_not_said_his_nick_is_no_member() {
     let mut ann = Client::join(server.addr, "ann", &mut []);
     let mut bob = Client::join(server.addr, "bob", &mut [&mut ann]);
     let mut nobody = Client::connect(server.addr);
-    nobody.send("half a ni");
+    nobody.send("half-a-ni");
     drop(Client::connect(server.addr));
     ann.send("before\n");
     bob.expect("ann: before\n");
     nobody.send("ck\n");
-    ann.expect("* half a nick joined\n");
-    bob.expect("* half a nick joined\n");
+    ann.expect("* half-a-nick joined\n");
+    bob.expect("* half-a-nick joined\n");
     ann.send("after\n");
     bob.expect("ann: after\n");
     nobody.expect("ann: after\n");
+}
+
+#[test]
+fn nobody_has_anothers_nick_or_one_that_looks_like_it() {
+    let server = Server::start("chat");
+    let mut ann = Client::join(server.addr, "ann", &mut []);
+    let mut other = Client::connect(server.addr);
+    for nick in ["ann", " ann \t", "ANN\r"] {
+        other.send(format!("{nick}\n"));
+        let refusal = format!("* somebody else is {}\n", nick.trim());
+        other.expect(&refusal);
+    }
+    let none = [
+        "",
+        "a b",
+        "ann\u{200b}",
+        "ann\u{7}",
+        "a\rb",
+        "*",
+        "ann:",
+        &"n".repeat(33),
+    ];
+    for nick in none {
+        other.send(format!("{nick}\n"));
+        let refusal = String::from_utf8(other.line()).expect("it is text");
+        assert!(
+            refusal.starts_with("* your nick, please"),
+            "{nick:?}: {refusal}"
+        );
+    }
+    other.send("gr\u{fc}n-2\n");
+    ann.expect("* gr\u{fc}n-2 joined\n");
+    // Who has left has left his nick.
+    drop(ann);
+    other.expect("* ann left\n");
+    drop(Client::join(server.addr, "ANN", &mut [&mut other]));
 }
 
 #[test]

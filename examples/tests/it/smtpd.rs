@@ -3,6 +3,7 @@
 #![cfg(target_os = "linux")] // for /proc
 
 use std::io::Write;
+use std::time::{Duration, Instant};
 
 use crate::common::{Server, assert_rests, example, run};
 use crate::smtp::{connect, status, statuses};
@@ -10,74 +11,167 @@ use crate::smtp::{connect, status, statuses};
 /// The longest command, with its CRLF.
 const MAX_COMMAND: usize = 512;
 
+/// In sessions of their own, for no session may say too much that is wrong.
 #[test]
 fn every_command_has_its_answer() {
     let server = Server::start("smtpd");
-    let mut client = connect(server.addr);
     let long_mail = format!("MAIL FROM:<{}@b> BODY=8BITMIME", "a".repeat(500));
-    for (command, expected) in [
-        ("", 500),
-        (" ", 500),
-        ("WHAT", 500),
-        ("NOOP\nNOOP", 500),
-        ("NO\x01OP", 500),
-        ("HELP", 214),
-        ("HELP MAIL", 214),
-        ("NOOP", 250),
-        ("noop whatever", 250),
-        ("VRFY", 501),
-        ("VRFY <", 252),
-        ("EXPN all", 502),
-        ("MAIL FROM:<a@b>", 503),
-        ("RCPT TO:<a@b>", 503),
-        ("DATA", 503),
-        ("HELO", 501),
-        ("EHLO", 501),
-        ("HELO me", 250),
-        ("MAIL FROM:<a@b> SIZE=1", 501),
-        ("eHlO me", 250),
-        ("RCPT TO:<a@b>", 503),
-        ("DATA", 503),
-        ("MAIL", 501),
-        ("MAIL FROM", 501),
-        ("MAIL FROM:", 501),
-        ("MAIL TO:<a@b>", 501),
-        ("MAIL FROM:<a@b", 501),
-        ("MAIL FROM:<a@b>SIZE=1", 501),
-        ("MAIL FROM:<a@b> SIZE=", 501),
-        ("MAIL FROM:<a@b> SIZE=+1", 501),
-        ("MAIL FROM:<a@b> SIZE=33554433", 552),
-        ("MAIL FROM:<a@b> SIZE=99999999999999999999999", 552),
-        ("MAIL FROM:<a@b> BODY=BINARYMIME", 501),
-        ("MAIL FROM:<a@b> SMTPUTF8=1", 501),
-        ("MAIL FROM:<a@b> SMTPUTF8=", 501),
-        ("MAIL FROM:<a@b> RET=FULL", 555),
-        ("MAIL FROM:<grüße@b>", 553),
-        ("MAIL FROM:<a@b> size=33554432 Body=8bitmime smtputf8", 250),
-        ("MAIL FROM:<a@b>", 503),
-        ("DATA", 503),
-        ("RCPT TO:", 501),
-        ("RCPT TO:<>", 501),
-        ("RCPT TO:<c@d> NOTIFY=NEVER", 555),
-        ("RCPT TO:<grüße@b>", 250),
-        ("rcpt to: c@d", 250),
-        ("RCPT TO:<\"a > b\\\"\"@d>", 250),
-        ("DATA x", 501),
-        ("RSET x", 501),
-        ("RSET", 250),
-        ("DATA", 503),
-        ("MAIL FROM:<>", 250),
-        ("RCPT TO:<grüße@b>", 553),
-        ("EHLO me", 250),
-        ("RCPT TO:<c@d>", 503),
-        (&long_mail, 250),
-        ("RCPT TO:<c@d>", 250),
-        ("QUIT now", 221),
-    ] {
-        client.send(format!("{command}\r\n"));
-        assert_eq!(status(&mut client), expected, "{command:?}");
+    let sessions: [&[(&str, u16)]; 9] = [
+        &[
+            ("", 500),
+            (" ", 500),
+            ("WHAT", 500),
+            ("NOOP\nNOOP", 500),
+            ("NO\x01OP", 500),
+        ],
+        &[
+            ("HELP", 214),
+            ("HELP MAIL", 214),
+            ("NOOP", 250),
+            ("noop whatever", 250),
+            ("VRFY", 501),
+            ("VRFY <", 252),
+            ("EXPN all", 502),
+            ("MAIL FROM:<a@b>", 503),
+            ("RCPT TO:<a@b>", 503),
+            ("DATA", 503),
+        ],
+        &[
+            ("HELO", 501),
+            ("EHLO", 501),
+            ("HELO me", 250),
+            ("MAIL FROM:<a@b> SIZE=1", 501),
+            ("eHlO me", 250),
+            ("RCPT TO:<a@b>", 503),
+            ("DATA", 503),
+        ],
+        &[
+            ("EHLO me", 250),
+            ("MAIL", 501),
+            ("MAIL FROM", 501),
+            ("MAIL FROM:", 501),
+            ("MAIL TO:<a@b>", 501),
+            ("MAIL FROM:<a@b", 501),
+        ],
+        &[
+            ("EHLO me", 250),
+            ("MAIL FROM:<a@b>SIZE=1", 501),
+            ("MAIL FROM:<a@b> SIZE=", 501),
+            ("MAIL FROM:<a@b> SIZE=+1", 501),
+            ("MAIL FROM:<a@b> SIZE=33554433", 552),
+            ("MAIL FROM:<a@b> SIZE=99999999999999999999999", 552),
+        ],
+        &[
+            ("EHLO me", 250),
+            ("MAIL FROM:<a@b> BODY=BINARYMIME", 501),
+            ("MAIL FROM:<a@b> SMTPUTF8=1", 501),
+            ("MAIL FROM:<a@b> SMTPUTF8=", 501),
+            ("MAIL FROM:<a@b> RET=FULL", 555),
+            ("MAIL FROM:<gr\u{fc}\u{df}e@b>", 553),
+        ],
+        &[
+            ("EHLO me", 250),
+            ("MAIL FROM:<a@b> size=33554432 Body=8bitmime smtputf8", 250),
+            ("MAIL FROM:<a@b>", 503),
+            ("DATA", 503),
+            ("RCPT TO:", 501),
+            ("RCPT TO:<>", 501),
+            ("RCPT TO:<c@d> NOTIFY=NEVER", 555),
+            ("RCPT TO:<gr\u{fc}\u{df}e@b>", 250),
+            ("rcpt to: c@d", 250),
+            ("RCPT TO:<\"a > b\\\"\"@d>", 250),
+        ],
+        &[
+            ("EHLO me", 250),
+            ("MAIL FROM:<a@b>", 250),
+            ("RCPT TO:<c@d>", 250),
+            ("DATA x", 501),
+            ("RSET x", 501),
+            ("RSET", 250),
+            ("DATA", 503),
+            ("MAIL FROM:<>", 250),
+            ("RCPT TO:<gr\u{fc}\u{df}e@b>", 553),
+            ("EHLO me", 250),
+            ("RCPT TO:<c@d>", 503),
+        ],
+        &[("EHLO me", 250), (&long_mail, 250), ("RCPT TO:<c@d>", 250)],
+    ];
+    for session in sessions {
+        let mut client = connect(server.addr);
+        for &(command, expected) in session.iter().chain([&("QUIT now", 221)]) {
+            client.send(format!("{command}\r\n"));
+            assert_eq!(status(&mut client), expected, "{command:?}");
+        }
+        assert_eq!(client.rest(), b"");
+    }
+}
+
+/// However many come at once: each is waited after for longer than the last.
+#[test]
+fn of_bad_commands_five_are_answered_at_once_then_slowly_and_ten_are_too_many() {
+    let server = Server::start("smtpd");
+    let mut client = connect(server.addr);
+    client.send("WHAT\r\n".repeat(5_000));
+    let begun = Instant::now();
+    assert_eq!(statuses(&mut client, 6), [500; 6]);
+    let mut before = begun.elapsed();
+    let mut waits = Vec::new();
+    for expected in [500, 500, 500, 500, 421] {
+        assert_eq!(status(&mut client), expected);
+        waits.push(begun.elapsed() - before);
+        before = begun.elapsed();
     }
     assert_eq!(client.rest(), b"");
+    for (number, wait) in (1..).zip(&waits[..4]) {
+        let least = Duration::from_millis(500) * number;
+        assert!(*wait > least - Duration::from_millis(100), "{waits:?}");
+    }
+    server.wait_for_log("too much that is no mail");
+}
+
+#[test]
+fn commands_without_an_end_that_bring_no_message_nearer_are_bad_ones() {
+    let server = Server::start("smtpd");
+    let mut client = connect(server.addr);
+    client.send("RSET\r\n".repeat(5_000));
+    assert_eq!(statuses(&mut client, 110), [250; 110]);
+    assert_eq!(status(&mut client), 421);
+    assert_eq!(client.rest(), b"");
+}
+
+#[test]
+fn a_message_that_is_taken_forgives_what_was_bad() {
+    let server = Server::start("smtpd");
+    let mut client = connect(server.addr);
+    let begun = Instant::now();
+    for _ in 0..10 {
+        client.send("WHAT\r\n".repeat(5));
+        assert_eq!(statuses(&mut client, 5), [500; 5]);
+        client.send("HELO me\r\nMAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nDATA\r\n.\r\n");
+        assert_eq!(statuses(&mut client, 5), [250, 250, 250, 354, 250]);
+    }
+    assert!(begun.elapsed() < Duration::from_secs(5));
+}
+
+/// A page in a browser can POST to any port (CVE-2016-10517).
+#[test]
+fn the_body_of_a_browsers_request_is_no_mail() {
+    let server = Server::start("smtpd");
+    for first in [
+        "POST / HTTP/1.1",
+        "get / HTTP/1.0",
+        "Host: localhost:25",
+        "OPTIONS * HTTP/1.1",
+    ] {
+        let mut client = connect(server.addr);
+        client.send(format!(
+            "{first}\r\nContent-Length: 99\r\n\r\nHELO me\r\nMAIL FROM:<a@b>\r\n\
+             RCPT TO:<c@d>\r\nDATA\r\n.\r\n"
+        ));
+        assert_eq!(status(&mut client), 421, "{first}");
+        assert_eq!(client.rest(), b"", "{first}");
+        server.wait_for_log("speaks HTTP");
+    }
 }
 
 #[test]
@@ -144,11 +238,11 @@ fn a_client_that_asks_on_without_reading_is_not_read_and_gets_every_answer() {
     let server = Server::start("smtpd");
     let mut client = connect(server.addr);
     // About as long as its answer.
-    let command = format!("HELP {}\r\n", "x".repeat(57));
+    let command = format!("EHLO {}\r\n", "x".repeat(73));
     let sent = client.fill(&server, command.as_bytes());
     client.finish();
     for _ in 0..sent / command.len() {
-        assert_eq!(status(&mut client), 214);
+        assert_eq!(status(&mut client), 250);
     }
     assert_eq!(client.rest(), b"");
     let usage = server.usage();

@@ -37,7 +37,7 @@ fn printed(server: &Printing) -> Vec<String> {
 /// Returns when the server has received what was sent before, by any client:
 /// its loop answers after it has read what was there.
 fn sync(other: &mut Client) {
-    other.send("NOOP\r\n");
+    other.send("HELO me\r\n");
     assert_eq!(status(other), 250);
 }
 
@@ -340,13 +340,18 @@ fn the_original_gives_the_same_answers_and_prints_the_same_lines() {
         "MAIL FROM:",
         "MAIL FROM:<>",
         "RCPT TO:<c@d>",
-        "RSET",
+        "DATA",
+        "which forgives\r\n.",
         "MAIL FROM: <a@b>",
         "RSET",
         "MAIL FROM:a@b",
         "RSET",
         "MAIL FROM:<a@b> SIZE=100001",
         "MAIL FROM:<a@b> SIZE=x",
+        "MAIL FROM:<a@b>",
+        "RCPT TO:<c@d>",
+        "DATA",
+        "and again\r\n.",
         "MAIL FROM:<a@b> WHAT=1",
         "MAIL FROM:<a@b> BODY=BINARYMIME",
         "MAIL FROM:<a@b> SMTPUTF8=1",
@@ -383,5 +388,6 @@ fn the_original_gives_the_same_answers_and_prints_the_same_lines() {
         .filter_map(|line| Some(line.strip_prefix("b'")?.strip_suffix('\'')?.to_owned()))
         .filter(|line| !line.starts_with("X-Peer"))
         .collect();
-    assert_eq!([printed(&server), printed(&server)].concat(), lines);
+    let ours: Vec<Vec<String>> = (0..4).map(|_| printed(&server)).collect();
+    assert_eq!(ours.concat(), lines);
 }

@@ -295,5 +295,5 @@ fn it_ends_when_nobody_reads_what_it_prints() {
     let addr = addr.and_then(|addr| addr.parse().ok());
     let (socket, _) = udp(addr.expect("where"));
     socket.send(b"<13>a").expect("it is sent");
-    assert!(process.wait().success());
+    assert_eq!(process.wait().code(), Some(1));
 }
