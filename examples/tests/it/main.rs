@@ -32,5 +32,6 @@ mod room;
 mod smtp;
 mod smtpd;
 mod smtpd_messages;
+mod stuck;
 mod syscalls;
 mod syslog;

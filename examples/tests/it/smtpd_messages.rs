@@ -320,6 +320,7 @@ fn the_original_gives_the_same_answers_and_prints_the_same_lines() {
         return;
     };
     let long = format!("NOOP {}", "x".repeat(100_000));
+    // A message that is taken makes ours forget what was bad.
     let steps = [
         "",
         "WHAT",
@@ -327,11 +328,15 @@ fn the_original_gives_the_same_answers_and_prints_the_same_lines() {
         "MAIL FROM:<a@b>",
         "RCPT TO:<a@b>",
         "DATA",
+        "EHLO",
+        "ehlo me",
+        "MAIL FROM:<a@b>",
+        "RCPT TO:<a@b>",
+        "DATA",
+        "one\r\n.",
         "VRFY",
         "VRFY a@b",
         "EXPN a",
-        "EHLO",
-        "ehlo me",
         "NOOP",
         "RSET x",
         "RSET",
@@ -341,7 +346,7 @@ fn the_original_gives_the_same_answers_and_prints_the_same_lines() {
         "MAIL FROM:<>",
         "RCPT TO:<c@d>",
         "DATA",
-        "which forgives\r\n.",
+        "two\r\n.",
         "MAIL FROM: <a@b>",
         "RSET",
         "MAIL FROM:a@b",
@@ -351,7 +356,7 @@ fn the_original_gives_the_same_answers_and_prints_the_same_lines() {
         "MAIL FROM:<a@b>",
         "RCPT TO:<c@d>",
         "DATA",
-        "and again\r\n.",
+        "three\r\n.",
         "MAIL FROM:<a@b> WHAT=1",
         "MAIL FROM:<a@b> BODY=BINARYMIME",
         "MAIL FROM:<a@b> SMTPUTF8=1",
@@ -388,6 +393,6 @@ fn the_original_gives_the_same_answers_and_prints_the_same_lines() {
         .filter_map(|line| Some(line.strip_prefix("b'")?.strip_suffix('\'')?.to_owned()))
         .filter(|line| !line.starts_with("X-Peer"))
         .collect();
-    let ours: Vec<Vec<String>> = (0..4).map(|_| printed(&server)).collect();
+    let ours: Vec<Vec<String>> = (0..5).map(|_| printed(&server)).collect();
     assert_eq!(ours.concat(), lines);
 }
