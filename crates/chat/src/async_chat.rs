@@ -1,6 +1,6 @@
 //! The chat channel: [`AsyncChat`].
 
-use std::any::type_name;
+use std::any::{Any, type_name};
 use std::fmt;
 use std::io;
 use std::net::ToSocketAddrs;
@@ -366,6 +366,10 @@ impl<H: ChatHandler> Channel for AsyncChat<H> {
             self.handler.handle_shutdown(&mut self.chat, map)
         };
         self.conclude(result, me, map)
+    }
+
+    fn wire_mut(&mut self) -> Option<&mut dyn Any> {
+        Some(&mut self.chat)
     }
 
     fn handle_close(&mut self, reason: CloseReason, me: Token, map: &mut ChannelMap) {

@@ -1,6 +1,6 @@
 //! The raw socket channel: [`Dispatcher`].
 
-use std::any::type_name;
+use std::any::{Any, type_name};
 use std::fmt;
 use std::io;
 use std::net::ToSocketAddrs;
@@ -416,6 +416,10 @@ impl<H: DispatcherHandler> Channel for Dispatcher<H> {
             }
             this.handler.handle_shutdown(&mut this.endpoint, map)
         })
+    }
+
+    fn wire_mut(&mut self) -> Option<&mut dyn Any> {
+        Some(&mut self.endpoint)
     }
 
     fn handle_close(&mut self, reason: CloseReason, me: Token, map: &mut ChannelMap) {

@@ -164,6 +164,7 @@ mod async_chat;
 #[cfg(unix)]
 mod bound_path;
 mod chat;
+mod chat_map;
 mod connecting;
 mod datagram;
 mod dispatcher;
@@ -200,6 +201,7 @@ mod wire;
 pub use address::Address;
 pub use async_chat::AsyncChat;
 pub use chat::Chat;
+pub use chat_map::ChatMap;
 pub use dispatcher::Dispatcher;
 pub use dispatcher_handler::DispatcherHandler;
 pub use dispatcher_with_send::DispatcherWithSend;
@@ -220,7 +222,7 @@ pub use unsent::Unsent;
 
 pub use bytes;
 pub use reactor::{
-    Buffers, Channel, ChannelMap, ChannelMut, CloseReason, Error, Handle, InsertError, NestedTurn,
+    Absent, Buffers, Channel, ChannelMap, ChannelMut, CloseReason, Error, Handle, InsertError, NestedTurn,
     ReadBuffer, Readiness, Registration, Remote, RemoteError, Result, Source, Timer, Token,
 };
 pub use socket2;

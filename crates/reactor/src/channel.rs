@@ -168,6 +168,13 @@ pub trait Channel: Any + fmt::Debug {
         Ok(())
     }
 
+    /// The part of the channel that others may use without its type: in the `chat` crate,
+    /// the `Chat` of a chat channel and the `Endpoint` of a dispatcher, whatever their
+    /// handlers are. The default is `None`.
+    fn wire_mut(&mut self) -> Option<&mut dyn Any> {
+        None
+    }
+
     /// Handles the close of this channel, which is dropped afterwards. The loop calls
     /// it exactly once, never from inside another callback, and calls no other method
     /// after it.

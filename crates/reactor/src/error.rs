@@ -47,3 +47,29 @@ impl fmt::Display for NestedTurn {
 }
 
 impl std::error::Error for NestedTurn {}
+
+/// Why a channel cannot be reached: the error of [`ChannelMap::get`](crate::ChannelMap::get)
+/// and its like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Absent {
+    /// It is closed, or was taken out of the map.
+    Closed,
+    /// It is of another type than the handle says: it was converted.
+    OtherType,
+    /// It is inside one of its own callbacks, or lent by
+    /// [`ChannelMap::with`](crate::ChannelMap::with).
+    /// [`ChannelMap::post`](crate::ChannelMap::post) reaches it afterwards.
+    InCallback,
+}
+
+impl fmt::Display for Absent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Closed => "the channel is closed",
+            Self::OtherType => "the channel is of another type",
+            Self::InCallback => "the channel is inside its own callback",
+        })
+    }
+}
+
+impl std::error::Error for Absent {}

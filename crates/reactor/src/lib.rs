@@ -96,7 +96,7 @@ mod token;
 
 pub use channel::Channel;
 pub use close_reason::CloseReason;
-pub use error::{Error, InsertError, NestedTurn, Result};
+pub use error::{Absent, Error, InsertError, NestedTurn, Result};
 pub use map::{Buffers, ChannelMap, ChannelMut, ReadBuffer, Timer};
 pub use readiness::Readiness;
 pub use remote::{Remote, RemoteError};

@@ -7,6 +7,7 @@ mod buffers;
 mod convert;
 mod home;
 mod iter;
+mod post;
 mod slot;
 mod timer;
 mod trouble;
@@ -28,7 +29,7 @@ use slab::Slab;
 
 use crate::channel::Channel;
 use crate::close_reason::CloseReason;
-use crate::error::InsertError;
+use crate::error::{Absent, InsertError};
 use crate::readiness::Readiness;
 use crate::remote::Remote;
 use crate::source::Watch;
@@ -39,6 +40,7 @@ pub use iter::ChannelMut;
 pub use timer::Timer;
 
 use home::{Home, Parked};
+use post::Posts;
 use slot::{Slot, interest, slot_mut};
 use timer::Timers;
 use trouble::Trouble;
@@ -79,6 +81,7 @@ use trouble::Trouble;
 /// | add a channel | [`insert`](Self::insert), [`try_insert`](Self::try_insert) |
 /// | reach one | [`get`](Self::get), [`get_mut`](Self::get_mut) |
 /// | reach one, and the map | [`with`](Self::with) |
+/// | reach one that may be in its own callback | [`post`](Self::post) |
 /// | reach all | [`iter`](Self::iter), [`iter_mut`](Self::iter_mut) |
 /// | end one, with its `handle_close` | [`close`](Self::close) |
 /// | take one out, without | [`remove`](Self::remove) |
@@ -104,6 +107,7 @@ pub struct ChannelMap {
     /// What a turn has taken out of one of the two, to go through it.
     batch: Vec<Token>,
     closing: VecDeque<(Token, CloseReason)>,
+    posts: Posts,
     timers: Timers,
     remote: Remote,
     buffers: Buffers,
@@ -145,6 +149,7 @@ impl ChannelMap {
             touched: RefCell::default(),
             batch: Vec::new(),
             closing: VecDeque::new(),
+            posts: Posts::default(),
             timers: Timers::default(),
             remote: Remote::new(Arc::clone(&poller)),
             poller,
@@ -229,16 +234,17 @@ impl ChannelMap {
     /// Removes a channel and returns it, unregistered and with its timers cancelled.
     /// Calls no callback.
     ///
-    /// Returns `None` if there is no such channel, or if it is inside one of its own
-    /// callbacks.
+    /// # Errors
+    ///
+    /// [`Absent`], and the channel stays where it is.
     #[doc(alias = "del_channel")]
-    pub fn remove<C: Channel>(&mut self, handle: Handle<C>) -> Option<C> {
-        let slot = self.slot(handle.token())?;
-        if !slot.is::<C>() || slot.channel.is_none() {
-            return None;
+    pub fn remove<C: Channel>(&mut self, handle: Handle<C>) -> Result<C, Absent> {
+        self.reach(handle.token(), Some(TypeId::of::<C>()))?;
+        let channel = self.vacate(handle.token()).ok_or(Absent::Closed)?;
+        match (channel as Box<dyn Any>).downcast() {
+            Ok(channel) => Ok(*channel),
+            Err(_) => Err(Absent::OtherType),
         }
-        let channel = self.vacate(handle.token())?;
-        Some(*(channel as Box<dyn Any>).downcast().ok()?)
     }
 
     /// Closes a channel. The map hides it at once. When the current callback has
@@ -276,40 +282,61 @@ impl ChannelMap {
         self.slot(channel.into()).is_some()
     }
 
-    /// Borrows the channel of this handle. Returns `None` if the channel is closed, of
-    /// another type, or inside one of its own callbacks.
-    pub fn get<C: Channel>(&self, handle: Handle<C>) -> Option<&C> {
-        let channel = self.slot(handle.token())?.channel.as_ref()?;
-        (&**channel as &dyn Any).downcast_ref()
+    /// Borrows the channel of this handle.
+    ///
+    /// # Errors
+    ///
+    /// [`Absent`]: the channel is closed, of another type, or inside one of its own
+    /// callbacks. [`post`](Self::post) reaches it there.
+    pub fn get<C: Channel>(&self, handle: Handle<C>) -> Result<&C, Absent> {
+        let slot = self.slot(handle.token()).ok_or(Absent::Closed)?;
+        let channel = (slot.typed::<C>()? as &dyn Any).downcast_ref();
+        channel.ok_or(Absent::OtherType)
     }
 
     /// Borrows the channel of this handle mutably and [touches](Self::touch) it.
-    /// Returns `None` as [`get`](Self::get) does.
-    pub fn get_mut<C: Channel>(&mut self, handle: Handle<C>) -> Option<&mut C> {
-        let slot = slot_mut(&mut self.slots, handle.token())?;
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](Self::get).
+    pub fn get_mut<C: Channel>(&mut self, handle: Handle<C>) -> Result<&mut C, Absent> {
+        let slot = slot_mut(&mut self.slots, handle.token()).ok_or(Absent::Closed)?;
         slot.touch(self.touched.get_mut());
-        let channel = slot.channel.as_mut()?;
-        (&mut **channel as &mut dyn Any).downcast_mut()
+        let channel = (slot.typed_mut::<C>()? as &mut dyn Any).downcast_mut();
+        channel.ok_or(Absent::OtherType)
+    }
+
+    /// Borrows a channel of any type and [touches](Self::touch) it.
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](Self::get), but for the type.
+    pub fn get_any_mut(&mut self, channel: impl Into<Token>) -> Result<&mut dyn Channel, Absent> {
+        let slot = slot_mut(&mut self.slots, channel.into()).ok_or(Absent::Closed)?;
+        slot.touch(self.touched.get_mut());
+        slot.channel.as_deref_mut().ok_or(Absent::InCallback)
     }
 
     /// Calls `f` with a channel *and* the map, as the loop calls a callback, and
-    /// [touches](Self::touch) the channel.
+    /// [touches](Self::touch) the channel. Returns what `f` returns.
     ///
-    /// A member reaches its room this way, and the room its other members. Returns
-    /// `None` as [`get`](Self::get) does, without calling `f`. Inside `f`, the map does
-    /// not find the channel itself.
+    /// A member reaches its room this way, and the room its other members. Inside `f`, the
+    /// map does not find the channel itself.
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](Self::get), without calling `f`.
     pub fn with<C: Channel, R>(
         &mut self,
         handle: Handle<C>,
         f: impl FnOnce(&mut C, &mut Self) -> R,
-    ) -> Option<R> {
-        if !self.slot(handle.token())?.is::<C>() {
-            return None;
-        }
+    ) -> Result<R, Absent> {
+        self.reach(handle.token(), Some(TypeId::of::<C>()))?;
         self.touch(handle.token());
-        self.lend(handle.token(), |channel, map| {
+        let lent = self.lend(handle.token(), |channel, map| {
             Some(f((channel as &mut dyn Any).downcast_mut()?, map))
-        })?
+        });
+        lent.flatten().ok_or(Absent::OtherType)
     }
 
     /// The number of open channels.

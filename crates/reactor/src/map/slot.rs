@@ -10,6 +10,7 @@ use polling::Poller;
 use slab::Slab;
 
 use crate::channel::Channel;
+use crate::error::Absent;
 use crate::readiness::Readiness;
 use crate::source::Watch;
 use crate::token::Token;
@@ -47,6 +48,22 @@ pub(super) type Conversion = Box<dyn FnOnce(Box<dyn Channel>) -> Box<dyn Channel
 impl Slot {
     pub(super) fn is<C: 'static>(&self) -> bool {
         self.kind == TypeId::of::<C>()
+    }
+
+    /// The channel, if it is of this type and at home.
+    pub(super) fn typed<C: 'static>(&self) -> Result<&dyn Channel, Absent> {
+        match self.is::<C>() {
+            true => self.channel.as_deref().ok_or(Absent::InCallback),
+            false => Err(Absent::OtherType),
+        }
+    }
+
+    /// The same, to change it.
+    pub(super) fn typed_mut<C: 'static>(&mut self) -> Result<&mut dyn Channel, Absent> {
+        match self.is::<C>() {
+            true => self.channel.as_deref_mut().ok_or(Absent::InCallback),
+            false => Err(Absent::OtherType),
+        }
     }
 
     /// Queues the channel to be settled before the next wait.

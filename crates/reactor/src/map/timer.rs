@@ -118,7 +118,7 @@ impl ChannelMap {
         if !self.is_at(&home) {
             self.park(None);
         }
-        self.run_closes();
+        self.run_deferred();
     }
 }
 

@@ -50,7 +50,8 @@ impl ChannelMap {
             if self.stopping {
                 break;
             }
-            if self.is_done() && self.remote.inbox.waiting.load(Ordering::SeqCst) == 0 {
+            let has_work = self.remote.inbox.waiting.load(Ordering::SeqCst) > 0;
+            if self.is_done() && !has_work && self.posts.is_empty() {
                 self.shutdown_deadline = None;
                 self.set_alarm();
                 break;
@@ -118,10 +119,17 @@ impl ChannelMap {
 
     /// Whether a channel that is inside one of its callbacks should go on
     /// delivering what it has: it was neither closed nor
-    /// [converted](Self::convert) by what it delivered so far.
+    /// [converted](Self::convert) by what it delivered so far, and nothing was
+    /// [posted](Self::post).
     #[inline]
     pub fn may_continue(&self, me: Token) -> bool {
-        self.calling == Some(me) || self.slot(me).is_some_and(|slot| slot.conversion.is_none())
+        self.calling == Some(me) || self.may_continue_so_far(me)
+    }
+
+    #[cold]
+    fn may_continue_so_far(&self, me: Token) -> bool {
+        let is_as_before = self.slot(me).is_some_and(|slot| slot.conversion.is_none());
+        is_as_before && self.posts.is_empty()
     }
 
     /// Makes [`run`](Self::run) return after the present turn or, if it is not running,
@@ -194,7 +202,7 @@ impl ChannelMap {
                 }
             }
             self.batch.clear();
-            self.run_closes();
+            self.run_deferred();
             if self.touched.get_mut().is_empty() {
                 break;
             }
@@ -278,6 +286,7 @@ impl ChannelMap {
         if !self.ready.is_empty()
             || !self.touched.get_mut().is_empty()
             || !self.closing.is_empty()
+            || !self.posts.is_empty()
             || self.remote.inbox.waiting.load(Ordering::SeqCst) > 0
         {
             return Some(Duration::ZERO);
@@ -304,7 +313,7 @@ impl ChannelMap {
         let mut nth = 0;
         while let Some(&token) = self.batch.get(nth) {
             dispatched += usize::from(self.dispatch_channel(token));
-            self.run_closes();
+            self.run_deferred();
             nth += 1;
         }
         // Who was called is touched.
@@ -325,7 +334,7 @@ impl ChannelMap {
             if !self.is_at(&home) {
                 self.park(None);
             }
-            self.run_closes();
+            self.run_deferred();
         }
         if self.alarm.is_some() {
             self.ring();
@@ -447,6 +456,15 @@ impl ChannelMap {
             _ => return Err(channel),
         }
         Ok(())
+    }
+
+    /// Does what the callbacks so far have put off: closes, then posts.
+    #[inline]
+    pub(super) fn run_deferred(&mut self) {
+        self.run_closes();
+        if !self.posts.is_empty() {
+            self.run_posts();
+        }
     }
 
     /// Calls `handle_close` of the closed channels, first come first served.

@@ -1,0 +1,90 @@
+//! Chat channels by their tokens, whatever their handlers are.
+
+use bytes::Bytes;
+use reactor::{Absent, Channel, ChannelMap, Token};
+
+use crate::chat::Chat;
+
+/// What a [`ChannelMap`] can do with a chat channel whose handler's type is not known: a
+/// room with members of several protocols keeps their tokens.
+///
+/// ```
+/// use std::os::unix::net::UnixStream;
+/// use chat::{AsyncChat, ChannelMap, Chat, ChatMap, MessageHandler, Result, Token};
+///
+/// /// Says to all, itself included, what it hears.
+/// struct Member<const KIND: char> {
+///     members: Vec<Token>,
+/// }
+///
+/// impl<const KIND: char> MessageHandler for Member<KIND> {
+///     fn handle_message(&mut self, line: &[u8], _: &mut Chat, map: &mut ChannelMap) -> Result {
+///         let line = format!("{KIND}: {}\n", String::from_utf8_lossy(line));
+///         for &member in &self.members {
+///             let _ = map.push(member, line.clone()); // whoever has left hears nothing
+///         }
+///         Ok(())
+///     }
+/// }
+///
+/// let ((a, mut theirs), (b, _)) = (UnixStream::pair()?, UnixStream::pair()?);
+/// let mut map = ChannelMap::new()?;
+/// let a = map.insert(AsyncChat::new(a, "\n", Member::<'a'> { members: Vec::new() })?)?;
+/// let b = map.insert(AsyncChat::new(b, "\n", Member::<'b'> { members: Vec::new() })?)?;
+/// map.get_mut(a)?.handler.members = vec![a.token(), b.token()];
+/// std::io::Write::write_all(&mut theirs, b"hello\n")?;
+/// map.turn(None)?;
+/// for member in [a.token(), b.token()] {
+///     assert_eq!(map.chat_mut(member)?.queued(), "a: hello\n".len());
+/// }
+/// # Ok::<(), chat::Error>(())
+/// ```
+pub trait ChatMap {
+    /// Borrows the wire of a chat channel, as
+    /// [`get_mut`](ChannelMap::get_mut) borrows a channel.
+    ///
+    /// # Errors
+    ///
+    /// [`Absent`]; `OtherType` is a channel that is no chat channel.
+    fn chat_mut(&mut self, channel: impl Into<Token>) -> Result<&mut Chat, Absent>;
+
+    /// Pushes to a chat channel, as [`Chat::push_bytes`] does: `false` if it takes no
+    /// output. A channel that is inside its own callback gets `data`
+    /// [afterwards](ChannelMap::post), behind what that callback pushes and before its
+    /// next message; `true` then says that it will.
+    ///
+    /// # Errors
+    ///
+    /// [`Absent`]; never `InCallback`.
+    fn push(&mut self, channel: impl Into<Token>, data: impl Into<Bytes>) -> Result<bool, Absent>;
+}
+
+impl ChatMap for ChannelMap {
+    fn chat_mut(&mut self, channel: impl Into<Token>) -> Result<&mut Chat, Absent> {
+        chat_of(self.get_any_mut(channel)?)
+    }
+
+    fn push(&mut self, channel: impl Into<Token>, data: impl Into<Bytes>) -> Result<bool, Absent> {
+        let token = channel.into();
+        match self.chat_mut(token) {
+            Ok(chat) => Ok(chat.push_bytes(data)),
+            Err(Absent::InCallback) => {
+                let data = data.into();
+                Ok(self.post_any(token, move |channel, _| {
+                    let pushed = channel.and_then(|channel| Ok(chat_of(channel)?.push_bytes(data)));
+                    match pushed {
+                        Ok(true) => {}
+                        Ok(false) => log::debug!("channel {token}: a push came too late"),
+                        Err(absent) => log::debug!("channel {token}: a push is lost: {absent}"),
+                    }
+                }))
+            }
+            Err(absent) => Err(absent),
+        }
+    }
+}
+
+fn chat_of(channel: &mut dyn Channel) -> Result<&mut Chat, Absent> {
+    let wire = channel.wire_mut().and_then(|wire| wire.downcast_mut());
+    wire.ok_or(Absent::OtherType)
+}

@@ -1,0 +1,144 @@
+//! Work for a channel that may be inside its own callback now.
+
+use std::any::{Any, TypeId};
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use super::ChannelMap;
+use crate::channel::Channel;
+use crate::error::Absent;
+use crate::token::{Handle, Token};
+
+/// How many posts may wait at once.
+const CAPACITY: usize = 65_536;
+
+type Work = Box<dyn FnOnce(Result<&mut dyn Channel, Absent>, &mut ChannelMap)>;
+
+struct Post {
+    to: Token,
+    /// The type that the channel must have.
+    kind: Option<TypeId>,
+    work: Work,
+}
+
+/// The posts of a map, first in first out.
+#[derive(Default)]
+pub(super) struct Posts(VecDeque<Post>);
+
+impl Posts {
+    #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// # Posts
+impl ChannelMap {
+    /// Calls `f` with a channel and the map, as [`with`](Self::with) does, but when the
+    /// present callback has returned: so the channel is reached even from inside its own
+    /// callback, and from anything that this has called. Nothing is lost silently: if the
+    /// channel is gone by then, or was [converted](Self::convert), `f` is told so.
+    ///
+    /// - The channel that is being called delivers no further message of its present read
+    ///   before the posts have run; the rest is held, and comes before later input.
+    /// - Posts run first in first out, after the closes that were asked for, and before the
+    ///   next event, timer or remote work. A post that `f` makes waits for the next
+    ///   callback, or the next turn, which then does not sleep.
+    /// - A post from outside of a turn runs at the beginning of the next one.
+    ///
+    /// Returns `false` if 65,536 posts wait already. Then `f` is dropped, and an error is
+    /// in the log.
+    ///
+    /// ```
+    /// use reactor::{Absent, Channel, ChannelMap, Registration, Result, Token};
+    ///
+    /// #[derive(Debug, Default)]
+    /// struct Counter(u32);
+    /// # impl Channel for Counter {
+    /// #     fn registration(&self) -> Option<&Registration> { None }
+    /// # }
+    ///
+    /// let mut map = ChannelMap::new()?;
+    /// let counter = map.insert(Counter::default())?;
+    /// map.with(counter, |_, map| {
+    ///     assert_eq!(map.get(counter).unwrap_err(), Absent::InCallback);
+    ///     map.post(counter, |counter, _| counter.unwrap().0 += 1);
+    /// })?;
+    /// map.turn(None)?;
+    /// assert_eq!(map.get(counter)?.0, 1);
+    ///
+    /// map.close(counter);
+    /// map.post(counter, |counter, _| assert_eq!(counter.unwrap_err(), Absent::Closed));
+    /// map.run()?;
+    /// # Ok::<(), reactor::Error>(())
+    /// ```
+    pub fn post<C: Channel>(
+        &mut self,
+        handle: Handle<C>,
+        f: impl FnOnce(Result<&mut C, Absent>, &mut Self) + 'static,
+    ) -> bool {
+        let work = |channel: Result<&mut dyn Channel, Absent>, map: &mut Self| {
+            let channel = channel.and_then(|channel| {
+                (channel as &mut dyn Any)
+                    .downcast_mut()
+                    .ok_or(Absent::OtherType)
+            });
+            f(channel, map);
+        };
+        self.queue_post(handle.token(), Some(TypeId::of::<C>()), Box::new(work))
+    }
+
+    /// Like [`post`](Self::post), for a channel of any type.
+    pub fn post_any(
+        &mut self,
+        channel: impl Into<Token>,
+        f: impl FnOnce(Result<&mut dyn Channel, Absent>, &mut Self) + 'static,
+    ) -> bool {
+        self.queue_post(channel.into(), None, Box::new(f))
+    }
+
+    fn queue_post(&mut self, to: Token, kind: Option<TypeId>, work: Work) -> bool {
+        if self.posts.0.len() >= CAPACITY {
+            log::error!("a post for channel {to} is lost: {CAPACITY} wait already");
+            return false;
+        }
+        self.posts.0.push_back(Post { to, kind, work });
+        // Whoever is being called delivers nothing more before this has run.
+        self.calling = None;
+        true
+    }
+
+    /// Runs the posts that wait now.
+    #[cold]
+    pub(super) fn run_posts(&mut self) {
+        let home = Rc::clone(&self.home);
+        for _ in 0..self.posts.0.len() {
+            let Some(Post { to, kind, work }) = self.posts.0.pop_front() else {
+                break; // another map is in this one's place
+            };
+            match self.reach(to, kind) {
+                Ok(()) => {
+                    self.touch(to);
+                    self.lend(to, |channel, map| work(Ok(channel), map));
+                }
+                Err(absent) => work(Err(absent), self),
+            }
+            if !self.is_at(&home) {
+                self.park(None);
+            }
+            self.run_closes();
+        }
+    }
+
+    /// Whether a channel, of this type, is at home.
+    fn reach(&self, token: Token, kind: Option<TypeId>) -> Result<(), Absent> {
+        let slot = self.slot(token).ok_or(Absent::Closed)?;
+        if kind.is_some_and(|kind| slot.kind != kind) {
+            return Err(Absent::OtherType);
+        }
+        match slot.channel {
+            Some(_) => Ok(()),
+            None => Err(Absent::InCallback),
+        }
+    }
+}
