@@ -171,7 +171,7 @@ fn main() -> Result {
     if path.is_empty() {
         return map.run();
     }
-    let bind = UnixBind::path(&path).replacing_dead().removed_on_drop();
+    let bind = UnixBind::path(&path).replacing_dead().removed_on_close();
     let unix = Dispatcher::bind_unix(bind, Receiver)
         .map_err(|error| format!("cannot listen on {path}: {error}"))?;
     writeln!(io::stdout(), "listening on {path}")?;
