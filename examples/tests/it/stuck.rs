@@ -54,7 +54,9 @@ fn server(name: &str, addr: SocketAddr) -> Command {
 
 fn kill(process: &Reaped) {
     let pid = process.0.id().to_string();
-    let killed = Command::new("sh").args(["-c", "kill -TERM \"$0\"", &pid]).status();
+    let killed = Command::new("sh")
+        .args(["-c", "kill -TERM \"$0\"", &pid])
+        .status();
     assert!(killed.is_ok_and(|status| status.success()));
 }
 
@@ -118,7 +120,11 @@ fn a_second_signal_ends_it_at_once() {
     kill(&process);
     let status = process.wait();
     assert_eq!(status.signal(), Some(15), "{status}");
-    assert!(told.elapsed() < Duration::from_secs(3), "{:?}", told.elapsed());
+    assert!(
+        told.elapsed() < Duration::from_secs(3),
+        "{:?}",
+        told.elapsed()
+    );
 }
 
 /// What is in a pipe, once it is read, with more that is written meanwhile.
@@ -126,7 +132,10 @@ fn read_until(reader: &mut impl BufRead, end: &str) -> Vec<String> {
     let mut lines = Vec::new();
     loop {
         let mut line = String::new();
-        assert!(reader.read_line(&mut line).expect("UTF-8") > 0, "no {end:?}");
+        assert!(
+            reader.read_line(&mut line).expect("UTF-8") > 0,
+            "no {end:?}"
+        );
         assert!(line.ends_with('\n'), "{line:?}");
         lines.push(line.trim_end().to_owned());
         if lines.last().is_some_and(|line| line.contains(end)) {
@@ -159,9 +168,15 @@ fn a_log_that_nobody_reads_costs_no_answer_and_the_loss_is_told() {
     let mut reader = BufReader::new(reader);
     let lines = read_until(&mut reader, "records were lost");
     let last = lines.last().expect("that one");
-    let lost = last.split("standard error: ").nth(1).and_then(|rest| rest.split(' ').next());
+    let lost = last
+        .split("standard error: ")
+        .nth(1)
+        .and_then(|rest| rest.split(' ').next());
     let lost: usize = lost.and_then(|lost| lost.parse().ok()).expect("a number");
-    let logged = lines.iter().filter(|line| line.contains("/plaintext")).count();
+    let logged = lines
+        .iter()
+        .filter(|line| line.contains("/plaintext"))
+        .count();
     assert!(logged > 5_000, "{logged}");
     assert_eq!(logged + lost, REQUESTS);
     kill(&process);
@@ -192,13 +207,19 @@ fn a_message_is_printed_whole_or_refused() {
     }
     let taken = answers.iter().filter(|answer| **answer == 250).count();
     assert!((8..25).contains(&taken), "{answers:?}");
-    assert_eq!(answers.iter().filter(|answer| **answer == 451).count(), 30 - taken);
+    assert_eq!(
+        answers.iter().filter(|answer| **answer == 451).count(),
+        30 - taken
+    );
     // As soon as it is read, messages are taken again.
     for number in 0..taken {
         let lines = read_until(&mut stdout, "==== end of message");
         assert!(lines[0].starts_with("==== message from"));
         assert!(lines.contains(&format!("| message {number}")));
-        assert_eq!(lines.iter().filter(|line| line.contains("xxxx")).count(), 1_250);
+        assert_eq!(
+            lines.iter().filter(|line| line.contains("xxxx")).count(),
+            1_250
+        );
     }
     let mut log = BufReader::new(process.0.stderr.take().expect("it is piped"));
     let lines = read_until(&mut log, "records were lost");
@@ -219,7 +240,11 @@ fn commands_and_answers_go_through_one_socket() {
     ours.set_read_timeout(Some(DEADLINE)).expect("not zero");
     let end = || Stdio::from(OwnedFd::from(theirs.try_clone().expect("as before")));
     let mut command = server("mixed", "127.0.0.1:0".parse().expect("an address"));
-    let child = command.stdin(end()).stdout(end()).stderr(Stdio::null()).spawn();
+    let child = command
+        .stdin(end())
+        .stdout(end())
+        .stderr(Stdio::null())
+        .spawn();
     let mut process = Reaped(child.expect("it starts"));
     drop((command, theirs));
     let mut reader = BufReader::new(ours.try_clone().expect("as before"));
@@ -240,7 +265,10 @@ fn output_to_a_file_is_whole() {
     let path = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("stuck_file");
     let file = File::create(&path).expect("a file can be made");
     let addr = free();
-    let child = server("smtpd", addr).stdout(file).stderr(Stdio::null()).spawn();
+    let child = server("smtpd", addr)
+        .stdout(file)
+        .stderr(Stdio::null())
+        .spawn();
     let mut process = Reaped(child.expect("it starts"));
     wait_until("it listens", || TcpStream::connect(addr).is_ok());
     let mut client = connect(addr);
@@ -249,7 +277,9 @@ fn output_to_a_file_is_whole() {
     kill(&process);
     assert!(process.wait().success());
     let mut text = String::new();
-    File::open(&path).and_then(|mut file| file.read_to_string(&mut text)).expect("it is there");
+    File::open(&path)
+        .and_then(|mut file| file.read_to_string(&mut text))
+        .expect("it is there");
     let expected = format!("listening on {addr}\n==== message from 127.0.0.1:");
     assert!(text.starts_with(&expected), "{text}");
     assert!(text.ends_with("| hello\n==== end of message\n"), "{text}");
