@@ -74,7 +74,9 @@ impl Endpoint {
             }
             Err(error) => {
                 log::debug!("channel {}: a record was lost: {error}", self.me);
-                if self.connected() && error.kind() != io::ErrorKind::WouldBlock {
+                let may_pass =
+                    error.kind() == io::ErrorKind::WouldBlock || self.rests_after(&error);
+                if self.connected() && !may_pass {
                     self.has_failed(error);
                 }
                 false
