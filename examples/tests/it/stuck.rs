@@ -3,12 +3,13 @@
 
 #![cfg(target_os = "linux")] // for /proc
 
-use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -26,17 +27,25 @@ fn free() -> SocketAddr {
 }
 
 /// Both ends of a pipe into which nothing fits any more.
-fn full_pipe(is_nonblocking: bool) -> (OwnedFd, OwnedFd) {
-    let (reader, writer) = io::pipe().expect("descriptors are left");
-    let mode = |nonblocking| {
-        let writer = socket2::SockRef::from(&writer);
+fn full_pipe(test: &str, is_nonblocking: bool) -> (File, File) {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(test);
+    let _ = fs::remove_file(&path); // of the last time
+    let made = Command::new("mkfifo").arg(&path).status();
+    assert!(made.is_ok_and(|status| status.success()));
+    // Such an end is a reader and a writer, and waits for neither.
+    let reader = File::options().read(true).write(true).open(&path);
+    let mut writer = File::options()
+        .write(true)
+        .open(&path)
+        .expect("it is there");
+    let mode = |writer: &File, nonblocking| {
+        let writer = chat::SockRef::from(writer);
         writer.set_nonblocking(nonblocking).expect("it is open");
     };
-    mode(true);
-    let mut file = File::from(OwnedFd::from(writer.try_clone().expect("as before")));
-    while file.write(&[b'~'; 512]).is_ok() {}
-    mode(is_nonblocking);
-    (reader.into(), writer.into())
+    mode(&writer, true);
+    while writer.write(&[b'~'; 512]).is_ok() {}
+    mode(&writer, is_nonblocking);
+    (reader.expect("as before"), writer)
 }
 
 /// The command of an example that serves at `addr`.
@@ -66,7 +75,7 @@ fn every_server_serves_on_and_ends_within_five_seconds() {
     let names = ["echo", "chat", "http", "mixed", "smtpd", "proxy", "syslog"];
     let mut servers = Vec::new();
     for (number, name) in names.into_iter().enumerate() {
-        let (reader, writer) = full_pipe(number % 2 == 0);
+        let (reader, writer) = full_pipe(&format!("stuck_{name}"), number % 2 == 0);
         let addr = free();
         let child = server(name, addr)
             .stdin(Stdio::null())
@@ -105,7 +114,7 @@ fn every_server_serves_on_and_ends_within_five_seconds() {
 
 #[test]
 fn a_second_signal_ends_it_at_once() {
-    let (_reader, writer) = full_pipe(false);
+    let (_reader, writer) = full_pipe("stuck_twice", false);
     let addr = free();
     let child = server("echo", addr)
         .stdout(writer.try_clone().expect("descriptors are left"))
@@ -150,12 +159,12 @@ fn a_log_that_nobody_reads_costs_no_answer_and_the_loss_is_told() {
     const REQUESTS: usize = 30_000;
 
     let addr = free();
-    let (reader, writer) = io::pipe().expect("descriptors are left");
     let child = server("http", addr)
         .stdout(Stdio::null())
-        .stderr(OwnedFd::from(writer))
+        .stderr(Stdio::piped())
         .spawn();
     let mut process = Reaped(child.expect("it starts"));
+    let reader = process.0.stderr.take().expect("it is piped");
     wait_until("it listens", || TcpStream::connect(addr).is_ok());
     let mut client = Client::connect(addr);
     for _ in 0..REQUESTS / 100 {
@@ -262,7 +271,7 @@ fn commands_and_answers_go_through_one_socket() {
 /// A file takes everything, and no poller has to say when.
 #[test]
 fn output_to_a_file_is_whole() {
-    let path = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("stuck_file");
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("stuck_file");
     let file = File::create(&path).expect("a file can be made");
     let addr = free();
     let child = server("smtpd", addr)
