@@ -177,7 +177,7 @@ fn main() -> Result<ExitCode> {
     map.insert(Dispatcher::new(udp, receiver())?)?;
 
     if !path.is_empty() {
-        let bind = UnixBind::path(&path).replacing_dead().removed_on_drop();
+        let bind = UnixBind::path(&path).replacing_dead().removed_on_close();
         let unix = Dispatcher::bind_unix(bind, receiver())
             .map_err(|error| format!("cannot listen on {path}: {error}"))?;
         map.insert(unix)?;

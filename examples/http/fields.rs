@@ -10,6 +10,10 @@ pub(crate) const MAX_HEAD: usize = 16_384;
 
 const MAX_FIELDS: usize = 100;
 
+/// Most sections have no more; room for all of them takes as long to make as half a head
+/// takes to parse.
+const FEW_FIELDS: usize = 16;
+
 /// What a request may still have of fields. Its trailers get what its head has
 /// left.
 #[derive(Clone, Copy, Debug)]
@@ -40,8 +44,21 @@ impl Room {
         if has_bare_cr_or_lf(section) {
             return Err(StatusCode::BAD_REQUEST);
         }
-        let mut fields = [EMPTY_HEADER; MAX_FIELDS];
-        match httparse::parse_headers(section, &mut fields[..self.fields]) {
+        match self.parse_up_to::<FEW_FIELDS>(section, &mut each) {
+            Err(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE) => {
+                self.parse_up_to::<MAX_FIELDS>(section, &mut each)
+            }
+            parsed => parsed,
+        }
+    }
+
+    fn parse_up_to<const N: usize>(
+        &mut self,
+        section: &[u8],
+        mut each: impl FnMut(&str, &[u8]) -> Result<(), StatusCode>,
+    ) -> Result<(), StatusCode> {
+        let mut fields = [EMPTY_HEADER; N];
+        match httparse::parse_headers(section, &mut fields[..self.fields.min(N)]) {
             Ok(Status::Complete((len, fields))) if len == section.len() => {
                 self.bytes = self.bytes.saturating_sub(len);
                 self.fields -= fields.len();

@@ -59,7 +59,9 @@ impl Producer for Lines {
 
 #[divan::bench(args = [1, 8])]
 fn push_with_producer(bencher: Bencher, pieces: u32) {
-    answer(bencher, move |chat| _ = chat.push_with_producer(Lines(pieces)));
+    answer(bencher, move |chat| {
+        _ = chat.push_with_producer(Lines(pieces))
+    });
 }
 
 fn main() {

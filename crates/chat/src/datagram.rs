@@ -141,9 +141,7 @@ impl Endpoint {
     pub(crate) fn bind_unix(bind: &UnixBind) -> io::Result<Self> {
         let socket = Socket::new(Domain::UNIX, Type::DGRAM, None)?;
         let path = bind.bind(&socket)?;
-        let mut endpoint = Self::on(socket, Type::DGRAM, Stage::Datagrams)?;
-        endpoint.path = path;
-        Ok(endpoint)
+        Self::on(socket, Type::DGRAM, Stage::Datagrams(path))
     }
 }
 

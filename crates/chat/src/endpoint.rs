@@ -10,10 +10,8 @@ use reactor::{CloseReason, Token};
 use socket2::{SockRef, Socket, Type};
 
 use crate::address::Address;
-#[cfg(unix)]
-use crate::bound_path::BoundPath;
 use crate::flags::{BLOCKED, EOF, EOF_TOLD, Flags, NOT_LIVE, RESTING, SHUT_DUE};
-use crate::life::{Life, Origin, Stage};
+use crate::life::{Bound, Life, Origin, Stage};
 use crate::limits::Limits;
 use crate::listening::is_listener;
 use crate::output::Output;
@@ -27,12 +25,10 @@ use crate::wire::Wire;
 /// A handler gets it with every callback. If the callback closes the endpoint, or the
 /// socket fails there, `handle_close` follows with the reason.
 pub struct Endpoint {
-    /// What is to be removed, before the wire is closed.
-    #[cfg(unix)]
-    pub(crate) path: Option<Box<BoundPath>>,
+    /// Before the wire: it may have a path to remove while that is open.
+    pub(crate) life: Life,
     pub(crate) wire: Wire,
     pub(crate) me: Token,
-    pub(crate) life: Life,
     pub(crate) flags: Flags,
     /// Number of the settle in which the map was told that input is wanted, and nothing
     /// else; 0 if it was told otherwise since.
@@ -59,9 +55,9 @@ impl Endpoint {
     pub(crate) fn new(socket: Socket) -> io::Result<Self> {
         let kind = socket.r#type()?;
         let stage = if is_listener(&socket)? {
-            Stage::Listening
+            Stage::Listening(Bound::default())
         } else if !is_connection_oriented(kind) {
-            Stage::Datagrams
+            Stage::Datagrams(Bound::default())
         } else if socket.peer_addr().is_ok() {
             Stage::Live
         } else {
@@ -98,8 +94,6 @@ impl Endpoint {
         }
         let limits = Limits::shared();
         let mut endpoint = Self {
-            #[cfg(unix)]
-            path: None,
             wire,
             me: Token::NONE,
             life: Life::new(stage),
@@ -267,7 +261,7 @@ impl Endpoint {
     pub(crate) fn expect_stream(&mut self) {
         let error = match (&self.wire, self.life.stage()) {
             (Wire::Datagram(_), _) => keeps_bounds(),
-            (_, Stage::Listening) => listens(),
+            (_, Stage::Listening(_)) => listens(),
             _ => return,
         };
         self.close_with(CloseReason::Io(error));
@@ -291,7 +285,7 @@ impl Endpoint {
         }
         match self.life.stage() {
             Stage::Live | Stage::Failing(_) => self.flags & EOF == 0,
-            Stage::Listening | Stage::Datagrams => true,
+            Stage::Listening(_) | Stage::Datagrams(_) => true,
             Stage::Connecting(_) | Stage::Closed(..) => false,
             Stage::Finishing(_) | Stage::Lingering(_) => self.discards_input(),
         }
@@ -299,7 +293,7 @@ impl Endpoint {
 
     /// Whether the handler may send by itself.
     pub(crate) fn is_open_for_writing(&self) -> bool {
-        self.flags & RESTING == 0 && matches!(self.life.stage(), Stage::Live | Stage::Datagrams)
+        self.flags & RESTING == 0 && matches!(self.life.stage(), Stage::Live | Stage::Datagrams(_))
     }
 
     /// Whether a transport has input that no event will announce, and it is received.

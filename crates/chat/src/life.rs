@@ -19,9 +19,9 @@ pub(crate) struct Life(Stage);
 pub(crate) enum Stage {
     /// A connection is under way.
     Connecting(Box<Attempt>),
-    Listening,
+    Listening(#[expect(dead_code, reason = "dropping it is its work")] Bound),
     /// No stream of bytes, and no end of it.
-    Datagrams,
+    Datagrams(#[expect(dead_code, reason = "dropping it is its work")] Bound),
     /// Connected.
     Live,
     /// Nothing can be sent any more: the input that is left is delivered.
@@ -33,6 +33,13 @@ pub(crate) enum Stage {
     /// From this stage; with the reason until the map has it.
     Closed(Origin, Option<CloseReason>),
 }
+
+/// The path of a Unix socket that is removed with its channel: when that closes, or is
+/// dropped.
+#[cfg(unix)]
+pub(crate) type Bound = Option<Box<crate::bound_path::BoundPath>>;
+#[cfg(not(unix))]
+pub(crate) type Bound = ();
 
 /// What a channel was before it closed: `handle_close` can ask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,8 +91,8 @@ impl Life {
     pub(crate) fn origin(&self) -> Origin {
         match &self.0 {
             Stage::Connecting(_) => Origin::Connecting,
-            Stage::Listening => Origin::Listening,
-            Stage::Datagrams => Origin::Datagrams,
+            Stage::Listening(_) => Origin::Listening,
+            Stage::Datagrams(_) => Origin::Datagrams,
             Stage::Live | Stage::Finishing(_) | Stage::Lingering(_) => Origin::Connected,
             Stage::Failing(_) => Origin::Failed,
             Stage::Closed(origin, _) => *origin,
@@ -114,7 +121,7 @@ impl Life {
     fn is_closing(&self) -> bool {
         match &self.0 {
             Stage::Connecting(attempt) => attempt.then.is_some(),
-            Stage::Listening | Stage::Datagrams | Stage::Live | Stage::Failing(_) => false,
+            Stage::Listening(_) | Stage::Datagrams(_) | Stage::Live | Stage::Failing(_) => false,
             Stage::Finishing(_) | Stage::Lingering(_) | Stage::Closed(..) => true,
         }
     }
@@ -144,7 +151,9 @@ impl Life {
                 Closed(Origin::Failed, Some(reason))
             }
             // Nothing is ever queued there.
-            (Stage::Listening | Stage::Datagrams, Finish(reason)) => Closed(origin, Some(reason)),
+            (Stage::Listening(_) | Stage::Datagrams(_), Finish(reason)) => {
+                Closed(origin, Some(reason))
+            }
             (Finishing(ending), Sent(true)) => Closed(origin, Some(ending.reason)),
             (Finishing(ending), Sent(false)) => Lingering(ending.lingering()),
             (Connecting(attempt), Close(reason, is_lost)) => {
@@ -154,7 +163,7 @@ impl Life {
                 Closed(origin, Some(first(Some(ending.reason), reason, is_lost)))
             }
             (Lingering(ending), Close(..) | Fail(_)) => Closed(origin, Some(ending.reason)),
-            (Live | Stage::Listening | Stage::Datagrams, Close(reason, _)) => {
+            (Live | Stage::Listening(_) | Stage::Datagrams(_), Close(reason, _)) => {
                 Closed(origin, Some(reason))
             }
             (_, Told) => Closed(origin, None),
@@ -296,7 +305,7 @@ impl Endpoint {
     pub(crate) fn end_by_error(&mut self, error: &Error) {
         log::warn!("channel {}: its handler failed: {error}", self.me);
         match self.life.0 {
-            Stage::Listening => {}
+            Stage::Listening(_) => {}
             Stage::Connecting(_) => self.close_with(CloseReason::HandlerError),
             _ => self.close_when_done_with(CloseReason::HandlerError),
         }

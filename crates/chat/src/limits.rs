@@ -51,7 +51,8 @@ pub struct Limits {
     pub high_water: usize,
     /// Queued bytes down to which `handle_drained` waits. Default 16,384.
     pub low_water: usize,
-    /// Full reads in one turn. Other channels get their turn then. Default 4.
+    /// Full reads in one turn, of `in_buffer_size` each: by default 1 MiB. Other channels
+    /// get their turn then. Default 16.
     pub reads_per_turn: usize,
     /// Messages delivered in one turn from held input, and again as many from new
     /// input. The rest is held for the next turn. Default 4,096.
@@ -92,7 +93,7 @@ impl Limits {
         producers: 1_024,
         high_water: 65_536,
         low_water: 16_384,
-        reads_per_turn: 4,
+        reads_per_turn: 16,
         messages_per_turn: 4_096,
         sent_per_turn: 1024 * 1024,
         linger: Duration::from_secs(2),

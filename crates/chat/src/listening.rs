@@ -10,7 +10,7 @@ use socket2::{SockAddr, Socket, Type};
 use crate::address::Address;
 use crate::connecting::{no_address, tcp_socket};
 use crate::endpoint::Endpoint;
-use crate::life::Stage;
+use crate::life::{Bound, Stage};
 #[cfg(unix)]
 use crate::unix_bind::UnixBind;
 
@@ -23,7 +23,9 @@ impl Endpoint {
         let mut last = no_address();
         for address in addresses.to_socket_addrs()? {
             match listen_on(address) {
-                Ok(socket) => return Self::on(socket, Type::STREAM, Stage::Listening),
+                Ok(socket) => {
+                    return Self::on(socket, Type::STREAM, Stage::Listening(Bound::default()));
+                }
                 Err(error) => last = error,
             }
         }
@@ -35,9 +37,7 @@ impl Endpoint {
         let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
         let path = bind.bind(&socket)?;
         socket.listen(BACKLOG)?;
-        let mut endpoint = Self::on(socket, Type::STREAM, Stage::Listening)?;
-        endpoint.path = path;
-        Ok(endpoint)
+        Self::on(socket, Type::STREAM, Stage::Listening(path))
     }
 
     /// Accepts one connection; `None` if none is waiting. The new socket is

@@ -74,7 +74,9 @@ impl Endpoint {
             }
             Err(error) => {
                 log::debug!("channel {}: a record was lost: {error}", self.me);
-                if self.connected() && error.kind() != io::ErrorKind::WouldBlock {
+                let may_pass =
+                    error.kind() == io::ErrorKind::WouldBlock || self.rests_after(&error);
+                if self.connected() && !may_pass {
                     self.has_failed(error);
                 }
                 false
@@ -181,7 +183,9 @@ impl Endpoint {
     pub(crate) fn waits_for_room(&self) -> bool {
         match self.life.stage() {
             Stage::Connecting(_) => true,
-            Stage::Listening | Stage::Datagrams | Stage::Failing(_) | Stage::Closed(..) => false,
+            Stage::Listening(_) | Stage::Datagrams(_) | Stage::Failing(_) | Stage::Closed(..) => {
+                false
+            }
             Stage::Live | Stage::Finishing(_) | Stage::Lingering(_) => {
                 let is_of_use = self.flags & BLOCKED == 0
                     || self.wire.transport().is_none_or(|t| t.waits_for_room());

@@ -22,7 +22,7 @@ use crate::unix_name::UnixName;
 ///
 /// # let path = std::env::temp_dir().join(format!("chat-doc-{}", std::process::id()));
 /// # std::os::unix::net::UnixListener::bind(&path)?; // the one before has crashed
-/// let bind = UnixBind::path(&path).replacing_dead().removed_on_drop();
+/// let bind = UnixBind::path(&path).replacing_dead().removed_on_close();
 /// let room = Dispatcher::listen_unix(bind, Room)?;
 /// assert!(path.exists());
 /// drop(room);
@@ -44,7 +44,7 @@ use crate::unix_name::UnixName;
 pub struct UnixBind {
     name: UnixName,
     replaces_dead: bool,
-    removed_on_drop: bool,
+    removed_on_close: bool,
 }
 
 impl UnixBind {
@@ -77,14 +77,14 @@ impl UnixBind {
         self
     }
 
-    /// When the channel bound to the path is dropped, after `handle_close` or with the map:
-    /// removes the path. A child process that drops its copy of the channel does not.
+    /// Removes the path when the channel bound to it is closed, or dropped with the map. A
+    /// child process that drops its copy of the channel does not.
     ///
     /// If a successor has replaced the path meanwhile, it stays, since its inode is another.
     /// Only a replacement between that check and the removal is not noticed.
     #[must_use]
-    pub fn removed_on_drop(mut self) -> Self {
-        self.removed_on_drop = true;
+    pub fn removed_on_close(mut self) -> Self {
+        self.removed_on_close = true;
         self
     }
 
@@ -104,7 +104,7 @@ impl UnixBind {
             }
             bound => bound?,
         }
-        match self.removed_on_drop {
+        match self.removed_on_close {
             true => Ok(Some(Box::new(BoundPath::new(path)?))),
             false => Ok(None),
         }
@@ -117,7 +117,7 @@ impl<N: Into<UnixName>> From<N> for UnixBind {
         Self {
             name: name.into(),
             replaces_dead: false,
-            removed_on_drop: false,
+            removed_on_close: false,
         }
     }
 }

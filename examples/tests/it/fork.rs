@@ -37,10 +37,10 @@ fn is_nonblocking(file: &UnixStream) -> bool {
 /// A map with channels that give something back to the system when they are dropped.
 fn map_of(listener: &Path, datagrams: &Path, file: &UnixStream) -> ChannelMap {
     let mut map = ChannelMap::new().unwrap();
-    let bind = UnixBind::path(listener).removed_on_drop();
+    let bind = UnixBind::path(listener).removed_on_close();
     map.insert(Dispatcher::listen_unix(bind, Nothing).unwrap())
         .unwrap();
-    let bind = UnixBind::path(datagrams).removed_on_drop();
+    let bind = UnixBind::path(datagrams).removed_on_close();
     map.insert(Dispatcher::bind_unix(bind, Nothing).unwrap())
         .unwrap();
     map.insert(Dispatcher::file(file, Nothing).unwrap())

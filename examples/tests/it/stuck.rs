@@ -3,12 +3,13 @@
 
 #![cfg(target_os = "linux")] // for /proc
 
-use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -26,17 +27,25 @@ fn free() -> SocketAddr {
 }
 
 /// Both ends of a pipe into which nothing fits any more.
-fn full_pipe(is_nonblocking: bool) -> (OwnedFd, OwnedFd) {
-    let (reader, writer) = io::pipe().expect("descriptors are left");
-    let mode = |nonblocking| {
-        let writer = socket2::SockRef::from(&writer);
+fn full_pipe(test: &str, is_nonblocking: bool) -> (File, File) {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(test);
+    let _ = fs::remove_file(&path); // of the last time
+    let made = Command::new("mkfifo").arg(&path).status();
+    assert!(made.is_ok_and(|status| status.success()));
+    // Such an end is a reader and a writer, and waits for neither.
+    let reader = File::options().read(true).write(true).open(&path);
+    let mut writer = File::options()
+        .write(true)
+        .open(&path)
+        .expect("it is there");
+    let mode = |writer: &File, nonblocking| {
+        let writer = chat::SockRef::from(writer);
         writer.set_nonblocking(nonblocking).expect("it is open");
     };
-    mode(true);
-    let mut file = File::from(OwnedFd::from(writer.try_clone().expect("as before")));
-    while file.write(&[b'~'; 512]).is_ok() {}
-    mode(is_nonblocking);
-    (reader.into(), writer.into())
+    mode(&writer, true);
+    while writer.write(&[b'~'; 512]).is_ok() {}
+    mode(&writer, is_nonblocking);
+    (reader.expect("as before"), writer)
 }
 
 /// The command of an example that serves at `addr`.
@@ -54,7 +63,9 @@ fn server(name: &str, addr: SocketAddr) -> Command {
 
 fn kill(process: &Reaped) {
     let pid = process.0.id().to_string();
-    let killed = Command::new("sh").args(["-c", "kill -TERM \"$0\"", &pid]).status();
+    let killed = Command::new("sh")
+        .args(["-c", "kill -TERM \"$0\"", &pid])
+        .status();
     assert!(killed.is_ok_and(|status| status.success()));
 }
 
@@ -64,7 +75,7 @@ fn every_server_serves_on_and_ends_within_five_seconds() {
     let names = ["echo", "chat", "http", "mixed", "smtpd", "proxy", "syslog"];
     let mut servers = Vec::new();
     for (number, name) in names.into_iter().enumerate() {
-        let (reader, writer) = full_pipe(number % 2 == 0);
+        let (reader, writer) = full_pipe(&format!("stuck_{name}"), number % 2 == 0);
         let addr = free();
         let child = server(name, addr)
             .stdin(Stdio::null())
@@ -103,7 +114,7 @@ fn every_server_serves_on_and_ends_within_five_seconds() {
 
 #[test]
 fn a_second_signal_ends_it_at_once() {
-    let (_reader, writer) = full_pipe(false);
+    let (_reader, writer) = full_pipe("stuck_twice", false);
     let addr = free();
     let child = server("echo", addr)
         .stdout(writer.try_clone().expect("descriptors are left"))
@@ -118,7 +129,11 @@ fn a_second_signal_ends_it_at_once() {
     kill(&process);
     let status = process.wait();
     assert_eq!(status.signal(), Some(15), "{status}");
-    assert!(told.elapsed() < Duration::from_secs(3), "{:?}", told.elapsed());
+    assert!(
+        told.elapsed() < Duration::from_secs(3),
+        "{:?}",
+        told.elapsed()
+    );
 }
 
 /// What is in a pipe, once it is read, with more that is written meanwhile.
@@ -126,7 +141,10 @@ fn read_until(reader: &mut impl BufRead, end: &str) -> Vec<String> {
     let mut lines = Vec::new();
     loop {
         let mut line = String::new();
-        assert!(reader.read_line(&mut line).expect("UTF-8") > 0, "no {end:?}");
+        assert!(
+            reader.read_line(&mut line).expect("UTF-8") > 0,
+            "no {end:?}"
+        );
         assert!(line.ends_with('\n'), "{line:?}");
         lines.push(line.trim_end().to_owned());
         if lines.last().is_some_and(|line| line.contains(end)) {
@@ -141,12 +159,12 @@ fn a_log_that_nobody_reads_costs_no_answer_and_the_loss_is_told() {
     const REQUESTS: usize = 30_000;
 
     let addr = free();
-    let (reader, writer) = io::pipe().expect("descriptors are left");
     let child = server("http", addr)
         .stdout(Stdio::null())
-        .stderr(OwnedFd::from(writer))
+        .stderr(Stdio::piped())
         .spawn();
     let mut process = Reaped(child.expect("it starts"));
+    let reader = process.0.stderr.take().expect("it is piped");
     wait_until("it listens", || TcpStream::connect(addr).is_ok());
     let mut client = Client::connect(addr);
     for _ in 0..REQUESTS / 100 {
@@ -159,9 +177,15 @@ fn a_log_that_nobody_reads_costs_no_answer_and_the_loss_is_told() {
     let mut reader = BufReader::new(reader);
     let lines = read_until(&mut reader, "records were lost");
     let last = lines.last().expect("that one");
-    let lost = last.split("standard error: ").nth(1).and_then(|rest| rest.split(' ').next());
+    let lost = last
+        .split("standard error: ")
+        .nth(1)
+        .and_then(|rest| rest.split(' ').next());
     let lost: usize = lost.and_then(|lost| lost.parse().ok()).expect("a number");
-    let logged = lines.iter().filter(|line| line.contains("/plaintext")).count();
+    let logged = lines
+        .iter()
+        .filter(|line| line.contains("/plaintext"))
+        .count();
     assert!(logged > 5_000, "{logged}");
     assert_eq!(logged + lost, REQUESTS);
     kill(&process);
@@ -192,13 +216,19 @@ fn a_message_is_printed_whole_or_refused() {
     }
     let taken = answers.iter().filter(|answer| **answer == 250).count();
     assert!((8..25).contains(&taken), "{answers:?}");
-    assert_eq!(answers.iter().filter(|answer| **answer == 451).count(), 30 - taken);
+    assert_eq!(
+        answers.iter().filter(|answer| **answer == 451).count(),
+        30 - taken
+    );
     // As soon as it is read, messages are taken again.
     for number in 0..taken {
         let lines = read_until(&mut stdout, "==== end of message");
         assert!(lines[0].starts_with("==== message from"));
         assert!(lines.contains(&format!("| message {number}")));
-        assert_eq!(lines.iter().filter(|line| line.contains("xxxx")).count(), 1_250);
+        assert_eq!(
+            lines.iter().filter(|line| line.contains("xxxx")).count(),
+            1_250
+        );
     }
     let mut log = BufReader::new(process.0.stderr.take().expect("it is piped"));
     let lines = read_until(&mut log, "records were lost");
@@ -219,7 +249,11 @@ fn commands_and_answers_go_through_one_socket() {
     ours.set_read_timeout(Some(DEADLINE)).expect("not zero");
     let end = || Stdio::from(OwnedFd::from(theirs.try_clone().expect("as before")));
     let mut command = server("mixed", "127.0.0.1:0".parse().expect("an address"));
-    let child = command.stdin(end()).stdout(end()).stderr(Stdio::null()).spawn();
+    let child = command
+        .stdin(end())
+        .stdout(end())
+        .stderr(Stdio::null())
+        .spawn();
     let mut process = Reaped(child.expect("it starts"));
     drop((command, theirs));
     let mut reader = BufReader::new(ours.try_clone().expect("as before"));
@@ -237,10 +271,13 @@ fn commands_and_answers_go_through_one_socket() {
 /// A file takes everything, and no poller has to say when.
 #[test]
 fn output_to_a_file_is_whole() {
-    let path = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("stuck_file");
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("stuck_file");
     let file = File::create(&path).expect("a file can be made");
     let addr = free();
-    let child = server("smtpd", addr).stdout(file).stderr(Stdio::null()).spawn();
+    let child = server("smtpd", addr)
+        .stdout(file)
+        .stderr(Stdio::null())
+        .spawn();
     let mut process = Reaped(child.expect("it starts"));
     wait_until("it listens", || TcpStream::connect(addr).is_ok());
     let mut client = connect(addr);
@@ -249,7 +286,9 @@ fn output_to_a_file_is_whole() {
     kill(&process);
     assert!(process.wait().success());
     let mut text = String::new();
-    File::open(&path).and_then(|mut file| file.read_to_string(&mut text)).expect("it is there");
+    File::open(&path)
+        .and_then(|mut file| file.read_to_string(&mut text))
+        .expect("it is there");
     let expected = format!("listening on {addr}\n==== message from 127.0.0.1:");
     assert!(text.starts_with(&expected), "{text}");
     assert!(text.ends_with("| hello\n==== end of message\n"), "{text}");

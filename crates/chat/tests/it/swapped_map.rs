@@ -134,4 +134,5 @@ fn a_listener_whose_accept_fails_after_a_swap_accepts_later() {
     let _client = std::net::TcpStream::connect(address).unwrap();
     turn_until(&mut map, |map| map.is_empty());
     turn_until(&mut stash.borrow_mut(), |_| accepted.get() == 1);
+    drop(stash.replace(ChannelMap::new().unwrap())); // which has the listener, and that the stash
 }

@@ -224,7 +224,7 @@ fn a_path_that_a_dead_socket_left_is_replaced_if_that_is_asked_for() {
     }
     // There is nothing to replace, mostly.
     for bind in BINDS {
-        drop(bind(UnixBind::path(&path).replacing_dead().removed_on_drop()).unwrap());
+        drop(bind(UnixBind::path(&path).replacing_dead().removed_on_close()).unwrap());
     }
 }
 
@@ -257,7 +257,7 @@ fn what_is_in_use_or_no_socket_is_never_replaced() {
         let before = fs::symlink_metadata(at(name)).unwrap().ino();
         for bind in BINDS {
             let refused =
-                bind(UnixBind::path(at(name)).replacing_dead().removed_on_drop()).unwrap_err();
+                bind(UnixBind::path(at(name)).replacing_dead().removed_on_close()).unwrap_err();
             assert_eq!(refused.kind(), ErrorKind::AddrInUse, "{name}");
         }
         let after = fs::symlink_metadata(at(name)).unwrap().ino();
@@ -310,14 +310,14 @@ fn a_path_is_removed_with_its_channel_if_that_is_asked_for() {
     let path = place.0.join("socket");
     for bind in BINDS {
         let mut map = ChannelMap::new().unwrap();
-        let server = map.insert(bind(UnixBind::path(&path).removed_on_drop()).unwrap());
+        let server = map.insert(bind(UnixBind::path(&path).removed_on_close()).unwrap());
         turn_to_rest(&mut map);
         assert!(path.exists());
         map.close(server.unwrap());
         turn_to_rest(&mut map);
         assert!(!path.exists());
 
-        drop(bind(UnixBind::path(&path).removed_on_drop()).unwrap());
+        drop(bind(UnixBind::path(&path).removed_on_close()).unwrap());
         assert!(!path.exists());
         drop(bind(UnixBind::path(&path)).unwrap());
         assert!(path.exists(), "nobody has asked for it");
@@ -330,9 +330,9 @@ fn a_successors_path_is_not_removed() {
     let place = Place::new("successor");
     let path = place.0.join("socket");
     for bind in BINDS {
-        let first = bind(UnixBind::path(&path).removed_on_drop()).unwrap();
+        let first = bind(UnixBind::path(&path).removed_on_close()).unwrap();
         fs::remove_file(&path).unwrap();
-        let second = bind(UnixBind::path(&path).removed_on_drop()).unwrap();
+        let second = bind(UnixBind::path(&path).removed_on_close()).unwrap();
         drop(first);
         assert!(is_reachable(&path));
 
@@ -350,7 +350,7 @@ fn another_handler_keeps_the_path() {
     let place = Place::new("converted");
     let path = place.0.join("socket");
     for bind in BINDS {
-        let first = bind(UnixBind::path(&path).removed_on_drop()).unwrap();
+        let first = bind(UnixBind::path(&path).removed_on_close()).unwrap();
         let second = first.with_handler(|_| Server::default());
         assert!(is_reachable(&path));
         let third = Dispatcher::from_endpoint(second.endpoint, Server::default());
