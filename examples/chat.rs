@@ -11,8 +11,9 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use chat::{Address, AsyncChat, ChannelMap, Chat, CloseReason, Dispatcher, DispatcherHandler};
-use chat::{Endpoint, Handle, Limits, MessageHandler, Result, Socket};
+use chat::bytes::Bytes;
+use chat::{Address, AsyncChat, ChannelMap, Chat, ChatMap, CloseReason, Dispatcher};
+use chat::{DispatcherHandler, Endpoint, Handle, Limits, MessageHandler, Result, Socket};
 use examples::{Opt, printable};
 
 /// In bytes: it goes before every line.
@@ -40,11 +41,11 @@ impl Room {
     }
 
     /// Sends a line to all members but `speaker`.
-    fn tell(&self, speaker: Handle<AsyncChat<Member>>, line: &[u8], map: &mut ChannelMap) {
-        for &handle in self.members.keys().filter(|&&member| member != speaker) {
-            if let Some(member) = map.get_mut(handle) {
-                member.chat.push(line);
-            }
+    fn tell(&self, speaker: Handle<AsyncChat<Member>>, line: String, map: &mut ChannelMap) {
+        let line = Bytes::from(line);
+        for &member in self.members.keys().filter(|&&member| member != speaker) {
+            // One that is closed hears no more; its own `handle_close` tells the room.
+            let _ = map.push(member, line.clone());
         }
     }
 
@@ -58,7 +59,7 @@ impl Room {
         let key = nick.to_lowercase();
         let is_free = self.members.values().all(|taken| *taken != key);
         if is_free {
-            self.tell(member, format!("* {nick} joined\n").as_bytes(), map);
+            self.tell(member, format!("* {nick} joined\n"), map);
             self.members.insert(member, key);
         }
         is_free
@@ -100,19 +101,22 @@ impl MessageHandler for Member {
                 ));
                 return Ok(());
             };
-            let is_free = map.with(self.room, |room, map| room.handler.join(me, nick, map));
-            match is_free {
-                Some(false) => {
+            match map.with(self.room, |room, map| room.handler.join(me, nick, map)) {
+                Ok(true) => self.nick = Some(nick.to_owned()),
+                Ok(false) => {
                     chat.push(format!("* somebody else is {nick}\n"));
                 }
-                _ => self.nick = Some(nick.to_owned()),
+                Err(_) => chat.close_when_done(), // the room has closed
             }
             return Ok(());
         };
         let said = format!("{nick}: {}\n", printable(line));
-        map.with(self.room, |room, map| {
-            room.handler.tell(me, said.as_bytes(), map);
-        });
+        if map
+            .with(self.room, |room, map| room.handler.tell(me, said, map))
+            .is_err()
+        {
+            chat.close_when_done();
+        }
         Ok(())
     }
 
@@ -122,11 +126,13 @@ impl MessageHandler for Member {
             return;
         };
         log::debug!("{nick} left: {reason}");
-        map.with(self.room, |room, map| {
+        let left = map.with(self.room, |room, map| {
             room.handler.members.remove(&me);
-            room.handler
-                .tell(me, format!("* {nick} left\n").as_bytes(), map);
+            room.handler.tell(me, format!("* {nick} left\n"), map);
         });
+        if left.is_err() {
+            log::debug!("{nick} left after the room");
+        }
     }
 }
 

@@ -118,8 +118,8 @@ impl MessageHandler for Commands {
         };
         match line.trim().split_once(' ') {
             Some(("say", text)) => match map.get_mut(self.client) {
-                Some(client) => writeln!(client.chat, "{text}")?,
-                None => print("the client has left", map),
+                Ok(client) => writeln!(client.chat, "{text}")?,
+                Err(_) => print("the client has left", map),
             },
             None if line.trim() == "list" => {
                 let channels = map.iter();
@@ -158,7 +158,7 @@ fn main() -> Result {
         session: |_| Member,
     };
     let room = examples::listen(&room, listener, stdout, &mut map)?;
-    let room_address = map.get(room).and_then(|room| room.endpoint.local_addr());
+    let room_address = map.get(room)?.endpoint.local_addr();
     let room_address = room_address
         .and_then(|address| address.as_inet())
         .ok_or("the room has no address")?;

@@ -41,7 +41,7 @@ impl DispatcherHandler for Proxy {
         let target = target.and_then(|target| map.insert(target));
         match target {
             Ok(target) => {
-                if let Some(client) = map.get_mut(client) {
+                if let Ok(client) = map.get_mut(client) {
                     client.handler.other = Some(target);
                 }
                 Ok(())
@@ -124,15 +124,16 @@ impl Half {
         self.flush(endpoint);
     }
 
-    /// Does something with the other half.
+    /// Does something with the other half, unless that is gone.
     fn with_other<R>(
         &self,
         map: &mut ChannelMap,
         f: impl FnOnce(&mut Self, &mut Endpoint) -> R,
     ) -> Option<R> {
-        map.with(self.other?, |other, _| {
+        let done = map.with(self.other?, |other, _| {
             f(&mut other.handler, &mut other.endpoint)
-        })
+        });
+        done.ok()
     }
 }
 

@@ -52,7 +52,7 @@ impl HttpClient {
             chat.pause();
             let me = chat.token().handle::<AsyncChat<Self>>();
             self.stdout.when_drained(map, move |map| {
-                if let Some(client) = map.get_mut(me) {
+                if let Ok(client) = map.get_mut(me) {
                     client.chat.resume();
                 }
             });

@@ -61,7 +61,7 @@ impl Output {
 
     /// Prints a record, whole or not at all. `false`: it is lost, and counted.
     pub fn print(self, record: impl AsRef<[u8]>, map: &mut ChannelMap) -> bool {
-        let Some(AsyncChat { chat, handler, .. }) = map.get_mut(self.0) else {
+        let Ok(AsyncChat { chat, handler, .. }) = map.get_mut(self.0) else {
             return false;
         };
         let is_taken = chat.queued() < BOUND && chat.push(record);
@@ -77,7 +77,7 @@ impl Output {
         resume: impl FnOnce(&mut ChannelMap) + 'static,
     ) {
         match map.get_mut(self.0) {
-            Some(sink) if sink.chat.needs_drain() => sink.handler.waiting.push(Box::new(resume)),
+            Ok(sink) if sink.chat.needs_drain() => sink.handler.waiting.push(Box::new(resume)),
             _ => resume(map),
         }
     }
@@ -85,12 +85,12 @@ impl Output {
     /// Whether a reader is behind: whoever can wait does so, by
     /// [`when_drained`](Self::when_drained).
     pub fn needs_drain(self, map: &ChannelMap) -> bool {
-        map.get(self.0).is_some_and(|sink| sink.chat.needs_drain())
+        map.get(self.0).is_ok_and(|sink| sink.chat.needs_drain())
     }
 
     /// Has the program end when its reader is gone: it has nothing else to do.
     pub fn end_without_reader(self, map: &mut ChannelMap) {
-        if let Some(sink) = map.get_mut(self.0) {
+        if let Ok(sink) = map.get_mut(self.0) {
             sink.handler.ends_program = true;
         }
     }

@@ -99,7 +99,7 @@ impl<'s, H: ChatHandler + AsMut<Record>> Run<'s, H> {
             Op::Resume => self.chat(Chat::resume),
             Op::AtRest(change) => {
                 self.rest();
-                if let Some(channel) = self.map.get_mut(self.me) {
+                if let Ok(channel) = self.map.get_mut(self.me) {
                     if let Change::Skip = change {
                         channel.handler.as_mut().forget();
                     }
@@ -111,7 +111,7 @@ impl<'s, H: ChatHandler + AsMut<Record>> Run<'s, H> {
     }
 
     fn chat(&mut self, f: impl FnOnce(&mut Chat)) {
-        if let Some(channel) = self.map.get_mut(self.me) {
+        if let Ok(channel) = self.map.get_mut(self.me) {
             f(&mut channel.chat);
         }
     }
@@ -126,7 +126,7 @@ impl<'s, H: ChatHandler + AsMut<Record>> Run<'s, H> {
             self.chat(Chat::resume);
             sim::settle(&mut self.map, self.me, &self.peer);
             let chat = self.map.get_mut(self.me).map(|channel| &channel.chat);
-            let Some(chat) = chat.filter(|chat| !chat.closing()) else {
+            let Some(chat) = chat.ok().filter(|chat| !chat.closing()) else {
                 return;
             };
             if !chat.is_paused() {

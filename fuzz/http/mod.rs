@@ -73,7 +73,7 @@ fn serve<'d>(pieces: impl IntoIterator<Item = &'d [u8]>, room: usize) -> Vec<u8>
     let turn = |map: &mut ChannelMap| {
         peer.set_room(room);
         sim::step(map, me, &peer);
-        if let Some(channel) = map.get_mut(me) {
+        if let Ok(channel) = map.get_mut(me) {
             let kept = channel.chat.queued() + channel.chat.undelivered();
             assert!(kept <= MOST_KEPT, "{kept} bytes");
         }

@@ -106,7 +106,7 @@ impl Room {
     /// Sends a line to all members but `speaker`.
     fn tell(&self, speaker: Handle<AsyncChat<Member>>, line: &[u8], map: &mut ChannelMap) {
         for &handle in self.members.iter().filter(|&&member| member != speaker) {
-            if let Some(member) = map.get_mut(handle) {
+            if let Ok(member) = map.get_mut(handle) {
                 member.chat.push(line);
             }
         }

@@ -61,17 +61,17 @@ impl Way {
                 .convert(chat, |c| {
                     Dispatcher::from_endpoint(c.chat.into_endpoint(), to)
                 })
-                .is_some(),
+                .is_ok(),
             DispatcherToChat => map
                 .convert(raw, |d| AsyncChat::from_endpoint(d.endpoint, "\r\n", to))
-                .is_some(),
+                .is_ok(),
             ChatToChat => map
                 .convert(chat, |c| {
                     AsyncChat::from_endpoint(c.chat.into_endpoint(), "\r\n", to)
                 })
-                .is_some(),
-            ChatSwapped => map.convert(chat, |c| c.with_handler(|_| to)).is_some(),
-            DispatcherSwapped => map.convert(raw, |d| d.with_handler(|_| to)).is_some(),
+                .is_ok(),
+            ChatSwapped => map.convert(chat, |c| c.with_handler(|_| to)).is_ok(),
+            DispatcherSwapped => map.convert(raw, |d| d.with_handler(|_| to)).is_ok(),
         };
         assert!(is_done, "there was nothing to convert");
     }

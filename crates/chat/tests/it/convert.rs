@@ -94,7 +94,7 @@ fn timers_and_what_is_queued_go_along() {
     map.get_mut(me).unwrap().chat.push("queued");
     peer.say("switch\n");
     sim::settle(&mut map, me, &peer);
-    assert!(map.get(me).is_none(), "a handle of the old type");
+    assert!(map.get(me).is_err(), "a handle of the old type");
     peer.set_room(100);
     sim::step_after(&mut map, me, &peer, Duration::from_secs(1));
     sim::settle(&mut map, me, &peer);
@@ -155,7 +155,8 @@ fn a_chat_becomes_a_dispatcher_with_what_was_not_delivered() {
         let tunnel = Tunnel::new(&inner);
         map.convert(me, |smtp| {
             Dispatcher::from_endpoint(smtp.chat.into_endpoint(), tunnel)
-        });
+        })
+        .unwrap();
         Ok(())
     });
     let me = map
@@ -241,7 +242,8 @@ fn unread_input_survives_two_conversions() {
         let me: Handle<AsyncChat<Probe>> = chat.token().handle();
         map.convert(me, |c| {
             Dispatcher::from_endpoint(c.chat.into_endpoint(), Idle)
-        });
+        })
+        .unwrap();
         Ok(())
     });
     let me = map
@@ -300,7 +302,8 @@ impl ChatHandler for First {
         self.0.add(format!("first {}", data.escape_ascii()));
         if data.ends_with(b"!") {
             let me: Handle<AsyncChat<Self>> = chat.token().handle();
-            map.convert(me, |chat| chat.with_handler(|Self(log)| Second(log)));
+            map.convert(me, |chat| chat.with_handler(|Self(log)| Second(log)))
+                .unwrap();
         }
         Ok(())
     }
@@ -359,7 +362,8 @@ impl DispatcherHandler for Switching {
         let me: Handle<Dispatcher<Self>> = endpoint.token().handle();
         map.convert(me, |d| {
             AsyncChat::from_endpoint(d.endpoint, "\n", d.handler)
-        });
+        })
+        .unwrap();
         Ok(())
     }
 }
@@ -371,7 +375,8 @@ impl MessageHandler for Switching {
         let me: Handle<AsyncChat<Self>> = chat.token().handle();
         map.convert(me, |c| {
             Dispatcher::from_endpoint(c.chat.into_endpoint(), Last)
-        });
+        })
+        .unwrap();
         Ok(())
     }
 
@@ -482,7 +487,8 @@ fn a_dispatcher_hears_of_the_end_after_what_goes_along() {
                 map.convert(me, |early| {
                     let slow = Slow(early.handler.0.clone());
                     Dispatcher::from_endpoint(early.chat.into_endpoint(), slow)
-                });
+                })
+                .unwrap();
             }
             Ok(())
         }

@@ -141,7 +141,7 @@ fn run<H: ChatHandler>(
         peer.say_eof();
         while map.is_open(me) {
             sim::settle(&mut map, me, &peer);
-            if let Some(channel) = map.get_mut(me) {
+            if let Ok(channel) = map.get_mut(me) {
                 assert!(channel.chat.is_paused(), "it goes on to the end");
                 channel.chat.resume();
             }
@@ -153,7 +153,7 @@ fn run<H: ChatHandler>(
         theirs.write_all(text.as_bytes()).unwrap();
         drop(theirs);
         turn_until(&mut map, |map| {
-            if let Some(channel) = map.get_mut(me) {
+            if let Ok(channel) = map.get_mut(me) {
                 channel.chat.resume();
             }
             map.is_empty()

@@ -285,15 +285,18 @@ fn eof_is_told_once_though_the_channel_becomes_another() {
     type Way = fn(&mut ChannelMap, Handle<Dispatcher<Staying>>, Log);
     let ways: [Way; 3] = [
         |map, me, _| {
-            map.convert(me, |raw| raw.with_handler(|raw| Staying("second", raw.1)));
+            map.convert(me, |raw| raw.with_handler(|raw| Staying("second", raw.1)))
+                .unwrap();
         },
         |map, me, log| {
             let next = Staying("second", log);
-            map.convert(me, |raw| Dispatcher::from_endpoint(raw.endpoint, next));
+            map.convert(me, |raw| Dispatcher::from_endpoint(raw.endpoint, next))
+                .unwrap();
         },
         |map, me, log| {
             let next = Probe::new(&log).on_eof(|_, _| Ok(()));
-            map.convert(me, |raw| AsyncChat::from_endpoint(raw.endpoint, "\n", next));
+            map.convert(me, |raw| AsyncChat::from_endpoint(raw.endpoint, "\n", next))
+                .unwrap();
             turn_to_rest(map);
             assert!(log.has("connect"));
         },
@@ -331,11 +334,13 @@ fn a_chat_that_was_told_of_eof_becomes_a_channel_that_is_not() {
         turn_to_rest(&mut map);
         let inner = log.clone();
         if becomes_chat {
-            map.convert(me, move |chat| chat.with_handler(|_| Probe::new(&inner)));
+            map.convert(me, move |chat| chat.with_handler(|_| Probe::new(&inner)))
+                .unwrap();
         } else {
             map.convert(me, |chat| {
                 Dispatcher::from_endpoint(chat.chat.into_endpoint(), Staying("second", inner))
-            });
+            })
+            .unwrap();
         }
         assert_rest(&mut map);
         assert_eq!(log.all(), ["connect", "eof"]);

@@ -103,7 +103,8 @@ fn a_chat_channel_made_of_an_endpoint_without_a_stream_closes_and_says_why() {
         let told = Told(log.clone());
         map.convert(raw, |raw| {
             AsyncChat::from_endpoint(raw.endpoint, "\n", told)
-        });
+        })
+        .unwrap();
         turn_to_rest(&mut map);
         assert!(map.is_empty());
         assert_eq!(log.len(), 1, "{:?}", log.all());
@@ -144,7 +145,9 @@ fn each_push_to_a_socket_of_records_is_one_record() {
     // A child of another test's has a copy, for the moment before it calls `exec`.
     turn_until(&mut map, |map| {
         let channel = map.get_mut(me);
-        channel.is_none_or(|it| !it.endpoint.push("late") && it.endpoint.output_failed())
+        channel.map_or(true, |it| {
+            !it.endpoint.push("late") && it.endpoint.output_failed()
+        })
     });
     turn_until(&mut map, |map| map.is_empty());
 }

@@ -118,11 +118,11 @@ fn a_paused_channel_holds_the_peer_back_and_costs_no_turns() {
     assert_eq!(log.count("message"), 1);
 
     turn_until(&mut map, |map| match map.get_mut(me) {
-        Some(channel) => {
+        Ok(channel) => {
             channel.chat.resume();
             false
         }
-        None => true,
+        Err(_) => true,
     });
     assert_eq!(log.count("message"), written / 2, "and nothing was lost");
 }
@@ -134,7 +134,7 @@ fn a_channel_can_be_paused_and_resumed_by_another() {
     let mut map = ChannelMap::new().unwrap();
     let (held, held_peer) = simulated(&mut map, Probe::new(&log));
     let gate = Probe::default().on_message(move |line, _, map| {
-        let held = &mut map.get_mut(held).ok_or("gone")?.chat;
+        let held = &mut map.get_mut(held)?.chat;
         match line {
             b"open" => held.resume(),
             _ => held.pause(),

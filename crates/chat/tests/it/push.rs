@@ -184,7 +184,7 @@ fn a_slow_reader_is_closed_and_nobody_else() {
     let listener = map.insert(listener).unwrap();
     let probe = Probe::new(&talker_log).on_message(move |line, _, map| {
         for member in [slow, listener] {
-            if let Some(member) = map.get_mut(member) {
+            if let Ok(member) = map.get_mut(member) {
                 member.chat.push(line);
                 member.chat.push("\n");
             }

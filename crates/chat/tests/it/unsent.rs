@@ -182,9 +182,12 @@ fn a_conversion_keeps_the_account() {
     let record = Record::default();
     let part = Part::<0>::new(&record);
     let me = sending.me.handle::<AsyncChat<Part<0>>>();
-    sending.map.convert(me, |channel| {
-        Dispatcher::from_endpoint(channel.chat.into_endpoint(), part)
-    });
+    sending
+        .map
+        .convert(me, |channel| {
+            Dispatcher::from_endpoint(channel.chat.into_endpoint(), part)
+        })
+        .unwrap();
     sending.settle();
     sending.with(|side| side.close());
     sending.settle();

@@ -5,6 +5,7 @@ use std::any::{Any, TypeId};
 use super::ChannelMap;
 use super::slot::{Conversion, slot_mut};
 use crate::channel::Channel;
+use crate::error::Absent;
 use crate::readiness::Readiness;
 use crate::token::{Handle, Token};
 
@@ -17,10 +18,12 @@ impl ChannelMap {
     /// A channel may convert itself in one of its own callbacks: the map then calls
     /// `f` when the callback has returned, before any other event.
     ///
-    /// Returns `None` if there is no such channel, and drops `f`.
+    /// # Errors
+    ///
+    /// [`Absent`]: the channel is closed or of another type. `f` is dropped.
     ///
     /// ```
-    /// use reactor::{Channel, ChannelMap, Registration, Result, Token};
+    /// use reactor::{Absent, Channel, ChannelMap, Registration, Result, Token};
     ///
     /// #[derive(Debug)]
     /// struct Caterpillar { eaten: u32 }
@@ -40,16 +43,19 @@ impl ChannelMap {
     /// let grown = map.convert(young, |c| Butterfly { fuel: c.eaten }).unwrap();
     /// assert_eq!(grown.token(), young.token());
     /// assert_eq!(map.get(grown).unwrap().fuel, 7);
-    /// assert!(map.get(young).is_none()); // a handle of the wrong type
+    /// assert_eq!(map.get(young).unwrap_err(), Absent::OtherType);
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn convert<C: Channel, D: Channel>(
         &mut self,
         handle: Handle<C>,
         f: impl FnOnce(C) -> D + 'static,
-    ) -> Option<Handle<D>> {
+    ) -> Result<Handle<D>, Absent> {
         let token = handle.token();
-        let slot = slot_mut(&mut self.slots, token).filter(|slot| slot.is::<C>())?;
+        let slot = slot_mut(&mut self.slots, token).ok_or(Absent::Closed)?;
+        if !slot.is::<C>() {
+            return Err(Absent::OtherType);
+        }
         let convert = move |channel: Box<dyn Channel>| -> Box<dyn Channel> {
             let Ok(channel) = (channel as Box<dyn Any>).downcast::<C>() else {
                 unreachable!("the slot's type was compared with the handle's");
@@ -65,7 +71,7 @@ impl ChannelMap {
         self.disturb(token);
         self.touch(token);
         self.lend(token, |_, _| ()); // which converts it, unless it is lent already
-        Some(token.handle())
+        Ok(token.handle())
     }
 
     /// The callback in which it was asked for has returned.

@@ -129,16 +129,4 @@ impl ChannelMap {
             self.run_closes();
         }
     }
-
-    /// Whether a channel, of this type, is at home.
-    fn reach(&self, token: Token, kind: Option<TypeId>) -> Result<(), Absent> {
-        let slot = self.slot(token).ok_or(Absent::Closed)?;
-        if kind.is_some_and(|kind| slot.kind != kind) {
-            return Err(Absent::OtherType);
-        }
-        match slot.channel {
-            Some(_) => Ok(()),
-            None => Err(Absent::InCallback),
-        }
-    }
 }

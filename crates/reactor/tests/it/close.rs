@@ -18,10 +18,10 @@ fn a_closed_channel_is_hidden_at_once_and_told_later() {
     let (mut map, [a]) = map_with(&log, ["a"]);
     assert!(map.close(a));
     assert!(!map.is_open(a));
-    assert!(map.get(a).is_none());
-    assert!(map.get_mut(a).is_none());
-    assert!(map.remove(a).is_none());
-    assert!(map.with(a, |_, _| ()).is_none());
+    assert!(map.get(a).is_err());
+    assert!(map.get_mut(a).is_err());
+    assert!(map.remove(a).is_err());
+    assert!(map.with(a, |_, _| ()).is_err());
     assert_eq!(map.iter().count(), 0);
     assert_eq!(map.iter_mut::<Probe>().count(), 0);
     assert!(map.is_empty());
@@ -92,7 +92,7 @@ fn a_close_in_a_callback_is_told_before_the_next_event() {
     let (mut map, [victim, bystander]) = map_with(&log, ["victim", "bystander"]);
     let killer = Probe::new("killer", &log).on(On::Read, move |_, _, map| {
         assert!(map.close(victim));
-        assert!(map.get(victim).is_none());
+        assert!(map.get(victim).is_err());
         Ok(())
     });
     let killer = map.insert(killer).unwrap();

@@ -70,9 +70,9 @@ fn from_outside_it_happens_at_once() {
     let grown = map.convert(young, grow(&log)).unwrap();
     assert_eq!(grown.token(), young.token());
     assert_eq!(slot(grown), slot(young));
-    assert!(map.get(young).is_none());
-    assert!(map.remove(young).is_none());
-    assert!(map.convert(young, grow(&log)).is_none());
+    assert!(map.get(young).is_err());
+    assert!(map.remove(young).is_err());
+    assert!(map.convert(young, grow(&log)).is_err());
     assert_eq!(map.get(grown).unwrap().age, 1);
     assert_eq!((map.len(), map.timers()), (1, 1));
 
@@ -104,9 +104,9 @@ fn from_inside_its_own_callback_it_happens_when_that_has_returned() {
         assert_eq!(grown.token(), me);
         assert!(!map.may_continue(me), "the rest is for the new type");
         assert!(map.is_open(me));
-        assert!(map.get(grown).is_none());
-        assert!(map.remove(grown).is_none());
-        assert!(map.convert(young, grow(&inner)).is_none());
+        assert!(map.get(grown).is_err());
+        assert!(map.remove(grown).is_err());
+        assert!(map.convert(young, grow(&inner)).is_err());
         probe.pending = true; // goes along
         inner.add("a.returns");
         Ok(())
@@ -115,9 +115,9 @@ fn from_inside_its_own_callback_it_happens_when_that_has_returned() {
     map.dispatch(probe, Readiness::READABLE);
     turn(&mut map);
     assert_eq!(log.take(), ["a.read", "a.returns", "converted"]);
-    assert!(map.get(probe).is_none());
+    assert!(map.get(probe).is_err());
     let grown: Handle<Grown> = probe.token().handle();
-    assert!(map.get(grown).is_some());
+    assert!(map.get(grown).is_ok());
     assert!(map.may_continue(grown.token()));
     map.turn(None).unwrap();
     assert_eq!(log.take(), ["grown.pending"]);
@@ -166,7 +166,7 @@ fn a_channel_that_is_converted_and_closed_is_closed_as_the_new_type() {
     let probe = Probe::new("a", &log).on(On::Read, move |_, me, map| {
         map.convert(me.handle(), grow(&inner)).unwrap();
         map.close(me);
-        assert!(map.convert(me.handle::<Grown>(), older).is_none());
+        assert!(map.convert(me.handle::<Grown>(), older).is_err());
         Ok(())
     });
     let probe = map.insert(probe).unwrap();
@@ -197,7 +197,7 @@ fn a_closed_channel_is_not_converted() {
     let mut map = ChannelMap::new().unwrap();
     let probe = map.insert(Probe::new("a", &log)).unwrap();
     map.close(probe);
-    assert!(map.convert(probe, grow(&log)).is_none());
+    assert!(map.convert(probe, grow(&log)).is_err());
     turn(&mut map);
     assert_eq!(log.take(), ["a.close Requested"]);
 }

@@ -14,6 +14,7 @@ mod map;
 mod moved_source;
 mod nested_turn;
 mod panic;
+mod post;
 mod registration;
 mod remote;
 mod replaced_map;

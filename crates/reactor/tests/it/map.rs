@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use crate::common::{Log, On, Probe, pair, slot, turn};
-use reactor::{Channel, ChannelMap, Readiness, Registration, Result, Source, Token};
+use reactor::{Absent, Channel, ChannelMap, Readiness, Registration, Result, Source, Token};
 
 #[derive(Debug)]
 struct Other(u32);
@@ -70,8 +70,8 @@ fn a_removed_channel_comes_back_and_its_handle_finds_nothing() {
     let probe = map.insert(Probe::new("a", &log)).unwrap();
     map.dispatch(probe, Readiness::READABLE);
     assert_eq!(map.remove(probe).unwrap().name, "a");
-    assert!(map.remove(probe).is_none());
-    assert!(map.get(probe).is_none());
+    assert!(map.remove(probe).is_err());
+    assert!(map.get(probe).is_err());
     assert!(!map.is_open(probe));
     assert!(map.is_empty());
     turn(&mut map);
@@ -82,12 +82,12 @@ fn a_removed_channel_comes_back_and_its_handle_finds_nothing() {
 fn the_next_tenant_of_a_slot_has_another_token() {
     let mut map = ChannelMap::new().unwrap();
     let first = map.insert(Other(1)).unwrap();
-    map.remove(first);
+    map.remove(first).unwrap();
     let second = map.insert(Other(2)).unwrap();
     assert_eq!(slot(first), slot(second));
     assert_ne!(first, second);
-    assert!(map.get(first).is_none());
-    assert!(map.remove(first).is_none());
+    assert!(map.get(first).is_err());
+    assert!(map.remove(first).is_err());
     assert!(!map.close(first));
     assert_eq!(map.get(second).unwrap().0, 2);
 }
@@ -99,11 +99,12 @@ fn a_handle_of_another_map_is_a_stranger() {
     let mine = here.insert(Other(1)).unwrap();
     let theirs = there.insert(Other(2)).unwrap();
     assert_eq!(slot(mine), slot(theirs));
-    assert!(here.get(theirs).is_none());
-    assert!(here.get_mut(theirs).is_none());
-    assert!(here.remove(theirs).is_none());
-    assert!(here.with(theirs, |_, _| ()).is_none());
-    assert!(here.convert(theirs, |other| other).is_none());
+    assert_eq!(here.get(theirs).unwrap_err(), Absent::Closed);
+    assert_eq!(here.get_mut(theirs).unwrap_err(), Absent::Closed);
+    assert_eq!(here.get_any_mut(theirs).unwrap_err(), Absent::Closed);
+    assert_eq!(here.remove(theirs).unwrap_err(), Absent::Closed);
+    assert_eq!(here.with(theirs, |_, _| ()), Err(Absent::Closed));
+    assert_eq!(here.convert(theirs, |other| other), Err(Absent::Closed));
     assert!(!here.close(theirs));
     assert!(!here.dispatch(theirs, Readiness::READABLE));
     here.set_timer(theirs, Instant::now());
@@ -116,11 +117,11 @@ fn a_handle_of_another_map_is_a_stranger() {
 fn a_handle_of_another_type_finds_nothing() {
     let mut map = ChannelMap::new().unwrap();
     let wrong = map.insert(Other(1)).unwrap().token().handle::<Probe>();
-    assert!(map.get(wrong).is_none());
-    assert!(map.get_mut(wrong).is_none());
-    assert!(map.remove(wrong).is_none());
-    assert!(map.with(wrong, |_, _| ()).is_none());
-    assert!(map.convert(wrong, |_| Other(2)).is_none());
+    assert_eq!(map.get(wrong).unwrap_err(), Absent::OtherType);
+    assert_eq!(map.get_mut(wrong).unwrap_err(), Absent::OtherType);
+    assert_eq!(map.remove(wrong).unwrap_err(), Absent::OtherType);
+    assert_eq!(map.with(wrong, |_, _| ()), Err(Absent::OtherType));
+    assert_eq!(map.convert(wrong, |_| Other(2)), Err(Absent::OtherType));
     assert_eq!(map.len(), 1);
 }
 
@@ -139,11 +140,15 @@ fn with_lends_a_channel_and_the_map() {
     let member = map.insert(Other(0)).unwrap();
     let told = map.with(room, |lent, map| {
         // The room itself is out of its slot meanwhile.
-        assert!(map.get(room).is_none());
+        assert_eq!(map.get(room).unwrap_err(), Absent::InCallback);
+        assert_eq!(map.get_mut(room).unwrap_err(), Absent::InCallback);
+        assert_eq!(map.get_any_mut(room).unwrap_err(), Absent::InCallback);
+        assert_eq!(map.remove(room).unwrap_err(), Absent::InCallback);
+        assert_eq!(map.with(room, |_, _| ()), Err(Absent::InCallback));
         map.get_mut(member).unwrap().0 = lent.0;
         map.iter().count()
     });
-    assert_eq!(told, Some(1));
+    assert_eq!(told, Ok(1));
     assert_eq!(map.get(member).unwrap().0, 5);
     assert_eq!(map.get(room).unwrap().0, 5);
 }
@@ -156,10 +161,10 @@ fn a_channel_in_its_own_callback_is_open_but_out_of_reach() {
         let handle = me.handle::<Probe>();
         assert!(map.is_open(me));
         assert_eq!(map.len(), 2);
-        assert!(map.get(handle).is_none());
-        assert!(map.get_mut(handle).is_none());
-        assert!(map.remove(handle).is_none());
-        assert!(map.with(handle, |_, _| ()).is_none());
+        assert!(map.get(handle).is_err());
+        assert!(map.get_mut(handle).is_err());
+        assert!(map.remove(handle).is_err());
+        assert!(map.with(handle, |_, _| ()).is_err());
         assert!(map.iter().all(|(token, _)| token != me));
         assert_eq!(map.iter_mut::<Probe>().count(), 0);
         assert_eq!(map.iter_mut::<Other>().count(), 1);
@@ -170,7 +175,7 @@ fn a_channel_in_its_own_callback_is_open_but_out_of_reach() {
     map.dispatch(probe, Readiness::READABLE);
     turn(&mut map);
     assert_eq!(log.take(), ["a.read"]);
-    assert!(map.get(probe).is_some());
+    assert!(map.get(probe).is_ok());
 }
 
 #[test]
@@ -212,7 +217,7 @@ fn a_channel_is_settled_when_it_was_changed_and_not_when_it_was_read() {
     assert_eq!(map.get(probe).unwrap().settles, settles + 1);
     map.get_mut(probe).unwrap();
     turn(&mut map);
-    map.with(probe, |_, _| ());
+    map.with(probe, |_, _| ()).unwrap();
     turn(&mut map);
     map.touch(probe);
     map.touch(probe);

@@ -103,7 +103,7 @@ fn work_from_another_thread_ends_the_wait_and_may_do_anything() {
     });
     map.run().unwrap();
     assert_eq!(thread.join().unwrap(), 2);
-    assert!(map.get(collector).is_none());
+    assert!(map.get(collector).is_err());
 }
 
 #[test]

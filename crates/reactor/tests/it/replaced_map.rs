@@ -121,7 +121,7 @@ fn both_are_well(log: &Log, here: &mut ChannelMap, mine: &[Handle<Probe>], stash
     log.take();
     assert_eq!(there.len(), mine.len());
     for &probe in mine {
-        assert!(there.get(probe).is_some(), "it is back");
+        assert!(there.get(probe).is_ok(), "it is back");
         there.dispatch(probe, Readiness::READABLE);
         turn(there);
         let lines = log.take();
@@ -340,7 +340,7 @@ fn the_first_map_may_be_used_before_its_channel_is_back() {
                 .is_err_and(|error| error.is::<NestedTurn>())
         );
         assert!(there.run().is_err_and(|error| error.is::<NestedTurn>()));
-        assert!(there.get(me.handle::<Probe>()).is_none());
+        assert!(there.get(me.handle::<Probe>()).is_err());
         there
             .convert(me.handle(), |probe: Probe| Renamed(probe))
             .unwrap();
@@ -375,8 +375,8 @@ fn with_finds_a_channel_that_is_to_come_home() {
         assert!(map.turn(None).is_err_and(|error| error.is::<NestedTurn>()));
         probe.name
     });
-    assert_eq!(name, Some("a"));
-    assert!(stash.map.borrow().get(probe).is_some());
+    assert_eq!(name, Ok("a"));
+    assert!(stash.map.borrow().get(probe).is_ok());
 }
 
 /// A panic takes its channel along, wherever its map is by then.
@@ -419,7 +419,8 @@ fn inside_with_the_map_may_be_swapped_too() {
                 map.with(lent, |_, map| {
                     swap(map);
                     assert!(!panics_then);
-                });
+                })
+                .unwrap();
                 Ok(())
             };
             let mut left = vec![lent];
@@ -461,10 +462,7 @@ fn a_swap_may_be_undone() {
     let probe = Probe::new("a", &log).on(On::Read, move |_, _, map| {
         map.with(lent, |_, map| there(map)).unwrap();
         back(map);
-        assert!(
-            map.get(lent).is_none(),
-            "it comes home before the next turn"
-        );
+        assert!(map.get(lent).is_err(), "it comes home before the next turn");
         Ok(())
     });
     let probe = map.insert(probe).unwrap();
@@ -474,7 +472,7 @@ fn a_swap_may_be_undone() {
     assert_eq!(log.take(), ["a.read"]);
     turn(&mut map);
     assert_eq!(log.take(), ["lent.read"], "its event waited for it");
-    assert!(map.get(probe).is_some());
+    assert!(map.get(probe).is_ok());
 }
 
 /// The handle's own channel, lent by `with`.
@@ -487,7 +485,7 @@ fn inside_with_the_map_may_be_replaced_too() {
         *map = ChannelMap::new().unwrap();
         probe.name
     });
-    assert_eq!(name, Some("a"));
+    assert_eq!(name, Ok("a"));
     assert!(map.is_empty());
     map.insert(Probe::new("b", &log)).unwrap();
     turn(&mut map);
@@ -505,7 +503,7 @@ fn a_channel_that_a_loan_lost_for_a_moment_has_its_timer_and_its_close() {
         let there = Rc::clone(&stash.map);
         let lender = Probe::new("lender", &log).on(On::Read, move |_, _, map| {
             let swap = |map: &mut ChannelMap| std::mem::swap(map, &mut there.borrow_mut());
-            map.with(lent, |_, map| swap(map));
+            map.with(lent, |_, map| swap(map)).unwrap();
             swap(map);
             map.set_timer(lent, map.now());
             if is_closed {

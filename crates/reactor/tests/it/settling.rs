@@ -201,7 +201,7 @@ fn a_channel_that_another_reached_before_its_event_waits_to_be_settled() {
     let (probe, flushes) = flushed("a", &log);
     let probe = map.insert(probe).unwrap();
     let speaker = Probe::new("speaker", &log).on(On::Read, move |_, _, map| {
-        map.get_mut(probe);
+        map.get_mut(probe).unwrap();
         Ok(())
     });
     let speaker = map.insert(speaker).unwrap();
@@ -243,7 +243,7 @@ const DEEDS: [Deed; 2] = [
         map.close(probe);
     },
     |map, probe| {
-        map.convert(probe, |probe: Probe| probe);
+        map.convert(probe, |probe: Probe| probe).unwrap();
     },
 ];
 
@@ -302,6 +302,6 @@ fn a_channel_that_is_lent_does_not_go_on_either() {
             deed(map, probe);
             (before, map.may_continue(probe.token()))
         });
-        assert_eq!(goes_on, Some((true, false)));
+        assert_eq!(goes_on, Ok((true, false)));
     }
 }

@@ -220,7 +220,8 @@ fn a_converted_channel_is_told_of_the_shutdown_as_what_it_is() {
     map.shut_down(map.now() + HOUR);
     turn(&mut map);
     let inner = log.clone();
-    map.convert(probe, move |_| Probe::new("new", &inner));
+    map.convert(probe, move |_| Probe::new("new", &inner))
+        .unwrap();
     turn(&mut map);
     assert_eq!(log.take(), ["new.close Shutdown"]);
 }

@@ -24,7 +24,8 @@ fn first_acts_on_the_other(
                 act(other, map);
                 probe.receive(me, map)
             })
-        });
+        })
+        .unwrap();
     }
 }
 
@@ -42,7 +43,7 @@ fn the_next_tenant_of_slot_and_descriptor_gets_no_event_of_a_removed_channel() {
     let (probes, _peers) = both_ready(&log, &mut map);
     let inner = log.clone();
     first_acts_on_the_other(&mut map, probes, move |other, map| {
-        let Some(removed) = map.remove(other) else {
+        let Ok(removed) = map.remove(other) else {
             return;
         };
         let number = removed.stream.as_ref().unwrap().as_raw_fd();
@@ -76,7 +77,8 @@ fn the_next_tenant_of_the_slot_gets_no_event_of_a_closed_channel() {
                 assert_eq!(slot(tenant), slot(me));
                 Ok(())
             })
-        });
+        })
+        .unwrap();
     }
     first_acts_on_the_other(&mut map, probes, |other, map| {
         map.close(other);
@@ -95,7 +97,7 @@ fn events_and_timers_brought_before_the_end_of_a_channel_reach_nobody() {
     let mut map = ChannelMap::new().unwrap();
     let mut dead = Vec::new();
     for end in [
-        |map: &mut ChannelMap, probe: Handle<Probe>| assert!(map.remove(probe).is_some()),
+        |map: &mut ChannelMap, probe: Handle<Probe>| assert!(map.remove(probe).is_ok()),
         |map: &mut ChannelMap, probe: Handle<Probe>| {
             map.close(probe);
             turn(map);
@@ -126,7 +128,7 @@ fn events_and_timers_brought_before_the_end_of_a_channel_reach_nobody() {
         assert!(log.take().is_empty());
         assert!(map.is_open(tenant));
         assert!(map.cancel(own), "no stale timer took its place");
-        map.remove(tenant);
+        map.remove(tenant).unwrap();
     }
 }
 

@@ -135,7 +135,7 @@ fn timers_end_with_their_channel() {
             map.set_timer(probe, epoch + n * SECOND);
         }
     }
-    map.remove(removed);
+    map.remove(removed).unwrap();
     assert_eq!(map.timers(), 10);
     map.close(closed);
     map.turn_at(epoch).unwrap();

@@ -221,10 +221,10 @@ impl<const N: usize> Part<N> {
         me: Token,
         f: impl FnOnce(&mut Side<'_>) -> R,
     ) -> Option<R> {
-        if let Some(channel) = map.get_mut(me.handle::<AsyncChat<Self>>()) {
+        if let Ok(channel) = map.get_mut(me.handle::<AsyncChat<Self>>()) {
             return Some(f(&mut Side::Chat(&mut channel.chat)));
         }
-        let channel = map.get_mut(me.handle::<Dispatcher<Self>>())?;
+        let channel = map.get_mut(me.handle::<Dispatcher<Self>>()).ok()?;
         Some(f(&mut Side::Raw(&mut channel.endpoint)))
     }
 

@@ -55,7 +55,8 @@ impl<const N: usize> Parts<N> {
         let me = chat.token().handle::<AsyncChat<Self>>();
         map.convert(me, |from| {
             from.with_handler(|handler| Parts::<M>(handler.0))
-        });
+        })
+        .unwrap();
     }
 }
 
@@ -108,7 +109,8 @@ impl<const N: usize> Whole<N> {
         let me = chat.token().handle::<AsyncChat<Self>>();
         map.convert(me, |from| {
             from.with_handler(|handler| Whole::<M>(handler.0))
-        });
+        })
+        .unwrap();
     }
 }
 
@@ -165,10 +167,10 @@ fn set_paused<A: ChatHandler, B: ChatHandler>(map: &mut ChannelMap, me: Token, p
     let first: Handle<AsyncChat<A>> = me.handle();
     let second: Handle<AsyncChat<B>> = me.handle();
     let chat = match map.get_mut(first) {
-        Some(channel) => &mut channel.chat,
-        None => match map.get_mut(second) {
-            Some(channel) => &mut channel.chat,
-            None => return,
+        Ok(channel) => &mut channel.chat,
+        Err(_) => match map.get_mut(second) {
+            Ok(channel) => &mut channel.chat,
+            Err(_) => return,
         },
     };
     match paused {

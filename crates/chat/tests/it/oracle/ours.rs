@@ -168,7 +168,7 @@ pub(crate) fn outcome(scenario: &Scenario) -> Outcome {
     if peer.is_shut() {
         sim::step_after(&mut map, me, &peer, Limits::default().linger);
     }
-    if let Some(channel) = map.get_mut(me) {
+    if let Ok(channel) = map.get_mut(me) {
         let term = Term::from(channel.chat.terminator());
         outcome.borrow_mut().add(Event::Open(term));
     }

@@ -304,7 +304,8 @@ fn a_conversion_comes_after_the_callback_and_before_the_next() {
                     made.add("converted");
                     Grown(given)
                 })
-            });
+            })
+            .unwrap();
             if closes {
                 map.close(me);
             }

@@ -215,7 +215,7 @@ fn what_was_held_comes_before_what_is_received_afterwards_and_eof_comes_last() {
         a.peer.say("\n7\nrest");
         a.peer.say_eof();
         for _ in 0..8 {
-            if let Some(channel) = stage.map.get_mut(a.me) {
+            if let Ok(channel) = stage.map.get_mut(a.me) {
                 channel.chat.resume();
             }
             record.extend(stage.play_out(&a));

@@ -63,7 +63,7 @@ fn a_timer_that_a_timer_sets_for_now_or_the_past_comes_in_the_next_turn_and_dela
         stage.map.set_timer(b, stage.map.now());
         assert_eq!(stage.turn(), ["a.timer", "b.timer"]);
         assert_eq!(stage.turn(), ["a.timer"]);
-        stage.map.remove(a.me);
+        stage.map.remove(a.me).unwrap();
     }
 }
 

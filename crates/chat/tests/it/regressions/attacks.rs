@@ -52,7 +52,8 @@ impl ChatHandler for Changing {
             let (me, log) = (chat.token().handle::<AsyncChat<Self>>(), self.log.clone());
             map.convert(me, move |channel| {
                 Dispatcher::from_endpoint(channel.chat.into_endpoint(), Witness::new(&log))
-            });
+            })
+            .unwrap();
         } else {
             chat.set_terminator("z");
         }
@@ -118,7 +119,7 @@ fn an_output_limit_below_the_high_water_mark_holds() {
     let channel = AsyncChat::new(ours, "\n", Silent).unwrap();
     let me = map.insert(channel.limited(limits)).unwrap();
     for _ in 0..10_000 {
-        let Some(channel) = map.get_mut(me) else {
+        let Ok(channel) = map.get_mut(me) else {
             break;
         };
         channel.chat.push([b'x'; 1_000]);
@@ -153,7 +154,7 @@ fn a_channel_that_another_closed_through_its_chat_hears_of_no_timer() {
     impl chat::MessageHandler for Closer {
         fn handle_message(&mut self, _: &[u8], _: &mut Chat, map: &mut ChannelMap) -> Result {
             map.set_timer(self.0, map.now()); // due in this very turn
-            if let Some(victim) = map.get_mut(self.0) {
+            if let Ok(victim) = map.get_mut(self.0) {
                 victim.chat.close();
             }
             Ok(())

@@ -84,7 +84,7 @@ fn a_message_of_another_thread_reaches_a_channel() {
     let thread = thread::spawn(move || {
         for word in ["from ", "another ", "thread"] {
             let told = remote.run(move |map| {
-                if let Some(channel) = map.get_mut(me) {
+                if let Ok(channel) = map.get_mut(me) {
                     channel.chat.push(word);
                 }
             });

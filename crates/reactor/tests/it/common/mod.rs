@@ -256,7 +256,7 @@ pub(crate) fn turn_until(map: &mut ChannelMap, mut done: impl FnMut(&mut Channel
 pub(crate) fn is_watched(map: &mut ChannelMap, stream: &Stream) -> bool {
     match map.try_insert(Probe::new("second", &Log::default()).over(stream)) {
         Ok(second) => {
-            map.remove(second);
+            map.remove(second).unwrap();
             false
         }
         Err(refused) => {
