@@ -138,14 +138,15 @@ impl MessageHandler for Member {
     fn handle_message(&mut self, line: &[u8], chat: &mut Chat, map: &mut ChannelMap) -> Result {
         let me = chat.token().handle();
         let said = [line, b"\n"].concat();
-        map.with(self.room, |room, map| room.handler.tell(me, &said, map));
+        map.with(self.room, |room, map| room.handler.tell(me, &said, map))?;
         chat.push(said); // here the speaker hears itself
         Ok(())
     }
 
     fn handle_close(&mut self, _: CloseReason, chat: &mut Chat, map: &mut ChannelMap) {
         let me = chat.token().handle();
-        map.with(self.room, |room, _| room.handler.members.remove(&me));
+        // The room may have closed before.
+        let _ = map.with(self.room, |room, _| room.handler.members.remove(&me));
     }
 }
 

@@ -331,12 +331,15 @@ impl ChannelMap {
         handle: Handle<C>,
         f: impl FnOnce(&mut C, &mut Self) -> R,
     ) -> Result<R, Absent> {
-        self.reach(handle.token(), Some(TypeId::of::<C>()))?;
+        let slot = self.slot(handle.token()).ok_or(Absent::Closed)?;
+        if !slot.is::<C>() {
+            return Err(Absent::OtherType);
+        }
         self.touch(handle.token());
         let lent = self.lend(handle.token(), |channel, map| {
             Some(f((channel as &mut dyn Any).downcast_mut()?, map))
         });
-        lent.flatten().ok_or(Absent::OtherType)
+        lent.flatten().ok_or(Absent::InCallback)
     }
 
     /// The number of open channels.

@@ -33,6 +33,7 @@ mod pause;
 mod porting;
 mod producers;
 mod push;
+mod reaching;
 mod reasons;
 mod receipts;
 mod regressions;

@@ -116,6 +116,7 @@ impl ChannelMap {
             let Some(Post { to, kind, work }) = self.posts.0.pop_front() else {
                 break; // another map is in this one's place
             };
+            self.bring_home();
             match self.reach(to, kind) {
                 Ok(()) => {
                     self.touch(to);

@@ -5,6 +5,7 @@ mod currently;
 mod input;
 mod output;
 mod page;
+mod posts;
 mod remote;
 mod stage;
 mod timers;

@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 
 const PAGE: &str = include_str!("../../../../../docs/ordering.md");
 
-const SOURCES: [&str; 7] = [
+const SOURCES: [&str; 8] = [
     include_str!("closes.rs"),
     include_str!("currently.rs"),
     include_str!("input.rs"),
     include_str!("output.rs"),
+    include_str!("posts.rs"),
     include_str!("remote.rs"),
     include_str!("timers.rs"),
     include_str!("turn.rs"),
