@@ -134,7 +134,12 @@ fn no_request_has_power_over_the_terminal_that_shows_the_log() {
     let site = Site::new("log_escapes");
     let server = site.serve();
     let mut client = Client::connect(server.addr);
-    for target in ["/\u{9b}2Jr\u{e9}", "/a.txt?\u{202e}", "http://a/\u{9b}", "/\" 200 7"] {
+    for target in [
+        "/\u{9b}2Jr\u{e9}",
+        "/a.txt?\u{202e}",
+        "http://a/\u{9b}",
+        "/\" 200 7",
+    ] {
         let target = target.replace(' ', "%20");
         client.send(format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n"));
     }
@@ -150,7 +155,10 @@ fn no_request_has_power_over_the_terminal_that_shows_the_log() {
     ] {
         assert!(log.contains(line), "{line} is not in {log}");
     }
-    assert!(log.chars().all(|char| char == '\n' || (' '..='~').contains(&char)));
+    assert!(
+        log.chars()
+            .all(|char| char == '\n' || (' '..='~').contains(&char))
+    );
 }
 
 /// That an idle connection is closed after 60 s is not tested: it takes too long.
