@@ -50,6 +50,7 @@ impl Output {
         };
         let channel = match FileWrapper::new(&descriptor) {
             Err(error) if error.kind() == io::ErrorKind::Unsupported => {
+                limits.high_water = 0; // each record is sent at once: it may not fit
                 AsyncChat::over(Disk(file), Terminator::none(), sink)
             }
             wrapper => AsyncChat::over(wrapper?, Terminator::none(), sink),
@@ -172,8 +173,14 @@ impl Transport for Disk {
         Err(io::ErrorKind::WouldBlock.into())
     }
 
+    /// A part would wait for a file that becomes ready. Only a full disk takes a part, and
+    /// the second attempt says so.
     fn send_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.0.write_vectored(slices)
+        let sent = self.0.write_vectored(slices)?;
+        let bytes = slices.iter().flat_map(|slice| slice.iter().copied());
+        let rest: Vec<u8> = bytes.skip(sent).collect();
+        self.0.write_all(&rest)?;
+        Ok(sent + rest.len())
     }
 
     fn shutdown(&mut self) -> io::Result<()> {
