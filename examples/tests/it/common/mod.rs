@@ -14,7 +14,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 pub(crate) use client::{Client, has_tool, python};
-pub(crate) use process::{Usage, assert_rests};
+pub(crate) use process::{Usage, assert_rests, wait_for_rest};
 
 /// Far longer than anything here takes: a test that gets there has failed.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(20);

@@ -59,7 +59,7 @@ pub(crate) fn assert_rests(server: &Server) {
 }
 
 /// Waits until the server does nothing for a quarter of a second.
-fn wait_for_rest(server: &Server) {
+pub(crate) fn wait_for_rest(server: &Server) {
     let deadline = Instant::now() + DEADLINE;
     loop {
         let before = server.usage();

@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::common::{Client, Server, example, wait_until};
+use crate::common::{Client, Server, example, wait_for_rest, wait_until};
 use crate::syscalls::TraceFile;
 
 use super::{At, Outcome};
@@ -33,6 +33,7 @@ impl Rehearsal {
         let file = TraceFile::new(&format!("rehearsal-{name}"));
         let what = format!("trace=accept4,epoll_ctl,{WAITS}");
         let mut server = Server::start_traced("echo", &what, &file.0);
+        wait_for_rest(&server); // it says where it listens before it first waits
         Client::connect(server.addr).expect_echo("hello\n");
         end(&mut server, &file);
         let text = file.text();
@@ -82,6 +83,7 @@ impl Row<'_> {
     pub(super) fn run(&self) -> Result<(), String> {
         let file = TraceFile::new(&self.name);
         let mut server = Server::spawn(self.command(&file));
+        wait_for_rest(&server);
         let outcome = match self.talk(server.addr) {
             Err(_) if self.outcome == Outcome::Ends => self.compare_end(&mut server),
             Ok(cut) => match end(&mut server, &file) {
