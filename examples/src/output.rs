@@ -62,10 +62,20 @@ impl Output {
 
     /// Prints a record, whole or not at all. `false`: it is lost, and counted.
     pub fn print(self, record: impl AsRef<[u8]>, map: &mut ChannelMap) -> bool {
+        self.print_within(BOUND, record, map)
+    }
+
+    /// Prints a record, however much waits. For whoever waits after each, by
+    /// [`when_drained`](Self::when_drained). `false`: the reader is gone.
+    pub fn print_always(self, record: impl AsRef<[u8]>, map: &mut ChannelMap) -> bool {
+        self.print_within(usize::MAX, record, map)
+    }
+
+    fn print_within(self, bound: usize, record: impl AsRef<[u8]>, map: &mut ChannelMap) -> bool {
         let Some(AsyncChat { chat, handler, .. }) = map.get_mut(self.0) else {
             return false;
         };
-        let is_taken = chat.queued() < BOUND && chat.push(record);
+        let is_taken = chat.queued() < bound && chat.push(record);
         handler.lost += u64::from(!is_taken);
         is_taken
     }
