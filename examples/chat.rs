@@ -139,7 +139,9 @@ impl MessageHandler for Member {
 /// Of letters and digits of any script; nothing that cannot be seen.
 fn parse_nick(line: &[u8]) -> Option<&str> {
     let nick = std::str::from_utf8(line).ok()?.trim();
-    let is_plain = |char: char| char.is_alphanumeric() || "-_.".contains(char);
+    // The fillers of Hangul are letters, and blank.
+    let is_blank = |char| matches!(char, '\u{115f}' | '\u{1160}' | '\u{3164}' | '\u{ffa0}');
+    let is_plain = |char: char| (char.is_alphanumeric() && !is_blank(char)) || "-_.".contains(char);
     let is_nick = (1..=MAX_NICK).contains(&nick.len()) && nick.chars().all(is_plain);
     is_nick.then_some(nick)
 }

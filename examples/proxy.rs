@@ -2,8 +2,8 @@
 //!
 //!     cargo run --release --example proxy -- [--listen ADDR] --to ADDR[,ADDR...]
 //!
-//! Each connection goes to the first address that takes it, of all that the names
-//! have; names are resolved once, at the start.
+//! Each connection goes to the first address that takes it within 5 s, of all that the
+//! names have; names are resolved once, at the start.
 //!
 //! Raw dispatchers only. Each connection is two halves, one a socket; a half
 //! reads from its socket and sends to the other's. What the other does not take
@@ -12,19 +12,54 @@
 
 use std::io;
 use std::net::{Shutdown, SocketAddr, ToSocketAddrs};
+use std::rc::Rc;
 use std::time::Duration;
 
 use chat::{
     Address, ChannelMap, CloseReason, Dispatcher, DispatcherHandler, Endpoint, Handle, Result,
-    Socket,
+    Socket, Timer,
 };
 use examples::Opt;
 
+/// An address that takes no connection in this time is passed over. The system would wait
+/// for two minutes.
+const CONNECT_TIME: Duration = Duration::from_secs(5);
+
 struct Proxy {
+    target: Target,
+}
+
+/// Where a connection goes.
+#[derive(Clone)]
+struct Target {
     /// As given, for the log.
-    name: String,
-    /// To be tried in turn.
-    targets: Vec<SocketAddr>,
+    name: Rc<str>,
+    addrs: Rc<[SocketAddr]>,
+    /// Of `addrs`, those that were tried.
+    tried: usize,
+}
+
+impl Target {
+    /// Begins to connect to the next address, for a client. Of an error that comes at
+    /// once it goes on to the one after.
+    fn dial(mut self, client: Handle<Dispatcher<Half>>, map: &mut ChannelMap) -> io::Result<()> {
+        let mut last = io::ErrorKind::AddrNotAvailable.into();
+        while let Some(addr) = self.addrs.get(self.tried).copied() {
+            self.tried += 1;
+            let half = Half::new(addr.to_string(), Some((client, self.clone())));
+            match Dispatcher::connect(addr, half).and_then(|target| map.insert(target)) {
+                Ok(target) => {
+                    map.set_timer(target.token(), map.now() + CONNECT_TIME);
+                    if let Ok(client) = map.get_mut(client) {
+                        client.handler.other = Some(target);
+                    }
+                    return Ok(());
+                }
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    }
 }
 
 impl DispatcherHandler for Proxy {
@@ -36,21 +71,11 @@ impl DispatcherHandler for Proxy {
         map: &mut ChannelMap,
     ) -> Result {
         let client = map.insert(Dispatcher::new(socket, Half::new(addr.to_string(), None))?)?;
-        let half = Half::new(self.name.clone(), Some(client));
-        let target = Dispatcher::connect(self.targets.as_slice(), half);
-        let target = target.and_then(|target| map.insert(target));
-        match target {
-            Ok(target) => {
-                if let Ok(client) = map.get_mut(client) {
-                    client.handler.other = Some(target);
-                }
-                Ok(())
-            }
-            Err(error) => {
-                map.close(client);
-                Err(error.into())
-            }
+        if let Err(error) = self.target.clone().dial(client, map) {
+            map.close(client);
+            return Err(error.into());
         }
+        Ok(())
     }
 }
 
@@ -58,7 +83,8 @@ impl DispatcherHandler for Proxy {
 struct Half {
     /// Whose socket, for the log.
     name: String,
-    is_target: bool,
+    /// Of the half of a target: what else there is.
+    target: Option<Target>,
     other: Option<Handle<Dispatcher<Half>>>,
     /// What the other has read and this one has not sent yet.
     unsent: Vec<u8>,
@@ -75,11 +101,12 @@ struct Half {
 impl Half {
     /// The half of a target knows its client from the start. Nothing is read
     /// before the target is connected.
-    fn new(name: String, client: Option<Handle<Dispatcher<Half>>>) -> Self {
+    fn new(name: String, client: Option<(Handle<Dispatcher<Half>>, Target)>) -> Self {
+        let (other, target) = client.unzip();
         Self {
             name,
-            is_target: client.is_some(),
-            other: client,
+            target,
+            other,
             unsent: Vec::new(),
             is_stalled: true,
             is_last: false,
@@ -122,6 +149,24 @@ impl Half {
         self.is_last = true;
         self.is_eof = true;
         self.flush(endpoint);
+    }
+
+    /// Whether there is another address for the client.
+    fn dial_next(&mut self, reason: &CloseReason, map: &mut ChannelMap) -> bool {
+        let (Some(target), Some(client)) = (self.target.take(), self.other) else {
+            return false;
+        };
+        if !map.is_open(client) {
+            return false;
+        }
+        let name = Rc::clone(&target.name);
+        let is_last = target.tried == target.addrs.len();
+        match target.dial(client, map) {
+            Ok(()) => return true,
+            Err(_) if is_last => log::warn!("cannot connect to {name}: {reason}"),
+            Err(error) => log::warn!("cannot connect to {name}: {error}"),
+        }
+        false
     }
 
     /// Does something with the other half, unless that is gone.
@@ -178,6 +223,14 @@ impl DispatcherHandler for Half {
         Ok(())
     }
 
+    /// The time to connect is over.
+    fn handle_timer(&mut self, _: Timer, endpoint: &mut Endpoint, _: &mut ChannelMap) -> Result {
+        if endpoint.connecting() {
+            endpoint.close_with(CloseReason::TimedOut);
+        }
+        Ok(())
+    }
+
     /// Reads nothing more; closes when what was read is sent.
     fn handle_shutdown(&mut self, endpoint: &mut Endpoint, _map: &mut ChannelMap) -> Result {
         if endpoint.connecting() {
@@ -188,12 +241,11 @@ impl DispatcherHandler for Half {
     }
 
     fn handle_close(&mut self, reason: CloseReason, endpoint: &mut Endpoint, map: &mut ChannelMap) {
-        let has_failed = matches!(reason, CloseReason::Io(_));
-        let was_cut_off = has_failed && endpoint.connected();
-        if self.is_target && has_failed && endpoint.connecting() {
-            log::warn!("cannot connect to {}: {reason}", self.name);
-        } else {
-            log::debug!("{}: {reason}", self.name);
+        log::debug!("{}: {reason}", self.name);
+        let was_cut_off = matches!(reason, CloseReason::Io(_)) && endpoint.connected();
+        let was_tried = matches!(reason, CloseReason::Io(_) | CloseReason::TimedOut);
+        if was_tried && endpoint.connecting() && self.dial_next(&reason, map) {
+            return;
         }
         self.with_other(map, |other, wire| {
             if was_cut_off {
@@ -220,7 +272,12 @@ fn main() -> Result {
         },
     ])?;
     let targets = resolve(&name).map_err(|error| format!("cannot forward to {name}: {error}"))?;
-    examples::listen(&address, Proxy { name, targets }, stdout, &mut map)?;
+    let target = Target {
+        name: name.into(),
+        addrs: targets.into(),
+        tried: 0,
+    };
+    examples::listen(&address, Proxy { target }, stdout, &mut map)?;
     map.run()
 }
 

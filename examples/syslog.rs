@@ -4,13 +4,16 @@
 //!     logger --server 127.0.0.1 --port 5514 --udp hello
 //!
 //! Datagrams of RFC 3164 or RFC 5424, by UDP and, with `--socket`, on a Unix
-//! socket as `/dev/log` is one. A line is `FACILITY.SEVERITY SENDER: MESSAGE`.
+//! socket as `/dev/log` is one: every user may write to it. A line is
+//! `FACILITY.SEVERITY SENDER: MESSAGE`.
 //! Nothing is refused: whatever does not look like either RFC is printed whole.
 
 use std::cell::Cell;
+use std::fs::{self, Permissions};
 use std::io;
 use std::mem;
 use std::net::UdpSocket;
+use std::os::unix::fs::PermissionsExt;
 use std::process::ExitCode;
 use std::rc::Rc;
 
@@ -179,6 +182,11 @@ fn main() -> Result<ExitCode> {
     if !path.is_empty() {
         let bind = UnixBind::path(&path).replacing_dead().removed_on_close();
         let unix = Dispatcher::bind_unix(bind, receiver())
+            .and_then(|unix| {
+                // Whatever the umask is, as of `/dev/log`: each user logs.
+                fs::set_permissions(&path, Permissions::from_mode(0o666))?;
+                Ok(unix)
+            })
             .map_err(|error| format!("cannot listen on {path}: {error}"))?;
         map.insert(unix)?;
         stdout.print(format!("listening on {path}\n"), &mut map);

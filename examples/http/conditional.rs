@@ -98,8 +98,12 @@ impl Version {
         let modified = modified.and_then(|it| UNIX_EPOCH.checked_add(Duration::from_secs(it)));
         Self {
             etag: format!("\"{seconds:x}.{nanoseconds:x}-{len:x}\""),
-            // Section 8.8.2.1: none that is still to come.
-            modified: modified.filter(|modified| *modified <= now),
+            // Section 8.8.2.2: none whose second is not over. Another change in it would
+            // have the same date, and a part be put behind one of another version.
+            modified: modified.filter(|modified| {
+                let age = now.duration_since(*modified);
+                age.is_ok_and(|age| age >= Duration::from_secs(1))
+            }),
         }
     }
 

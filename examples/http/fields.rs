@@ -84,7 +84,7 @@ fn has_bare_cr_or_lf(data: &[u8]) -> bool {
     })
 }
 
-/// Digits and nothing else. More of them than a number holds are a number that
+/// Digits only. More of them than a number holds are a number that
 /// is too large for anybody.
 pub(crate) fn number(value: &[u8]) -> Option<u64> {
     if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {

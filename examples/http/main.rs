@@ -10,7 +10,7 @@
 //!   refused. No I/O.
 //! - `fields.rs`: the fields of a head, and those behind a body. No I/O.
 //! - `body.rs`: where a body ends. No I/O.
-//! - `files.rs`: files under a root and nothing else. `listing.rs`: a folder's page.
+//! - `files.rs`: only files under a root. `listing.rs`: a folder's page.
 //! - `site.rs`: how a request is answered.
 //! - `conditional.rs`: whether a file is sent, by the version that a client has;
 //!   `ranges.rs`: which part of it. No I/O.

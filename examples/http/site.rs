@@ -29,7 +29,7 @@ impl Site {
     /// If it cannot be opened, or is none.
     pub(crate) fn new(root: &str, lists_folders: bool) -> io::Result<Self> {
         Ok(Self {
-            root: Root::open(root)?,
+            root: Root::new(root)?,
             lists_folders,
             dates: Dates::default(),
         })

@@ -5,15 +5,32 @@ use chat::{Result, Terminator};
 
 use crate::head::{self, Body};
 
+/// Heads, chunk sizes and trailers together may have so many bytes, and 8 more for each
+/// byte in chunks: chunks of one byte do. Otherwise a server that goes on with 1xx or
+/// trailers keeps a client for ever.
+const MAX_FRAMING: usize = 131_072;
+
 /// An answer that is being received. It begins with a message that ends with
 /// [`head::END`].
-#[derive(Debug, Default)]
-pub(crate) struct Answer(Stage);
+#[derive(Debug)]
+pub(crate) struct Answer {
+    stage: Stage,
+    /// Bytes that what frames the body may still have.
+    room: usize,
+}
+
+impl Default for Answer {
+    fn default() -> Self {
+        Self {
+            stage: Stage::Head,
+            room: MAX_FRAMING,
+        }
+    }
+}
 
 /// What is being collected now.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 enum Stage {
-    #[default]
     Head,
     /// A body whose length is known.
     Length,
@@ -31,11 +48,11 @@ enum Stage {
 impl Answer {
     /// Whether what comes now is for [`advance`](Self::advance), and no body.
     pub(crate) fn is_at_line(&self) -> bool {
-        !matches!(self.0, Stage::Length | Stage::ToEnd | Stage::ChunkData)
+        !matches!(self.stage, Stage::Length | Stage::ToEnd | Stage::ChunkData)
     }
 
     pub(crate) fn is_whole(&self) -> bool {
-        matches!(self.0, Stage::Whole)
+        matches!(self.stage, Stage::Whole)
     }
 
     /// The terminator was found, and `line` came before it. Returns the next one;
@@ -45,7 +62,11 @@ impl Answer {
     ///
     /// If the answer's end cannot be told.
     pub(crate) fn advance(&mut self, line: &[u8]) -> Result<Option<Terminator>> {
-        let (stage, terminator) = match self.0 {
+        if self.is_at_line() {
+            let room = self.room.checked_sub(line.len() + "\r\n".len());
+            self.room = room.ok_or("its framing is too long for its body")?;
+        }
+        let (stage, terminator) = match self.stage {
             Stage::Head => match Body::after(line)? {
                 Body::Head => (Stage::Head, head::END.into()),
                 Body::Length(0) => return Ok(self.finish()),
@@ -55,7 +76,10 @@ impl Answer {
             },
             Stage::ChunkSize => match chunk_size(line)? {
                 0 => (Stage::Trailers, "\r\n".into()),
-                size => (Stage::ChunkData, size.into()),
+                size => {
+                    self.room = self.room.saturating_add(size.saturating_mul(8));
+                    (Stage::ChunkData, size.into())
+                }
             },
             Stage::ChunkData => (Stage::ChunkEnd, 2.into()),
             Stage::ChunkEnd if line == b"\r\n" => (Stage::ChunkSize, "\r\n".into()),
@@ -67,7 +91,7 @@ impl Answer {
             Stage::Trailers => (Stage::Trailers, "\r\n".into()),
             Stage::Length | Stage::ToEnd | Stage::Whole => return Ok(self.finish()),
         };
-        self.0 = stage;
+        self.stage = stage;
         Ok(Some(terminator))
     }
 
@@ -77,7 +101,7 @@ impl Answer {
     ///
     /// If that cuts the answer short.
     pub(crate) fn end(&mut self) -> Result {
-        let cut = match self.0 {
+        let cut = match self.stage {
             Stage::ToEnd | Stage::Whole => {
                 self.finish();
                 return Ok(());
@@ -90,7 +114,7 @@ impl Answer {
     }
 
     fn finish(&mut self) -> Option<Terminator> {
-        self.0 = Stage::Whole;
+        self.stage = Stage::Whole;
         None
     }
 }

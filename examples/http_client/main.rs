@@ -26,7 +26,7 @@ use std::mem;
 use std::process::ExitCode;
 use std::rc::Rc;
 
-use chat::{AsyncChat, ChannelMap, Chat, ChatHandler, CloseReason, Error, Result};
+use chat::{AsyncChat, ChannelMap, Chat, ChatHandler, CloseReason, Error, Limits, Result};
 use examples::Output;
 
 use crate::answer::Answer;
@@ -45,7 +45,7 @@ struct HttpClient {
 impl HttpClient {
     /// Prints, and reads no further while that waits for its reader.
     fn print(&self, data: &[u8], chat: &mut Chat, map: &mut ChannelMap) -> Result {
-        if !self.stdout.print(data, map) {
+        if !self.stdout.print_always(data, map) {
             return Err("nobody reads standard output any more".into());
         }
         if self.stdout.needs_drain(map) && !chat.is_paused() {
@@ -124,7 +124,10 @@ fn get(url: &str, stdout: Output, has_failed: &Rc<Cell<bool>>, map: &mut Channel
         stdout,
         has_failed: Rc::clone(has_failed),
     };
-    let mut channel = AsyncChat::connect((host.as_str(), port), head::END, client)?;
+    let channel = AsyncChat::connect((host.as_str(), port), head::END, client)?;
+    let mut limits = Limits::default();
+    limits.reads_per_turn = 1; // as much of each page may wait to be printed
+    let mut channel = channel.limited(limits);
     let request = format!("GET {target} HTTP/1.0\r\nHost: {authority}\r\n\r\n");
     channel.chat.push(request);
     map.insert(channel)?;

@@ -1,7 +1,7 @@
 //! A mail server that delivers nothing, but prints what it gets: the standard
 //! library's `smtpd.DebuggingServer`, of Python 3.11.
 //!
-//!     cargo run --release --example smtpd -- [--listen ADDR] [--size BYTES]
+//!     cargo run --release --example smtpd -- [--listen ADDR] [--size BYTES] [--timeout SECONDS]
 //!     swaks --server 127.0.0.1:8025 --to ada@example.org
 //!
 //! - `session.rs`: the connection, which is a state and a terminator.
@@ -12,7 +12,7 @@
 //! It keeps to RFC 5321 where the original does not: a message may be empty, a
 //! session goes on with commands after a message that was too long, EHLO may be
 //! said again, and a line that is no command costs patience only. Whoever speaks HTTP, or
-//! says ten bad commands, is hung up on.
+//! says ten bad commands, or nothing for five minutes, is hung up on.
 
 mod envelope;
 mod message;
@@ -20,15 +20,15 @@ mod patience;
 mod session;
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use chat::{Address, AsyncChat, ChannelMap, DispatcherHandler, Endpoint, Result, Socket};
 use examples::{Opt, Output};
 
-use crate::session::{Session, Sizes};
+use crate::session::{Bounds, Session};
 
 struct SmtpServer {
-    max_size: usize,
-    sizes: Rc<Sizes>,
+    bounds: Rc<Bounds>,
     stdout: Output,
 }
 
@@ -41,27 +41,34 @@ impl DispatcherHandler for SmtpServer {
         map: &mut ChannelMap,
     ) -> Result {
         log::debug!("connection from {addr}");
-        let session = Session::new(addr, self.max_size, Rc::clone(&self.sizes), self.stdout);
+        let session = Session::new(addr, Rc::clone(&self.bounds), self.stdout);
         let channel = AsyncChat::new(socket, session::LINE_END, session)?;
-        map.insert(channel.limited(Rc::clone(&self.sizes.command)))?;
+        map.insert(channel.limited(Rc::clone(&self.bounds.command)))?;
         Ok(())
     }
 }
 
 fn main() -> Result {
-    let (mut map, stdout, [address, size]) = examples::start([
+    let (mut map, stdout, [address, size, timeout]) = examples::start([
         Opt::listen("127.0.0.1:8025"),
         Opt {
             name: "size",
             value: "BYTES  the longest message that is taken",
             default: Some("33554432"),
         },
+        Opt {
+            name: "timeout",
+            value: "SECONDS  how long a command or a message may take",
+            default: Some("300"),
+        },
     ])?;
     let max_size = size.parse().map_err(|_| format!("no size: {size}"))?;
-    let sizes = Rc::new(Sizes::new(max_size));
+    let timeout = timeout
+        .parse()
+        .map_err(|_| format!("no number of seconds: {timeout}"))?;
+    let bounds = Bounds::new(max_size, Duration::from_secs(timeout));
     let server = SmtpServer {
-        max_size,
-        sizes,
+        bounds: Rc::new(bounds),
         stdout,
     };
     examples::listen(&address, server, stdout, &mut map)?;

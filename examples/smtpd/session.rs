@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::mem;
 use std::rc::Rc;
+use std::time::Duration;
 
 use chat::{Address, ChannelMap, Chat, Limits, MessageHandler, Result, Timer};
 use examples::Output;
@@ -28,20 +29,25 @@ const EXTENSIONS: &str = "250-8BITMIME\r\n250-SMTPUTF8\r\n250-PIPELINING\r\n250 
 const HELP: &str = "214-messages are printed, and delivered nowhere\r\n\
                     214 HELO EHLO MAIL RCPT DATA RSET NOOP VRFY HELP QUIT";
 
-/// How long what comes may be: a command, a message.
-pub(crate) struct Sizes {
+/// How long a message may be, and how long a client may take.
+pub(crate) struct Bounds {
+    max_size: usize,
+    /// RFC 5321, section 4.5.3.2.7 asks for 5 minutes at least between commands.
+    timeout: Duration,
     pub(crate) command: Rc<Limits>,
-    pub(crate) message: Rc<Limits>,
+    message: Rc<Limits>,
 }
 
-impl Sizes {
-    pub(crate) fn new(max_size: usize) -> Self {
+impl Bounds {
+    pub(crate) fn new(max_size: usize, timeout: Duration) -> Self {
         let limits = |message| {
             let mut limits = Limits::default();
             limits.message = message;
             Rc::new(limits)
         };
         Self {
+            max_size,
+            timeout,
             command: limits(MAX_MAIL_LINE),
             // With the CRLF before it.
             message: limits(max_size.saturating_add(LINE_END.len())),
@@ -55,8 +61,9 @@ pub(crate) struct Session {
     patience: Patience,
     /// Until then no further command is read.
     wait: Option<Timer>,
-    max_size: usize,
-    sizes: Rc<Sizes>,
+    /// By then the next command or the message must be there.
+    deadline: Option<Timer>,
+    bounds: Rc<Bounds>,
     greeting: Greeting,
     /// Begun by MAIL.
     envelope: Option<Envelope>,
@@ -74,14 +81,14 @@ enum Greeting {
 }
 
 impl Session {
-    pub(crate) fn new(peer: Address, max_size: usize, sizes: Rc<Sizes>, stdout: Output) -> Self {
+    pub(crate) fn new(peer: Address, bounds: Rc<Bounds>, stdout: Output) -> Self {
         Self {
             peer,
             stdout,
             patience: Patience::default(),
             wait: None,
-            max_size,
-            sizes,
+            deadline: None,
+            bounds,
             greeting: Greeting::None,
             envelope: None,
             in_data: false,
@@ -155,14 +162,14 @@ impl Session {
             ("EHLO", _) => {
                 self.greeting = Greeting::Ehlo;
                 self.envelope = None;
-                let size = format!("250-localhost\r\n250-SIZE {}\r\n", self.max_size);
+                let size = format!("250-localhost\r\n250-SIZE {}\r\n", self.bounds.max_size);
                 return (size + EXTENSIONS).into();
             }
             ("MAIL" | "RCPT" | "DATA", _) if !is_greeted => "503 HELO or EHLO first",
             ("MAIL", _) if self.envelope.is_some() => "503 one message at a time",
             ("MAIL", _) => {
                 let is_extended = self.greeting == Greeting::Ehlo;
-                match Envelope::parse(argument, is_extended, self.max_size) {
+                match Envelope::parse(argument, is_extended, self.bounds.max_size) {
                     Ok(envelope) => {
                         self.envelope = Some(envelope);
                         "250 OK"
@@ -194,7 +201,7 @@ impl Session {
 
     fn begin_data(&mut self, chat: &mut Chat) -> &'static str {
         self.in_data = true;
-        chat.set_limits(Rc::clone(&self.sizes.message));
+        chat.set_limits(Rc::clone(&self.bounds.message));
         chat.set_terminator(DATA_END);
         chat.unread(LINE_END); // the command's own comes before an empty message's dot
         "354 a line with nothing but a dot is the end"
@@ -208,7 +215,7 @@ impl Session {
         map: &mut ChannelMap,
     ) {
         self.in_data = false;
-        chat.set_limits(Rc::clone(&self.sizes.command));
+        chat.set_limits(Rc::clone(&self.bounds.command));
         chat.set_terminator(LINE_END);
         let Some(envelope) = self.envelope.take() else {
             return;
@@ -226,6 +233,14 @@ impl Session {
         }
     }
 
+    /// The time begins for whatever comes next.
+    fn expect_next(&mut self, chat: &Chat, map: &mut ChannelMap) {
+        let timer = map.set_timer(chat.token(), map.now() + self.bounds.timeout);
+        if let Some(before) = self.deadline.replace(timer) {
+            map.cancel(before);
+        }
+    }
+
     /// Whether further commands are read now.
     fn go_on(&self, chat: &mut Chat) {
         match self.wait.is_some() || chat.needs_drain() {
@@ -236,13 +251,15 @@ impl Session {
 }
 
 impl MessageHandler for Session {
-    fn handle_connect(&mut self, chat: &mut Chat, _map: &mut ChannelMap) -> Result {
+    fn handle_connect(&mut self, chat: &mut Chat, map: &mut ChannelMap) -> Result {
         reply(chat, "220 localhost ESMTP");
+        self.expect_next(chat, map);
         Ok(())
     }
 
     fn handle_message(&mut self, message: &[u8], chat: &mut Chat, map: &mut ChannelMap) -> Result {
         let is_too_long = mem::take(&mut self.is_too_long);
+        self.expect_next(chat, map);
         match self.in_data {
             true => self.handle_data(message, is_too_long, chat, map),
             false => self.handle_line(message, is_too_long, chat, map),
@@ -262,9 +279,14 @@ impl MessageHandler for Session {
         Ok(())
     }
 
-    fn handle_timer(&mut self, _: Timer, chat: &mut Chat, _map: &mut ChannelMap) -> Result {
-        self.wait = None;
-        self.go_on(chat);
+    fn handle_timer(&mut self, timer: Timer, chat: &mut Chat, _map: &mut ChannelMap) -> Result {
+        if self.deadline == Some(timer) {
+            log::info!("{} takes too long", self.peer);
+            hang_up(chat, "421 that takes too long");
+        } else {
+            self.wait = None;
+            self.go_on(chat);
+        }
         Ok(())
     }
 

@@ -50,6 +50,7 @@ impl Output {
         };
         let channel = match FileWrapper::new(&descriptor) {
             Err(error) if error.kind() == io::ErrorKind::Unsupported => {
+                limits.high_water = 0; // each record is sent at once: it may not fit
                 AsyncChat::over(Disk(file), Terminator::none(), sink)
             }
             wrapper => AsyncChat::over(wrapper?, Terminator::none(), sink),
@@ -61,10 +62,20 @@ impl Output {
 
     /// Prints a record, whole or not at all. `false`: it is lost, and counted.
     pub fn print(self, record: impl AsRef<[u8]>, map: &mut ChannelMap) -> bool {
+        self.print_within(BOUND, record, map)
+    }
+
+    /// Prints a record, however much waits. For whoever waits after each, by
+    /// [`when_drained`](Self::when_drained). `false`: the reader is gone.
+    pub fn print_always(self, record: impl AsRef<[u8]>, map: &mut ChannelMap) -> bool {
+        self.print_within(usize::MAX, record, map)
+    }
+
+    fn print_within(self, bound: usize, record: impl AsRef<[u8]>, map: &mut ChannelMap) -> bool {
         let Ok(AsyncChat { chat, handler, .. }) = map.get_mut(self.0) else {
             return false;
         };
-        let is_taken = chat.queued() < BOUND && chat.push(record);
+        let is_taken = chat.queued() < bound && chat.push(record);
         handler.lost += u64::from(!is_taken);
         is_taken
     }
@@ -172,8 +183,14 @@ impl Transport for Disk {
         Err(io::ErrorKind::WouldBlock.into())
     }
 
+    /// A part would wait for a file that becomes ready. Only a full disk takes a part, and
+    /// the second attempt says so.
     fn send_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.0.write_vectored(slices)
+        let sent = self.0.write_vectored(slices)?;
+        let bytes = slices.iter().flat_map(|slice| slice.iter().copied());
+        let rest: Vec<u8> = bytes.skip(sent).collect();
+        self.0.write_all(&rest)?;
+        Ok(sent + rest.len())
     }
 
     fn shutdown(&mut self) -> io::Result<()> {

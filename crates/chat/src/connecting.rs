@@ -178,10 +178,12 @@ fn refuse_self(peer: &SockAddr, socket: &Socket) -> io::Result<()> {
 }
 
 /// A chat channel gathers its output, so that Nagle's algorithm could only
-/// delay.
+/// delay. A peer that is gone without a word, such as a machine that was switched off,
+/// is found out by the system: nothing that a channel waits for would tell it.
 pub(crate) fn tcp_socket(address: SocketAddr) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
     socket.set_tcp_nodelay(true)?;
+    socket.set_keepalive(true)?;
     Ok(socket)
 }
 

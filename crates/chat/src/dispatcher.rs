@@ -97,7 +97,9 @@ impl<H: DispatcherHandler> Dispatcher<H> {
     /// asks for a free port, which [`Endpoint::local_addr`] tells.
     ///
     /// The address is reused (`SO_REUSEADDR`). Up to 1,024 connections may wait, or as
-    /// many as the system allows. Accepted sockets inherit `TCP_NODELAY`.
+    /// many as the system allows. Accepted sockets inherit `TCP_NODELAY`
+    /// and `SO_KEEPALIVE`, which ends a connection whose peer is gone: on Linux after some
+    /// two hours, unless `tcp(7)` is told otherwise.
     ///
     /// # Errors
     ///
@@ -139,7 +141,8 @@ impl<H: DispatcherHandler> Dispatcher<H> {
     /// [`handle_connect`](DispatcherHandler::handle_connect) follows on success,
     /// [`handle_close`](DispatcherHandler::handle_close) on failure. Only the operating
     /// system limits the time; set a timer. A local port without a listener is refused,
-    /// even if the system picks that very port for the client.
+    /// even if the system picks that very port for the client. `TCP_NODELAY` and
+    /// `SO_KEEPALIVE` are set, as by [`listen`](Self::listen).
     ///
     /// # Errors
     ///

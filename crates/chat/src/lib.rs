@@ -143,9 +143,9 @@
 //! # What it costs
 //!
 //! An idle channel holds no buffer: a connection that has sent a line and rests
-//! takes 394 bytes of resident memory. A busy channel reads into the map's shared
+//! takes 401 bytes of resident memory. A busy channel reads into the map's shared
 //! buffer and sends a turn's output with one system call. One echoed line of 32 bytes
-//! costs 613 instructions in user space, and about the CPU time of a raw epoll loop.
+//! costs 608 instructions in user space, and about the CPU time of a raw epoll loop.
 //! These figures come from one machine and from `docs/performance.md`, which `just
 //! bench` writes. [`Limits`] bounds every buffer that a peer can make grow.
 //!

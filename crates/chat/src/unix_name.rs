@@ -75,11 +75,12 @@ impl<P: AsRef<Path>> From<P> for UnixName {
     }
 }
 
-/// `/run/room.sock`, `@room`.
+/// `/run/room.sock`, `@room`. A peer may choose its name: control characters and those
+/// that cannot be seen are escaped, and a name is one line.
 impl fmt::Display for UnixName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Path(path) => path.display().fmt(f),
+            Self::Path(path) => path.to_string_lossy().escape_debug().fmt(f),
             Self::Abstract(name) => write!(f, "@{}", name.escape_ascii()),
         }
     }

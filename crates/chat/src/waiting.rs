@@ -72,8 +72,8 @@ impl Endpoint {
         self.keep_waiting(waiting);
     }
 
-    /// If `timer` is one that [`set_timers`](Self::set_timers) set: goes on after a rest, or closes
-    /// the channel, unless the peer has taken something since. Returns whether it is.
+    /// Handles a timer that [`set_timers`](Self::set_timers) set: goes on after a rest, or closes
+    /// the channel, unless the peer has taken something since. Returns whether it is one.
     pub(crate) fn handle_own_timer(&mut self, timer: Timer) -> bool {
         let sent = self.sent();
         let is_ours = |it: &mut Box<Waiting>| [it.timer, it.rest].contains(&Some(timer));

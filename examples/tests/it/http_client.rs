@@ -115,6 +115,34 @@ fn all_pages_are_got_at_once() {
     assert_eq!(client.end().0, Some(0));
 }
 
+/// All that comes in one turn is more than is kept of records that cannot wait.
+#[test]
+fn a_reader_that_is_slow_gets_many_long_pages_whole() {
+    const PAGES: usize = 40;
+    const LEN: usize = 200_000;
+
+    let (listener, addr) = listener();
+    let child = client(&vec![format!("http://{addr}/"); PAGES])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn();
+    let mut process = Reaped(child.expect("it starts"));
+    let page = answer(&"~".repeat(LEN));
+    for mut stream in [(); PAGES].map(|()| accept(&listener).0) {
+        stream
+            .write_all(page.as_bytes())
+            .expect("it fits into the sockets");
+    }
+    let mut stdout = process.0.stdout.take().expect("it is piped");
+    let mut pages = String::new();
+    stdout.read_to_string(&mut pages).expect("UTF-8");
+    let mut log = String::new();
+    let mut stderr = process.0.stderr.take().expect("it is piped");
+    stderr.read_to_string(&mut log).expect("UTF-8");
+    assert!(process.wait().success(), "{log}");
+    assert_eq!(pages.matches('~').count(), PAGES * LEN);
+}
+
 #[test]
 fn while_it_waits_it_rests() {
     let (listener, addr) = listener();

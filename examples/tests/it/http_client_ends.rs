@@ -6,7 +6,8 @@ use std::io::Write;
 use std::net::Shutdown;
 use std::thread;
 
-use crate::fetched::{Running, accept, listener};
+use crate::common::run;
+use crate::fetched::{Running, accept, client, listener};
 
 /// Gets an answer from a server that afterwards closes, or says nothing more. It is
 /// printed, and nothing else. Returns the exit status and stderr.
@@ -174,4 +175,37 @@ fn a_head_without_an_end_is_a_failure_after_64_kib() {
     server.join().expect("no panic");
     assert_eq!(status, Some(1), "{log}");
     assert!(log.contains("without an end"), "{log}");
+}
+
+/// CVE-2021-3737 of Python's client, and gh-150743: each piece is short and valid, and no
+/// end in sight.
+#[test]
+fn an_answer_that_goes_on_without_a_body_is_a_failure() {
+    let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+    for (begin, piece) in [
+        ("", "HTTP/1.1 100 Continue\r\n\r\n".to_owned()),
+        (&format!("{chunked}0\r\n"), "A: b\r\n".to_owned()),
+        (chunked, format!("1;{}\r\n!\r\n", "a".repeat(100))),
+    ] {
+        let (listener, addr) = listener();
+        let answer = format!("{begin}{}", piece.repeat(300_000 / piece.len()));
+        let server = thread::spawn(move || {
+            let (mut stream, _) = accept(&listener);
+            // The client may close before it has all.
+            let _ = stream.write_all(answer.as_bytes());
+            stream // it stays open
+        });
+        let (status, _, log) = run(client(&[format!("http://{addr}/")]));
+        server.join().expect("no panic");
+        assert_eq!(status.code(), Some(1), "{piece:?}: {log}");
+        assert!(log.contains("too long for its body"), "{piece:?}: {log}");
+    }
+}
+
+#[test]
+fn small_chunks_are_no_framing_without_a_body() {
+    let begin = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let answer = format!("{begin}{}0\r\n\r\n", "1\r\n!\r\n".repeat(50_000));
+    let (status, log) = get(&answer, "", false);
+    assert_eq!((status, &*log), (Some(0), ""));
 }

@@ -5,6 +5,7 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::symlink;
 
 use crate::common::{Client, Server, example, run};
 use crate::http::{Answer, Site};
@@ -150,4 +151,26 @@ fn whether_folders_are_listed_is_on_or_off() {
     let (status, stdout, stderr) = run(command);
     assert_eq!((status.code(), &stdout[..]), (Some(1), ""));
     assert!(stderr.contains("--list is on or off"), "{stderr}");
+}
+
+/// As mongrel2's #129: a site is built anew, or a symlink leads to its next version.
+#[test]
+fn a_root_that_another_folder_replaces_is_the_new_one() {
+    let site = Site::new("replaced");
+    let root = site.root.join("now");
+    for version in ["one", "two"] {
+        fs::create_dir(site.root.join(version)).expect("a folder can be made");
+        fs::write(site.root.join(version).join("a.txt"), version).expect("so can a file");
+    }
+    symlink("one", &root).expect("so can a link");
+    let root = root.to_str().expect("UTF-8");
+    let server = Server::start_with("http", &["--root", root]);
+    assert_eq!(get(&server, "/a.txt"), (200, "one".to_owned()));
+    fs::remove_file(root).expect("it is there");
+    assert_eq!(get(&server, "/a.txt").0, 404);
+    symlink("two", root).expect("the name is free");
+    assert_eq!(get(&server, "/a.txt"), (200, "two".to_owned()));
+    fs::remove_file(root).expect("it is there");
+    fs::rename(site.root.join("one"), root).expect("the name is free");
+    assert_eq!(get(&server, "/a.txt"), (200, "one".to_owned()));
 }

@@ -127,6 +127,40 @@ fn each_request_has_its_line_in_the_log() {
     );
 }
 
+/// As CVE-2009-4487 and its like were reported of many web servers. `\u{9b}` begins an
+/// escape sequence, as `ESC [` does; the other one turns text around.
+#[test]
+fn no_request_has_power_over_the_terminal_that_shows_the_log() {
+    let site = Site::new("log_escapes");
+    let server = site.serve();
+    let mut client = Client::connect(server.addr);
+    for target in [
+        "/\u{9b}2Jr\u{e9}",
+        "/a.txt?\u{202e}",
+        "http://a/\u{9b}",
+        "/\" 200 7",
+    ] {
+        let target = target.replace(' ', "%20");
+        client.send(format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n"));
+    }
+    client.send("GET /\u{1b}[2J HTTP/1.1\r\nHost: a\r\n\r\n");
+    client.rest();
+    server.wait_for_log("400");
+    let log = server.log();
+    for line in [
+        "\"GET /%C2%9B2Jr%C3%A9\" 404",
+        "\"GET /a.txt?%E2%80%AE\" 200",
+        "\"GET http://a/%C2%9B\" 404",
+        "\"GET /%22%20200%207\" 404",
+    ] {
+        assert!(log.contains(line), "{line} is not in {log}");
+    }
+    assert!(
+        log.chars()
+            .all(|char| char == '\n' || (' '..='~').contains(&char))
+    );
+}
+
 /// That an idle connection is closed after 60 s is not tested: it takes too long.
 #[test]
 fn a_head_that_drips_is_cut_off_after_ten_seconds_and_a_download_is_not() {

@@ -6,7 +6,7 @@
 use std::fs::{self, File};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::common::{Client, Server};
+use crate::common::{Client, Server, wait_until};
 use crate::http::{Answer, Site};
 
 /// When the file of these tests was changed.
@@ -266,4 +266,34 @@ fn the_validators_are_of_this_version_and_the_connection_goes_on_behind_every_an
         let answer = ask(&server, "GET /digits", &since);
         assert_eq!(summary(&answer, false), "200 01234");
     }
+}
+
+/// RFC 9110, section 8.8.2.2, and varnish-cache's #3852: of two versions that were written
+/// in one second, both would have the same date. A download that is resumed with it would
+/// begin with one and end with the other.
+#[test]
+fn a_date_is_not_told_before_its_second_is_over() {
+    let (site, server, _) = serve("same_second");
+    let seconds = |time: SystemTime| time.duration_since(UNIX_EPOCH).expect("later").as_secs();
+    loop {
+        let now = SystemTime::now();
+        set_modified(&site, "digits", now);
+        let date = httpdate::fmt_http_date(now);
+        let row = format!("Range: bytes=2-5\r\nIf-Range: {date}\r\n");
+        let part = ask(&server, "GET /digits", &row);
+        let answer = ask(
+            &server,
+            "GET /digits",
+            &format!("If-Modified-Since: {date}\r\n"),
+        );
+        let told = field(&server, "digits", "Last-Modified");
+        if seconds(SystemTime::now()) == seconds(now) {
+            assert_eq!(told, None);
+            assert_eq!(summary(&part, false), "200 0123456789");
+            assert_eq!(summary(&answer, false), "200 0123456789");
+            break; // all of that was in one second
+        }
+    }
+    let told = || field(&server, "digits", "Last-Modified").is_some();
+    wait_until("the second is over", told);
 }

@@ -6,6 +6,9 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream, ToSocketAddrs};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
+use std::time::{Duration, Instant};
+
+use chat::SockRef;
 
 use crate::common::{Client, Server, assert_rests, example, run, wait_until};
 use crate::forwarded::{PATTERN, expect, expect_end, fill, finish, pair, proxy, proxy_to};
@@ -164,6 +167,33 @@ fn of_several_addresses_it_connects_to_the_first_that_listens() {
     drop(second);
     expect_end(&TcpStream::connect(proxy.addr).expect("the proxy accepts"));
     proxy.wait_for_log(&format!("cannot connect to {}: ", addrs.join(",")));
+}
+
+/// http-proxy-3's #48: nobody says that such an address is none, and the system tries for
+/// two minutes.
+#[test]
+fn an_address_that_does_not_answer_is_passed_over_after_five_seconds() {
+    let deaf = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    SockRef::from(&deaf).listen(0).expect("it is bound"); // with a queue that is soon full
+    let addr = deaf.local_addr().expect("it is bound");
+    let connect = || TcpStream::connect_timeout(&addr, Duration::from_millis(300)).ok();
+    let queue: Vec<TcpStream> = std::iter::from_fn(connect).take(10).collect();
+    assert!(queue.len() < 10, "the system has dropped nothing");
+
+    let target = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let good = target.local_addr().expect("it is bound");
+    let proxy = Server::start_with("proxy", &["--to", &format!("{addr},{good}")]);
+    let begun = Instant::now();
+    let (client, server) = pair(&proxy, &target);
+    assert!(begun.elapsed() > Duration::from_secs(4));
+    expect(&client, &server, b"hello");
+    expect(&server, &client, b"hello to you");
+
+    let proxy = Server::start_with("proxy", &["--to", &addr.to_string()]);
+    let before = proxy.descriptors();
+    expect_end(&TcpStream::connect(proxy.addr).expect("the proxy accepts"));
+    proxy.wait_for_log(&format!("cannot connect to {addr}: "));
+    proxy.wait_for_descriptors(before);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 #![cfg(target_os = "linux")] // for /proc
 
 use std::io::Write;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::common::{Server, assert_rests, example, run};
@@ -287,4 +288,42 @@ fn a_size_that_is_no_number_ends_it_with_status_1() {
     assert_eq!(status.code(), Some(1), "{stderr}");
     assert_eq!(stdout, "");
     assert!(stderr.contains("no size: much"), "{stderr}");
+}
+
+/// aiosmtpd's #145: whoever connects and says nothing holds a descriptor for ever. Nor
+/// does a byte now and then put the time off.
+#[test]
+fn who_says_no_command_or_no_end_of_a_message_in_time_is_hung_up_on() {
+    let server = Server::start_with("smtpd", &["--timeout", "1"]);
+    let mut silent = connect(server.addr);
+    let mut in_data = connect(server.addr);
+    in_data.send("HELO me\r\nMAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nDATA\r\nto be ");
+    assert_eq!(statuses(&mut in_data, 4), [250, 250, 250, 354]);
+    let mut dripping = connect(server.addr);
+    let begun = Instant::now();
+    dripping.stream().set_nodelay(true).expect("it is TCP");
+    let mut drip = dripping.stream().try_clone().expect("descriptors are left");
+    let dripper = thread::spawn(move || {
+        // Until it is hung up on.
+        while drip.write_all(b"N").is_ok() && begun.elapsed() < Duration::from_secs(30) {
+            thread::sleep(Duration::from_millis(50));
+        }
+    });
+    for client in [&mut silent, &mut in_data, &mut dripping] {
+        assert_eq!(status(client), 421);
+        assert!(begun.elapsed() < Duration::from_secs(10));
+    }
+    drop(dripping);
+    dripper.join().expect("no panic");
+}
+
+#[test]
+fn a_command_in_time_begins_the_time_anew() {
+    let server = Server::start_with("smtpd", &["--timeout", "2"]);
+    let mut client = connect(server.addr);
+    for _ in 0..5 {
+        thread::sleep(Duration::from_millis(500)); // which are the client's own
+        client.send("NOOP\r\n");
+        assert_eq!(status(&mut client), 250);
+    }
 }

@@ -153,6 +153,9 @@ fn the_envelope_is_printed_and_nothing_in_it_looks_like_a_marker() {
     client.send("==== end of message\r\n.\r\n");
     assert_eq!(statuses(&mut client, 6), [250, 250, 250, 250, 354, 250]);
     let from = client.stream().local_addr().expect("it is connected");
+    // Neither what turns text around, nor a line end of Unicode's.
+    client.send("MAIL FROM:<a\u{202e}b@c> SMTPUTF8\r\nRCPT TO:<d\u{2028}@e>\r\nDATA\r\n.\r\n");
+    assert_eq!(statuses(&mut client, 4), [250, 250, 354, 250]);
     for expected in [
         &format!("==== message from {from}"),
         "sender a@b",
@@ -160,6 +163,11 @@ fn the_envelope_is_printed_and_nothing_in_it_looks_like_a_marker() {
         "recipient \"c > d\"@e",
         "recipient gr\u{fc}\u{df}e@f",
         "| ==== end of message",
+        "==== end of message",
+        &format!("==== message from {from}"),
+        "sender a\\u{202e}b@c",
+        "options SMTPUTF8",
+        "recipient d\\u{2028}@e",
         "==== end of message",
     ] {
         assert_eq!(server.line(), expected);

@@ -294,6 +294,46 @@ fn output_to_a_file_is_whole() {
     assert!(text.ends_with("| hello\n==== end of message\n"), "{text}");
 }
 
+/// As far as there is room, which a limit takes the place of here. The rest is refused,
+/// and never answered with 250 (cosullivan/SmtpServer's #6).
+#[test]
+fn a_message_that_does_not_fit_on_the_disk_is_refused() {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("stuck_full_disk");
+    let file = File::create(&path).expect("a file can be made");
+    let addr = free();
+    let server = server("smtpd", addr);
+    let child = Command::new("sh")
+        .args(["-c", "trap '' XFSZ; ulimit -f 64; exec \"$@\"", "sh"])
+        .arg(server.get_program())
+        .args(server.get_args())
+        .stdout(file)
+        .stderr(Stdio::piped())
+        .spawn();
+    let mut process = Reaped(child.expect("it starts"));
+    wait_until("it listens", || TcpStream::connect(addr).is_ok());
+    let mut client = connect(addr);
+    client.send("HELO me\r\n");
+    assert_eq!(status(&mut client), 250);
+    let mut answers = Vec::new();
+    for _ in 0..8 {
+        client.send("MAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nDATA\r\n");
+        assert_eq!(statuses(&mut client, 3), [250, 250, 354]);
+        client.send(format!("{}\r\n.\r\n", "x".repeat(12_000)));
+        answers.push(status(&mut client));
+    }
+    kill(&process);
+    process.wait();
+    let text = fs::read_to_string(&path).expect("it is there");
+    let printed = text.matches("==== end of message").count();
+    let taken = answers.iter().filter(|answer| **answer == 250).count();
+    assert_eq!(printed, taken, "{answers:?}");
+    assert!((2..8).contains(&taken), "{answers:?}");
+    let mut log = String::new();
+    let mut stderr = process.0.stderr.take().expect("it is piped");
+    stderr.read_to_string(&mut log).expect("UTF-8");
+    assert!(log.contains("nothing more can be printed"), "{log}");
+}
+
 /// The reader of a server's first line goes; the server does not mind.
 #[test]
 fn a_server_outlives_the_reader_of_its_output() {

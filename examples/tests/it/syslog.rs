@@ -5,6 +5,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, UdpSocket};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -149,6 +150,11 @@ fn a_unix_socket_is_made_and_removed_again() {
     // One that was killed has left its own.
     drop(UnixDatagram::bind(&path).expect("the path is free"));
     let server = start(&path);
+    let mode = fs::metadata(&path)
+        .expect("it is there")
+        .permissions()
+        .mode();
+    assert_eq!(mode & 0o777, 0o666); // all users log, whatever the umask is
     let unnamed = UnixDatagram::unbound().expect("descriptors are left");
     unnamed.send_to(b"<14>one", &path).expect("it is sent");
     assert_eq!(server.line(), "user.info unix:(unnamed): one");
@@ -157,6 +163,16 @@ fn a_unix_socket_is_made_and_removed_again() {
     let named = UnixDatagram::bind(&own).expect("the path is free");
     named.send_to(b"<14>two", &path).expect("it is sent");
     assert_eq!(server.line(), format!("user.info unix:{}: two", text(&own)));
+    // A name that a peer makes up stays one line, and has no power over a terminal.
+    let odd = path.with_file_name("client\nauth.emerg root: \u{1b}[2J\u{202e}");
+    let _ = fs::remove_file(&odd);
+    let named = UnixDatagram::bind(&odd).expect("the path is free");
+    named.send_to(b"<14>two", &path).expect("it is sent");
+    let shown = odd.with_file_name("client\\nauth.emerg root: \\u{1b}[2J\\u{202e}");
+    assert_eq!(
+        server.line(),
+        format!("user.info unix:{}: two", text(&shown))
+    );
     // More than it has room for: only this one is lost.
     unnamed.send_to(&[b'x'; 70_000], &path).expect("it is sent");
     unnamed.send_to(b"<14>next", &path).expect("it is sent");

@@ -1,8 +1,10 @@
 //! Connecting, and being connected: who speaks first, and what fails.
 
+use std::cell::Cell;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::net::UnixListener;
+use std::rc::Rc;
 
 use chat::{
     Address, AsyncChat, ChannelMap, Dispatcher, DispatcherHandler, Endpoint, Result, Socket,
@@ -302,4 +304,45 @@ fn a_dispatcher_tries_several_addresses_too() {
         .unwrap();
     turn_until(&mut map, |_| log.len() > 1);
     assert_eq!(log.all(), ["connect", "close"]);
+}
+
+/// sslh's #31 and sniproxy's #313: a machine that is switched off says no word, and its
+/// connections would stay for ever.
+#[test]
+fn the_system_finds_out_that_a_peer_is_gone_on_both_sides_of_a_connection() {
+    struct Server(Rc<Cell<Option<bool>>>);
+
+    impl DispatcherHandler for Server {
+        fn handle_accepted(
+            &mut self,
+            socket: Socket,
+            _: Address,
+            _: &mut Endpoint,
+            _: &mut ChannelMap,
+        ) -> Result {
+            self.0.set(Some(socket.keepalive()?));
+            Ok(())
+        }
+    }
+
+    for any in ["127.0.0.1:0", "[::1]:0"] {
+        let accepted = Rc::default();
+        let mut map = ChannelMap::new().unwrap();
+        let server = Dispatcher::listen(any, Server(Rc::clone(&accepted))).unwrap();
+        let address = server.endpoint.local_addr().unwrap().as_inet().unwrap();
+        map.insert(server).unwrap();
+        let client = AsyncChat::connect(address, "\n", Probe::default()).unwrap();
+        assert!(
+            client
+                .chat
+                .endpoint()
+                .socket()
+                .unwrap()
+                .keepalive()
+                .unwrap()
+        );
+        map.insert(client).unwrap();
+        turn_until(&mut map, |_| accepted.get().is_some());
+        assert_eq!(accepted.get(), Some(true));
+    }
 }

@@ -355,3 +355,34 @@ fn what_a_dispatcher_sends_by_hand_is_counted_too() {
     assert_eq!(channel.endpoint.send(b"hello").unwrap(), 5);
     assert_eq!(channel.endpoint.sent(), 5);
 }
+
+/// Wants to write, always.
+struct Eager(Log);
+
+impl DispatcherHandler for Eager {
+    fn writable(&self, _: &Endpoint) -> bool {
+        true
+    }
+
+    fn handle_write(&mut self, _: &mut Endpoint, _: &mut ChannelMap) -> Result {
+        self.0.add("write");
+        Ok(())
+    }
+}
+
+/// Else the loop would turn for as long as the peer stays.
+#[test]
+fn one_that_closes_is_not_asked_to_write_any_more() {
+    let log = Log::default();
+    let (ours, _theirs) = unix_pair();
+    let mut map = ChannelMap::new().unwrap();
+    let channel = Dispatcher::new(ours, Eager(log.clone())).unwrap();
+    let me = map.insert(channel).unwrap();
+    turn_until(&mut map, |_| log.count("write") > 3);
+    map.get_mut(me).unwrap().endpoint.close_when_done();
+    map.turn(Some(std::time::Duration::ZERO)).unwrap();
+    log.take();
+    assert_rest(&mut map);
+    assert!(map.is_open(me), "it lingers");
+    assert_eq!(log.all(), [""; 0]);
+}

@@ -10,8 +10,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use chat::{
-    Address, AsyncChat, ChannelMap, Dispatcher, Readiness, Registration, SockRef, Socket, Source,
-    Transport,
+    Address, AsyncChat, ChannelMap, Dispatcher, Limits, Readiness, Registration, SimpleProducer,
+    SockRef, Socket, Source, Transport,
 };
 
 use crate::common::{
@@ -275,6 +275,28 @@ impl Transport for Credit {
     fn waits_for_room(&self) -> bool {
         false
     }
+}
+
+/// The turn ended the sending, and not the transport: it waits for nothing.
+#[test]
+fn output_beyond_a_turns_share_goes_on_over_a_transport_that_waits_for_input() {
+    let mut map = ChannelMap::new().unwrap();
+    let transport = ReadAhead::default();
+    let sent = Rc::clone(&transport.sent);
+    let mut limits = Limits::default();
+    limits.sent_per_turn = 4;
+    let mut channel = AsyncChat::over(transport, "\n", Probe::default());
+    channel.chat.set_limits(limits);
+    for _ in 0..3 {
+        channel.chat.push_with_producer(SimpleProducer::new("four"));
+    }
+    let me = map.insert(channel).unwrap();
+    for _ in 0..6 {
+        // What a poller would say: nothing but that the socket has room.
+        map.dispatch(me, Readiness::WRITABLE);
+        map.turn(Some(Duration::ZERO)).unwrap();
+    }
+    assert_eq!(sent.get(), 12);
 }
 
 #[test]

@@ -359,3 +359,21 @@ fn another_handler_keeps_the_path() {
         assert!(!path.exists());
     }
 }
+
+/// A peer binds to the name it likes, and the name is in many a log.
+#[test]
+fn a_name_is_shown_on_one_line_without_power_over_a_terminal() {
+    for (name, shown) in [
+        ("/run/room.sock", "/run/room.sock"),
+        ("/run/gr\u{fc}n", "/run/gr\u{fc}n"),
+        ("/tmp/a\nroot: b", r"/tmp/a\nroot: b"),
+        (
+            "/tmp/\u{1b}[2J\u{9b}\u{202e}\u{2028}",
+            r"/tmp/\u{1b}[2J\u{9b}\u{202e}\u{2028}",
+        ),
+    ] {
+        assert_eq!(UnixName::from(name).to_string(), shown);
+        let address = Address::from(UnixName::from(name));
+        assert_eq!(address.to_string(), format!("unix:{shown}"));
+    }
+}

@@ -4,7 +4,9 @@ use std::io::{self, ErrorKind};
 use std::net::TcpListener;
 use std::time::Duration;
 
-use chat::{AsyncChat, ChannelMap, Dispatcher, Limits, More, Producer, SimpleProducer, Token};
+use chat::{
+    AsyncChat, ChannelMap, Dispatcher, Limits, More, Producer, SimpleProducer, Token, Unsent,
+};
 
 use crate::common::part::{Part, Record, Side};
 use crate::common::{name, sim, turn_until};
@@ -192,4 +194,13 @@ fn a_conversion_keeps_the_account() {
     sending.with(|side| side.close());
     sending.settle();
     assert_eq!(record.unsent(), (20, 1));
+}
+
+#[test]
+fn it_is_empty_without_bytes_and_without_producers() {
+    for (bytes, producers) in [(0, 0), (1, 0), (0, 1), (1, 1)] {
+        let mut unsent = Unsent::default();
+        (unsent.bytes, unsent.producers) = (bytes, producers);
+        assert_eq!(unsent.is_empty(), bytes + producers == 0, "{unsent:?}");
+    }
 }

@@ -56,11 +56,11 @@ impl ChannelMap {
         true
     }
 
-    /// If nobody is left but channels in the background, tells them to finish.
+    /// Nobody is left but channels in the background: tells them to finish, unless remote
+    /// work waits.
     pub(super) fn end_background(&mut self) {
-        let is_work_waiting = self.remote.inbox.waiting.load(Ordering::SeqCst) > 0;
-        if self.background < self.slots.len() || is_work_waiting {
-            return;
+        if self.remote.inbox.waiting.load(Ordering::SeqCst) > 0 {
+            return; // which may bring others
         }
         self.background = 0;
         for (_, slot) in &mut self.slots {

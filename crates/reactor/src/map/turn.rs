@@ -207,7 +207,7 @@ impl ChannelMap {
                 break;
             }
         }
-        if self.background > 0 {
+        if self.background > 0 && self.background == self.slots.len() {
             self.end_background();
         }
     }

@@ -150,6 +150,40 @@ fn a_channel_that_is_as_before_is_asked_nothing_and_another_everything_once() {
     }
 }
 
+/// Has no [`Channel::flush`] of its own.
+#[derive(Debug, Default)]
+struct Plain {
+    settles: u32,
+}
+
+impl Channel for Plain {
+    fn registration(&self) -> Option<&Registration> {
+        None
+    }
+
+    fn settle(&mut self, _: Token) -> Result<(), CloseReason> {
+        self.settles += 1;
+        Ok(())
+    }
+
+    fn handle_read_event(&mut self, _: Token, _: &mut ChannelMap) -> reactor::Result {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_channel_without_a_flush_is_settled_after_each_event() {
+    let mut map = ChannelMap::new().unwrap();
+    let plain = map.insert(Plain::default()).unwrap();
+    for settles in 1..4 {
+        turn(&mut map);
+        assert_eq!(map.get(plain).unwrap().settles, settles);
+        map.dispatch(plain, Readiness::READABLE);
+        turn(&mut map);
+        assert_eq!(map.get(plain).unwrap().settles, settles);
+    }
+}
+
 #[test]
 fn a_channel_that_flushes_after_a_read_event_is_not_settled_again() {
     for (is_as_before, next) in [(true, [0, 0, 0]), (false, [1, 1, 4])] {

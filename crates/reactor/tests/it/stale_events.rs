@@ -64,6 +64,29 @@ fn the_next_tenant_of_slot_and_descriptor_gets_no_event_of_a_removed_channel() {
     assert_eq!(log.take(), ["tenant.write"], "its own event does reach it");
 }
 
+/// Both were dispatched, the one that left and its heir.
+#[test]
+fn the_next_tenant_of_the_slot_is_called_by_its_own_token_once() {
+    let log = Log::default();
+    let mut map = ChannelMap::new().unwrap();
+    let first = map.insert(Probe::new("first", &log)).unwrap();
+    map.dispatch(first, Readiness::READABLE);
+    map.remove(first).unwrap();
+    let inner = log.clone();
+    let tenant = Probe::new("tenant", &log).on(On::Read, move |_, me, _| {
+        inner.add(format!("{me}"));
+        Ok(())
+    });
+    let tenant = map.insert(tenant).unwrap();
+    assert_eq!(slot(tenant), slot(first));
+    map.dispatch(tenant, Readiness::READABLE);
+    assert_eq!(turn(&mut map), 1);
+    assert_eq!(
+        log.take(),
+        ["tenant.read".into(), Token::from(tenant).to_string()]
+    );
+}
+
 #[test]
 fn the_next_tenant_of_the_slot_gets_no_event_of_a_closed_channel() {
     let log = Log::default();

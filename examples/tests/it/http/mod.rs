@@ -2,8 +2,11 @@
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, UNIX_EPOCH};
 
 use crate::common::Server;
+
+const DAY: Duration = Duration::from_secs(86_400);
 
 /// A folder of this test's own, with what the tables ask for.
 pub(crate) struct Site {
@@ -32,7 +35,12 @@ impl Site {
             ("bare/.hidden", "hidden\n"),
             ("../secret.txt", "secret\n"),
         ] {
-            fs::write(site.root.join(path), text).expect("a file can be made");
+            let path = site.root.join(path);
+            fs::write(&path, text).expect("a file can be made");
+            // The date of what has just been changed is not told.
+            let file = File::options().write(true).open(path);
+            let set = file.and_then(|file| file.set_modified(UNIX_EPOCH + DAY));
+            set.expect("the system takes such a time");
         }
         for (target, link) in [
             ("../secret.txt", "relative"),

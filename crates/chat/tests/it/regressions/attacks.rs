@@ -5,7 +5,7 @@ use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-use crate::common::{Log, Witness, name, turn_until};
+use crate::common::{Log, Probe, Witness, name, turn_until};
 use chat::{
     AsyncChat, ChannelMap, Chat, ChatHandler, CloseReason, Dispatcher, Handle, Limits, Result,
     Socket, Timer,
@@ -224,4 +224,20 @@ fn discarding_after_a_pause_drops_what_was_held() {
     theirs.write_all(b"three\n").unwrap();
     turn_until(&mut map, |_| log.len() >= 2);
     assert_eq!(log.all(), ["one", "three"]);
+}
+
+/// Outside a callback nothing is left of a read: the next one is delivered in one turn.
+#[test]
+fn discarding_outside_a_callback_does_not_cut_the_next_read() {
+    let log = Log::default();
+    let (ours, mut theirs) = UnixStream::pair().unwrap();
+    let mut map = ChannelMap::new().unwrap();
+    let me = map
+        .insert(AsyncChat::new(ours, "\n", Probe::new(&log)).unwrap())
+        .unwrap();
+    turn_until(&mut map, |_| log.len() > 0);
+    map.get_mut(me).unwrap().chat.discard_buffers();
+    theirs.write_all(b"one\ntwo\n").unwrap();
+    map.turn(Some(Duration::ZERO)).unwrap();
+    assert_eq!(log.all(), ["connect", "message one", "message two"]);
 }
