@@ -108,11 +108,12 @@ impl ChannelMap {
         true
     }
 
-    /// Runs the posts that wait now.
+    /// Runs the posts that wait now; returns how many.
     #[cold]
-    pub(super) fn run_posts(&mut self) {
+    pub(super) fn run_posts(&mut self) -> usize {
         let home = Rc::clone(&self.home);
-        for _ in 0..self.posts.0.len() {
+        let count = self.posts.0.len();
+        for _ in 0..count {
             let Some(Post { to, kind, work }) = self.posts.0.pop_front() else {
                 break; // another map is in this one's place
             };
@@ -129,5 +130,6 @@ impl ChannelMap {
             }
             self.run_closes();
         }
+        count
     }
 }

@@ -64,7 +64,7 @@ impl ChannelMap {
 
     /// Makes one turn, which waits for events at most `timeout` (`None`: until
     /// there is one): asyncore's `poll()`. Returns the number of channels with events,
-    /// timers and pieces of remote work that it dispatched.
+    /// timers, posts and pieces of remote work that it dispatched.
     ///
     /// # Errors
     ///
@@ -202,7 +202,7 @@ impl ChannelMap {
                 }
             }
             self.batch.clear();
-            self.run_deferred();
+            self.run_closes();
             if self.touched.get_mut().is_empty() {
                 break;
             }
@@ -307,7 +307,11 @@ impl ChannelMap {
     }
 
     fn dispatch_all(&mut self) -> usize {
-        let mut dispatched = 0;
+        // From outside of a turn, or from a close.
+        let mut dispatched = match self.posts.is_empty() {
+            true => 0,
+            false => self.run_posts(),
+        };
         // What callbacks make ready is the next turn's.
         mem::swap(&mut self.ready, &mut self.batch);
         let mut nth = 0;
