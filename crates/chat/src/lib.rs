@@ -223,8 +223,8 @@ pub use unsent::Unsent;
 pub use bytes;
 pub use reactor::{
     Absent, Buffers, Channel, ChannelMap, ChannelMut, CloseReason, Error, Handle, InsertError,
-    NestedTurn, ReadBuffer, Readiness, Registration, Remote, RemoteError, Result, Source, Timer,
-    Token,
+    NestedTurn, ReadBuffer, Readiness, Registration, Remote, RemoteError, Result, Source, State,
+    Timer, TimerChannel, Token,
 };
 pub use socket2;
 pub use socket2::{SockRef, Socket};

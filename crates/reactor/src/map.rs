@@ -9,6 +9,7 @@ mod home;
 mod iter;
 mod post;
 mod slot;
+mod state;
 mod timer;
 mod trouble;
 mod turn;
@@ -37,11 +38,13 @@ use crate::token::{Handle, Token};
 
 pub use buffers::{Buffers, ReadBuffer};
 pub use iter::ChannelMut;
+pub use state::State;
 pub use timer::Timer;
 
 use home::{Home, Parked};
 use post::Posts;
 use slot::{Slot, interest, slot_mut};
+use state::States;
 use timer::Timers;
 use trouble::Trouble;
 
@@ -87,7 +90,8 @@ use trouble::Trouble;
 /// | take one out, without | [`remove`](Self::remove) |
 /// | make it another type | [`convert`](Self::convert) |
 /// | keep one to the end, for the others | [`set_background`](Self::set_background) |
-/// | be called later | [`set_timer`](Self::set_timer) |
+/// | be called later | [`set_timer`](Self::set_timer), [`reset_timer`](Self::reset_timer) |
+/// | keep what many channels share | [`insert_state`](Self::insert_state) |
 /// | be called from another thread | [`remote`](Self::remote) |
 /// | end the loop | [`stop`](Self::stop), [`shut_down`](Self::shut_down), [`close_all`](Self::close_all) |
 #[doc(alias = "socket_map")]
@@ -124,6 +128,8 @@ pub struct ChannelMap {
     /// The next instant at which the map has something to do of its own.
     alarm: Option<Instant>,
     trouble: Trouble,
+    /// Dropped after the channels.
+    states: States,
     /// The process that made the map. A child has a copy of it, but shares the poller.
     process: u32,
 }
@@ -163,6 +169,7 @@ impl ChannelMap {
             shutdown_deadline: None,
             alarm: None,
             trouble: Trouble::default(),
+            states: States::default(),
             process: process::id(),
         }
     }

@@ -24,6 +24,15 @@ static NEXT_SEQUENCE: AtomicU64 = AtomicU64::new(0);
 pub struct Timer {
     key: usize,
     sequence: u64,
+    number: u32,
+}
+
+impl Timer {
+    /// The number of a [numbered](ChannelMap::set_numbered_timer) timer; 0 of any other.
+    #[must_use]
+    pub fn number(self) -> u32 {
+        self.number
+    }
 }
 
 /// # Timers
@@ -66,19 +75,73 @@ impl ChannelMap {
     /// # Ok::<(), reactor::Error>(())
     /// ```
     pub fn set_timer(&mut self, channel: impl Into<Token>, deadline: Instant) -> Timer {
+        self.set_numbered_timer(channel, 0, deadline)
+    }
+
+    /// Like [`set_timer`](Self::set_timer), with a number of the caller's, by which
+    /// `handle_timer` tells the timers of a channel apart:
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use reactor::{ChannelMap, TimerChannel};
+    ///
+    /// const GREET: u32 = 1;
+    /// const GIVE_UP: u32 = 2;
+    ///
+    /// let mut map = ChannelMap::new()?;
+    /// let channel = map.insert(TimerChannel::new(|timer, me, map| {
+    ///     match timer.number() {
+    ///         GREET => println!("hello"),
+    ///         GIVE_UP => drop(map.close(me)),
+    ///         other => unreachable!("nobody sets {other}"),
+    ///     }
+    ///     Ok(())
+    /// }))?;
+    /// let now = map.now();
+    /// map.set_numbered_timer(channel, GREET, now);
+    /// map.set_numbered_timer(channel, GIVE_UP, now + Duration::from_millis(1));
+    /// map.run()?;
+    /// # Ok::<(), reactor::Error>(())
+    /// ```
+    pub fn set_numbered_timer(
+        &mut self,
+        channel: impl Into<Token>,
+        number: u32,
+        deadline: Instant,
+    ) -> Timer {
         let token = channel.into();
-        // A turn calls the timers that were set before it began to. One that is
-        // set for the past meanwhile must not get ahead of those.
-        let deadline = match self.home.is_turning() {
-            true => deadline.max(self.now),
-            false => deadline,
-        };
+        let deadline = self.not_before_now(deadline);
         let sequence = NEXT_SEQUENCE.fetch_add(1, Ordering::Relaxed);
         let key = match self.is_open(token) {
-            true => self.timers.insert(deadline, sequence, token),
+            true => self.timers.insert(deadline, sequence, token, number),
             false => usize::MAX,
         };
-        Timer { key, sequence }
+        Timer {
+            key,
+            sequence,
+            number,
+        }
+    }
+
+    /// Moves a timer to another deadline, as if it were cancelled and set again: `timer`
+    /// is its new name. Returns whether it was still set; otherwise nothing changes.
+    pub fn reset_timer(&mut self, timer: &mut Timer, deadline: Instant) -> bool {
+        if !self.timers.is_set(*timer) {
+            return false;
+        }
+        let deadline = self.not_before_now(deadline);
+        timer.sequence = NEXT_SEQUENCE.fetch_add(1, Ordering::Relaxed);
+        self.timers.move_to(timer.key, deadline, timer.sequence);
+        true
+    }
+
+    /// A turn calls the timers that were set before it began to. One that is set for the
+    /// past meanwhile must not get ahead of those.
+    fn not_before_now(&self, deadline: Instant) -> Instant {
+        match self.home.is_turning() {
+            true => deadline.max(self.now),
+            false => deadline,
+        }
     }
 
     /// Removes a timer. Returns whether it was still set.
@@ -100,8 +163,13 @@ impl ChannelMap {
             if deadline > self.now || sequence >= mark {
                 break;
             }
-            let token = self.timers.take(key);
-            self.call_timer(Timer { key, sequence }, token);
+            let Entry { token, number, .. } = self.timers.take(key);
+            let timer = Timer {
+                key,
+                sequence,
+                number,
+            };
+            self.call_timer(timer, token);
             called += 1;
         }
         called
@@ -138,6 +206,7 @@ pub(super) struct Due(pub(super) Instant, u64, usize);
 #[derive(Debug)]
 struct Entry {
     token: Token,
+    number: u32,
     /// Where it is in the heap.
     place: usize,
     /// Its neighbours among the channel's timers.
@@ -153,7 +222,7 @@ impl Timers {
         }
     }
 
-    fn insert(&mut self, deadline: Instant, sequence: u64, token: Token) -> usize {
+    fn insert(&mut self, deadline: Instant, sequence: u64, token: Token, number: u32) -> usize {
         if self.first.len() <= token.slot {
             self.first.resize(token.slot + 1, None);
         }
@@ -161,6 +230,7 @@ impl Timers {
         let next = self.first[token.slot];
         let key = self.entries.insert(Entry {
             token,
+            number,
             place,
             previous: None,
             next,
@@ -174,18 +244,29 @@ impl Timers {
         key
     }
 
+    fn is_set(&self, timer: Timer) -> bool {
+        let entry = self.entries.get(timer.key);
+        entry.is_some_and(|entry| self.heap[entry.place].1 == timer.sequence)
+    }
+
     /// Removes a timer, if it is still set.
     fn remove(&mut self, timer: Timer) -> bool {
-        let entry = self.entries.get(timer.key);
-        let is_set = entry.is_some_and(|entry| self.heap[entry.place].1 == timer.sequence);
+        let is_set = self.is_set(timer);
         if is_set {
             self.take(timer.key);
         }
         is_set
     }
 
-    /// Removes the timer of this key; returns whose it was.
-    fn take(&mut self, key: usize) -> Token {
+    fn move_to(&mut self, key: usize, deadline: Instant, sequence: u64) {
+        let place = self.entries[key].place;
+        self.heap[place] = Due(deadline, sequence, key);
+        self.sift_up(place);
+        self.sift_down(self.entries[key].place);
+    }
+
+    /// Removes the timer of this key.
+    fn take(&mut self, key: usize) -> Entry {
         let entry = self.entries.remove(key);
         match entry.previous {
             Some(previous) => self.entries[previous].next = entry.next,
@@ -200,7 +281,7 @@ impl Timers {
             self.sift_up(entry.place);
             self.sift_down(self.entries[moved].place);
         }
-        entry.token
+        entry
     }
 
     fn sift_up(&mut self, mut place: usize) {

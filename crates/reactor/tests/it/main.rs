@@ -22,6 +22,7 @@ mod run;
 mod settling;
 mod shutdown;
 mod stale_events;
+mod state;
 mod timer_memory;
 mod timers;
 mod trouble;

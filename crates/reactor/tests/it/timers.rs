@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use crate::common::{Log, On, Probe, change, pair, turn};
-use reactor::{ChannelMap, Handle, Timer};
+use reactor::{ChannelMap, Handle, Timer, TimerChannel};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -270,4 +270,81 @@ fn a_timer_in_a_hundred_years_is_one_like_any_other() {
         .unwrap();
     assert_eq!(log.take(), ["a.timer"]);
     assert!(!map.cancel(far));
+}
+
+#[test]
+fn a_timer_that_is_reset_fires_once_at_its_new_deadline() {
+    for (first, second) in [(1, 3), (3, 1)] {
+        let log = Log::default();
+        let (mut map, probe, epoch) = map_with("a", &log);
+        let mut timer = map.set_timer(probe, epoch + first * SECOND);
+        let old = timer;
+        assert!(map.reset_timer(&mut timer, epoch + second * SECOND));
+        assert!(!map.cancel(old), "its name is another one now");
+        assert_eq!(map.timers(), 1);
+        map.turn_at(epoch + second * SECOND - Duration::from_nanos(1))
+            .unwrap();
+        assert!(fired(&mut map, probe).is_empty());
+        map.turn_at(epoch + 3 * SECOND).unwrap();
+        assert_eq!(fired(&mut map, probe), [timer]);
+        assert!(!map.reset_timer(&mut timer, epoch + 9 * SECOND), "spent");
+        assert_eq!(map.timers(), 0);
+    }
+}
+
+/// As if it had been cancelled and set again.
+#[test]
+fn a_timer_that_is_reset_comes_after_those_that_are_set_for_the_same_instant() {
+    let log = Log::default();
+    let (mut map, probe, epoch) = map_with("a", &log);
+    let mut first = map.set_timer(probe, epoch + SECOND);
+    let second = map.set_timer(probe, epoch + SECOND);
+    assert!(map.reset_timer(&mut first, epoch + SECOND));
+    map.turn_at(epoch + SECOND).unwrap();
+    assert_eq!(fired(&mut map, probe), [second, first]);
+}
+
+#[test]
+fn a_timer_that_is_reset_for_the_past_in_a_callback_is_the_next_turns() {
+    let log = Log::default();
+    let (mut map, _, epoch) = map_with("a", &log);
+    let mut left = 3;
+    let ticks = map
+        .insert(TimerChannel::new(move |_, me, map| {
+            let mut timer = map.set_timer(me, epoch + 9 * SECOND);
+            left -= 1;
+            if left > 0 {
+                assert!(map.reset_timer(&mut timer, epoch - SECOND));
+            }
+            Ok(())
+        }))
+        .unwrap();
+    map.set_timer(ticks, epoch);
+    for timers in [1, 1, 1] {
+        assert_eq!(map.turn_at(epoch + SECOND).unwrap(), timers);
+    }
+    assert_eq!(map.turn_at(epoch + SECOND).unwrap(), 0);
+}
+
+#[test]
+fn handle_timer_gets_the_number_that_the_timer_was_set_with() {
+    let log = Log::default();
+    let (mut map, probe, epoch) = map_with("a", &log);
+    map.set_numbered_timer(probe, 7, epoch + 2 * SECOND);
+    map.set_timer(probe, epoch + SECOND);
+    let mut moved = map.set_numbered_timer(probe, u32::MAX, epoch);
+    map.reset_timer(&mut moved, epoch + 3 * SECOND);
+    map.turn_at(epoch + 3 * SECOND).unwrap();
+    let numbers = fired(&mut map, probe).into_iter().map(Timer::number);
+    assert_eq!(numbers.collect::<Vec<_>>(), [0, 7, u32::MAX]);
+}
+
+#[test]
+fn a_timer_channel_whose_function_fails_is_closed() {
+    let mut map = ChannelMap::new().unwrap();
+    let failing = map.insert(TimerChannel::new(|_, _, _| Err("no more".into())));
+    let failing = failing.unwrap();
+    map.set_timer(failing, map.now());
+    map.run().unwrap();
+    assert!(map.is_empty());
 }

@@ -3,6 +3,14 @@ use std::time::Duration;
 
 use super::*;
 
+fn named(key: usize, sequence: u64) -> Timer {
+    Timer {
+        key,
+        sequence,
+        number: 7,
+    }
+}
+
 /// The heap against a sorted map, over a long random history.
 #[test]
 fn the_heap_agrees_with_a_sorted_map() {
@@ -22,10 +30,20 @@ fn the_heap_agrees_with_a_sorted_map() {
         match random(10) {
             0..5 => {
                 let owner = random(4) as usize;
-                let key = timers.insert(at, sequence, tokens[owner]);
-                model.insert((at, sequence), (Timer { key, sequence }, owner));
+                let key = timers.insert(at, sequence, tokens[owner], 7);
+                model.insert((at, sequence), (named(key, sequence), owner));
             }
-            5..7 => {
+            5 => {
+                let nth = random(model.len().max(1) as u64) as usize;
+                if let Some((&due, &(timer, owner))) = model.iter().nth(nth) {
+                    assert!(timers.is_set(timer));
+                    timers.move_to(timer.key, at, sequence);
+                    assert!(!timers.is_set(timer), "its name is another one now");
+                    model.remove(&due);
+                    model.insert((at, sequence), (named(timer.key, sequence), owner));
+                }
+            }
+            6 => {
                 let nth = random(model.len().max(1) as u64) as usize;
                 if let Some((&due, &(timer, _))) = model.iter().nth(nth) {
                     assert!(timers.remove(timer));
@@ -36,8 +54,8 @@ fn the_heap_agrees_with_a_sorted_map() {
             7..9 => {
                 if let Some((_, (timer, owner))) = model.pop_first() {
                     let Due(_, sequence, key) = timers.heap[0];
-                    assert_eq!(Timer { key, sequence }, timer);
-                    assert_eq!(timers.take(key), tokens[owner]);
+                    assert_eq!(named(key, sequence), timer);
+                    assert_eq!(timers.take(key).token, tokens[owner]);
                 }
             }
             _ => {
