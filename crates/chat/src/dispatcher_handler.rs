@@ -147,3 +147,6 @@ pub trait DispatcherHandler: 'static {
         endpoint.end_by_error(&error);
     }
 }
+
+/// All of the defaults.
+impl DispatcherHandler for () {}

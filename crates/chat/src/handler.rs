@@ -62,8 +62,12 @@ pub trait ChatHandler: 'static {
         map: &mut ChannelMap,
     ) -> Result;
 
-    /// Handles the message that was collected: its terminator has arrived.
-    fn found_terminator(&mut self, chat: &mut Chat, map: &mut ChannelMap) -> Result;
+    /// Handles the message that was collected: its terminator has arrived. The default
+    /// does nothing; a handler of bytes without a
+    /// [terminator](crate::Terminator::none) needs no more.
+    fn found_terminator(&mut self, chat: &mut Chat, map: &mut ChannelMap) -> Result {
+        Ok(())
+    }
 
     /// Handles a message in place, without collecting it.
     ///
@@ -218,6 +222,30 @@ pub trait MessageHandler: 'static {
     /// See [`ChatHandler::handle_error`].
     fn handle_error(&mut self, error: Error, chat: &mut Chat, map: &mut ChannelMap) {
         chat.endpoint.end_by_error(&error);
+    }
+}
+
+/// Drops every message. A client that is refused needs no handler of its own:
+///
+/// ```
+/// # use std::io::Read;
+/// # use std::os::unix::net::UnixStream;
+/// # use chat::{AsyncChat, ChannelMap};
+/// # let mut map = ChannelMap::new()?;
+/// # let (socket, mut theirs) = UnixStream::pair()?;
+/// let mut refused = AsyncChat::new(socket, "\n", ())?;
+/// refused.chat.push("421 too many connections\n");
+/// refused.chat.close_when_done();
+/// map.insert(refused)?;
+/// # map.turn(None)?;
+/// # let mut said = [0; 25];
+/// # theirs.read_exact(&mut said)?;
+/// # assert_eq!(&said, b"421 too many connections\n");
+/// # Ok::<(), chat::Error>(())
+/// ```
+impl MessageHandler for () {
+    fn handle_message(&mut self, _: &[u8], _: &mut Chat, _: &mut ChannelMap) -> Result {
+        Ok(())
     }
 }
 

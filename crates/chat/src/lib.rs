@@ -16,8 +16,13 @@
 //! | messages with a terminator or a length | a [`MessageHandler`] | [`AsyncChat`] |
 //! | messages too long to keep whole | a [`ChatHandler`] | [`AsyncChat`] |
 //! | a port to listen on | a [`DispatcherHandler`] with `handle_accepted` | [`Dispatcher::listen`] |
-//! | bytes without messages | a [`DispatcherHandler`] | [`Dispatcher`] |
+//! | bytes in, bytes and [producers](Producer) out | a [`ChatHandler`], without `found_terminator` | [`AsyncChat`] with [`Terminator::none`] |
+//! | a socket to call `recv` and `send` on | a [`DispatcherHandler`] | [`Dispatcher`] |
+//! | timers only | a function | [`TimerChannel`] |
 //! | no socket at all | a [`Channel`] | yours |
+//!
+//! State that several channels share has a home in the map:
+//! [`ChannelMap::insert_state`].
 //!
 //! # Example
 //!
