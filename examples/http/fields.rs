@@ -1,9 +1,9 @@
 //! Sections of fields: those of a head, and the trailers behind a body. One
 //! syntax (RFC 9112, section 5), as strict in both. No I/O.
 
+use examples::lines::has_bare_cr_or_lf;
 use http::StatusCode;
 use httparse::{EMPTY_HEADER, Error, Status};
-use memchr::memchr2_iter;
 
 /// The longest head that is read, in bytes.
 pub(crate) const MAX_HEAD: usize = 16_384;
@@ -73,15 +73,6 @@ impl Room {
     pub(crate) fn holds(&self, len: usize) -> bool {
         len <= self.bytes
     }
-}
-
-/// RFC 9112, section 2.2, lets a recipient take a lone LF for a line's end, or a
-/// lone CR for a space. Where two programs differ in that, requests are smuggled.
-fn has_bare_cr_or_lf(data: &[u8]) -> bool {
-    memchr2_iter(b'\r', b'\n', data).any(|at| match data[at] {
-        b'\r' => data.get(at + 1) != Some(&b'\n'),
-        _ => at == 0 || data[at - 1] != b'\r',
-    })
 }
 
 /// Digits only. More of them than a number holds are a number that

@@ -1,6 +1,7 @@
 //! What the head of an answer says about its end (RFC 9112, section 6.3).
 
 use chat::Result;
+use examples::lines::has_bare_cr_or_lf;
 
 /// What ends a head.
 pub(crate) const END: &str = "\r\n\r\n";
@@ -99,11 +100,4 @@ fn elements(headers: &[httparse::Header<'_>], name: &str) -> Option<Vec<String>>
         }
     }
     elements
-}
-
-/// `httparse` takes a lone LF for a line's end; another program may not.
-fn has_bare_cr_or_lf(head: &[u8]) -> bool {
-    let count = |byte| head.iter().filter(|&&other| other == byte).count();
-    let ends = head.windows(2).filter(|pair| pair == b"\r\n").count();
-    count(b'\r') != ends || count(b'\n') != ends
 }

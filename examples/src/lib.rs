@@ -3,8 +3,12 @@
 //! - [`start`] and [`begin`]: a map, the log, the end on a signal, the command line.
 //! - [`listen`]: a listener that says where.
 //! - [`Output`]: standard output as a channel, in `output.rs`.
+//! - [`Chunks`]: where a body of HTTP in chunks ends, in `chunks.rs`; [`lines`]: what no
+//!   line of it may have.
 //! - [`printable`]: what a peer sent, in a form that is safe to print.
 
+mod chunks;
+pub mod lines;
 mod logger;
 mod options;
 mod output;
@@ -15,6 +19,7 @@ use std::io;
 
 use chat::{ChannelMap, Dispatcher, DispatcherHandler, Handle, Result};
 
+pub use chunks::{ChunkError, Chunks};
 pub use options::Opt;
 pub use output::Output;
 pub use printable::printable;
