@@ -11,7 +11,6 @@
 use std::cell::Cell;
 use std::fs::{self, Permissions};
 use std::io;
-use std::mem;
 use std::net::UdpSocket;
 use std::os::unix::fs::PermissionsExt;
 use std::process::ExitCode;
@@ -20,7 +19,7 @@ use std::rc::Rc;
 use chat::{
     ChannelMap, CloseReason, Dispatcher, DispatcherHandler, Endpoint, Error, Result, UnixBind,
 };
-use examples::{Opt, Output, printable};
+use examples::{Opt, Output, find_unquoted, printable};
 
 /// How many datagrams are received before others have their turn.
 const DATAGRAMS_PER_TURN: usize = 64;
@@ -127,17 +126,7 @@ fn parse_rfc5424(text: &str) -> Option<String> {
 fn skip_structured_data(text: &str) -> Option<&str> {
     let mut rest = text.strip_prefix('-').unwrap_or(text);
     while rest.starts_with('[') {
-        let mut is_quoted = false;
-        let mut is_escaped = false;
-        let end = rest.find(|char| {
-            let was_escaped = mem::take(&mut is_escaped);
-            if !was_escaped {
-                is_escaped = char == '\\';
-                is_quoted ^= char == '"';
-            }
-            char == ']' && !is_quoted && !was_escaped
-        })?;
-        rest = &rest[end + 1..];
+        rest = &rest[find_unquoted(rest, ']')? + 1..];
     }
     match rest {
         "" => Some(""),

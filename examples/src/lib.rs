@@ -5,6 +5,7 @@
 //! - [`Output`]: standard output as a channel, in `output.rs`.
 //! - [`Chunks`]: where a body of HTTP in chunks ends, in `chunks.rs`; [`lines`]: what no
 //!   line of it may have.
+//! - [`find_unquoted`]: where a quoted string may hide the end.
 //! - [`printable`]: what a peer sent, in a form that is safe to print.
 
 mod chunks;
@@ -13,6 +14,7 @@ mod logger;
 mod options;
 mod output;
 mod printable;
+mod quoted;
 mod signals;
 
 use std::io;
@@ -23,6 +25,7 @@ pub use chunks::{ChunkError, Chunks};
 pub use options::Opt;
 pub use output::Output;
 pub use printable::printable;
+pub use quoted::find_unquoted;
 pub use signals::shut_down;
 
 /// Begins a server: what [`begin`] does, a map that ends on SIGINT and SIGTERM, and the
