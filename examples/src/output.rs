@@ -183,14 +183,13 @@ impl Transport for Disk {
         Err(io::ErrorKind::WouldBlock.into())
     }
 
-    /// A part would wait for a file that becomes ready. Only a full disk takes a part, and
-    /// the second attempt says so.
+    /// Writes all or fails. After a part the channel would wait for the file to become
+    /// ready, which no poller reports.
     fn send_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        let sent = self.0.write_vectored(slices)?;
-        let bytes = slices.iter().flat_map(|slice| slice.iter().copied());
-        let rest: Vec<u8> = bytes.skip(sent).collect();
-        self.0.write_all(&rest)?;
-        Ok(sent + rest.len())
+        for slice in slices {
+            self.0.write_all(slice)?;
+        }
+        Ok(slices.iter().map(|slice| slice.len()).sum())
     }
 
     fn shutdown(&mut self) -> io::Result<()> {
