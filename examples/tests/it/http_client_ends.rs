@@ -9,8 +9,8 @@ use std::thread;
 use crate::common::run;
 use crate::fetched::{Running, accept, client, listener};
 
-/// Gets an answer from a server that afterwards closes, or says nothing more. It is
-/// printed, and nothing else. Returns the exit status and stderr.
+/// Gets `answer` from a server that sends `rest` after it and then closes, or says nothing
+/// more. Checks that the answer alone is printed. Returns the exit status and stderr.
 fn get(answer: &str, rest: &str, closes: bool) -> (Option<i32>, String) {
     let (listener, addr) = listener();
     let client = Running::start(&[format!("http://{addr}/")]);
