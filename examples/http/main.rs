@@ -36,7 +36,7 @@ use std::rc::Rc;
 use chat::{Address, AsyncChat, ChannelMap, DispatcherHandler, Endpoint, Limits, Result, Socket};
 use examples::Opt;
 
-use crate::handler::HttpRequestHandler;
+use crate::handler::{HEAD_END, HttpRequestHandler};
 use crate::site::Site;
 
 struct HttpServer {
@@ -53,7 +53,7 @@ impl DispatcherHandler for HttpServer {
         map: &mut ChannelMap,
     ) -> Result {
         let handler = HttpRequestHandler::new(addr, Rc::clone(&self.site));
-        let channel = AsyncChat::new(socket, "\r\n\r\n", handler)?;
+        let channel = AsyncChat::new(socket, HEAD_END, handler)?;
         map.insert(channel.limited(Rc::clone(&self.limits)))?;
         Ok(())
     }
@@ -80,11 +80,9 @@ fn main() -> Result {
     };
     let site =
         Site::new(&root, lists_folders).map_err(|error| format!("cannot serve {root}: {error}"))?;
-    let mut limits = Limits::default();
-    limits.message = fields::MAX_HEAD;
     let server = HttpServer {
         site: Rc::new(site),
-        limits: Rc::new(limits),
+        limits: Rc::new(handler::limits()),
     };
     examples::listen(&address, server, stdout, &mut map)?;
     map.run()
