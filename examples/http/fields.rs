@@ -14,7 +14,7 @@ const MAX_FIELDS: usize = 100;
 /// takes to parse.
 const FEW_FIELDS: usize = 16;
 
-/// What a request may still have of fields. Its trailers get what its head has
+/// The fields that a request may still have. Its trailers get the rest that its head has
 /// left.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Room {
@@ -69,7 +69,7 @@ impl Room {
         }
     }
 
-    /// Whether a section of so many bytes fits.
+    /// Whether a section of `len` bytes fits.
     pub(crate) fn holds(&self, len: usize) -> bool {
         len <= self.bytes
     }

@@ -4,17 +4,16 @@
 //!
 //! `GET` and `HEAD` of the files under the root, `GET /plaintext`, and
 //! `POST /echo`, which sends the body back. A folder is its `index.html`, or, with
-//! `--list on`, a list of what is in it. The log shows each request.
+//! `--list on`, a list of its entries. The log shows each request.
 //!
-//! - `request.rs`: what a head says (RFC 9112), or with which status it is
-//!   refused. No I/O.
+//! - `request.rs`: parses a head (RFC 9112), or finds the status to refuse it with. No I/O.
 //! - `fields.rs`: the fields of a head, and those behind a body. No I/O.
-//! - `body.rs`: where a body ends. No I/O.
+//! - `body.rs`: finds the end of a body. No I/O.
 //! - `files.rs`: only files under a root. `listing.rs`: a folder's page.
 //! - `site.rs`: how a request is answered.
 //! - `conditional.rs`: whether a file is sent, by the version that a client has;
 //!   `ranges.rs`: which part of it. No I/O.
-//! - `response.rs`: what is sent, `dates.rs`: when.
+//! - `response.rs`: the response, `dates.rs`: its date.
 //! - `deadline.rs`: a time limit that moves.
 //! - `handler.rs`: the connection, which is all of the above in turn.
 
@@ -64,7 +63,7 @@ fn main() -> Result {
         Opt::listen("127.0.0.1:8080"),
         Opt {
             name: "root",
-            value: "DIR  what is served",
+            value: "DIR  the folder that is served",
             default: Some("."),
         },
         Opt {

@@ -29,7 +29,7 @@ impl Default for Answer {
     }
 }
 
-/// What is being collected now.
+/// The part that is being collected now.
 #[derive(Debug)]
 enum Stage {
     Head,

@@ -23,7 +23,7 @@ pub struct Chunks {
     framing: usize,
 }
 
-/// What is being collected now.
+/// The part that is being collected now.
 #[derive(Debug)]
 enum Stage {
     Size,

@@ -1,12 +1,13 @@
-//! What the examples share.
+//! Code that the examples share. A copy of an example depends on this crate, or copies the
+//! files that it uses.
 //!
 //! - [`start`] and [`begin`]: a map, the log, the end on a signal, the command line.
-//! - [`listen`]: a listener that says where.
-//! - [`Output`]: standard output as a channel, in `output.rs`.
-//! - [`Chunks`]: where a body of HTTP in chunks ends, in `chunks.rs`; [`lines`]: what no
-//!   line of it may have.
-//! - [`find_unquoted`]: where a quoted string may hide the end.
-//! - [`printable`]: what a peer sent, in a form that is safe to print.
+//! - [`listen`]: a listener that prints its address.
+//! - [`Output`]: standard output as a channel.
+//! - [`printable`]: a peer's text in a form that is safe to print.
+//! - [`Chunks`]: the end of an HTTP body in chunks.
+//! - [`lines`]: characters that no line of HTTP may have.
+//! - [`find_unquoted`]: a character outside quotes.
 
 mod chunks;
 pub mod lines;
@@ -28,8 +29,8 @@ pub use printable::printable;
 pub use quoted::find_unquoted;
 pub use signals::shut_down;
 
-/// Begins a server: what [`begin`] does, a map that ends on SIGINT and SIGTERM, and the
-/// values of the command line's options.
+/// Begins a server, as [`begin`] does. The map ends on SIGINT and SIGTERM. Returns the values
+/// of the command line's options, too.
 ///
 /// Prints the usage and exits when asked for help (status 0) or given something else
 /// (status 2).

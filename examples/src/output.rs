@@ -20,8 +20,8 @@ const BOUND: usize = 1 << 20;
 
 /// Prints whole records to a pipe, a terminal, a socket or a file.
 ///
-/// What nobody reads waits, up to 1 MiB and one record. Then records are lost, and
-/// counted: a warning in the log says how many, as soon as somebody reads again.
+/// Unread output waits, up to 1 MiB and one record. Further records are lost. A warning in
+/// the log says how many, as soon as the reader goes on.
 #[derive(Clone, Copy, Debug)]
 pub struct Output(Handle<AsyncChat<Sink>>);
 
@@ -120,7 +120,7 @@ struct Sink {
     ends_program: bool,
     /// Records, since that was last said.
     lost: u64,
-    /// Of those who wait for room.
+    /// Called when there is room.
     waiting: Vec<Resume>,
 }
 
