@@ -1,18 +1,20 @@
-//! A room: what one member says, all others read.
+//! A chat room: each member reads what the others say.
 //!
 //!     cargo run --release --example chat -- [--listen ADDR]
 //!     nc 127.0.0.1 7000
 //!
 //! The first line is the nick; every further line goes to the others as
-//! `nick: line`, with control characters and what is no UTF-8 escaped: no member can
-//! write over another's lines on a terminal. Who comes and goes is announced as
-//! `* nick joined` and `* nick left`. The listener is the room: it keeps its members.
+//! `nick: line`. Control characters and bytes that are not UTF-8 are escaped: no member can
+//! write over another's lines on a terminal. The room announces `* nick joined` and
+//! `* nick left`. The listener is the room: it keeps its members.
 
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use chat::{Address, AsyncChat, ChannelMap, Chat, CloseReason, Dispatcher, DispatcherHandler};
-use chat::{Endpoint, Handle, Limits, MessageHandler, Result, Socket};
+use chat::{
+    Address, AsyncChat, ChannelMap, Chat, CloseReason, Dispatcher, DispatcherHandler, Endpoint,
+    Handle, Limits, MessageHandler, Result, Socket,
+};
 use examples::{Opt, printable};
 
 /// In bytes: it goes before every line.
@@ -28,8 +30,8 @@ impl Room {
     fn new() -> Self {
         let mut limits = Limits::default();
         limits.message = 4096;
-        // Everything goes to all others, escaped. What many members say in one turn
-        // must not be more than one of them can be sent.
+        // Everything goes to all others, escaped. All that many members say in one turn
+        // must fit into the output of each.
         limits.in_buffer_size = 1024;
         limits.reads_per_turn = 1;
         limits.messages_per_turn = 64;
