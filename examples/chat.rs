@@ -1,47 +1,35 @@
-//! A room: what one member says, all others read.
+//! A chat room: each member reads what the others say.
 //!
 //!     cargo run --release --example chat -- [--listen ADDR]
 //!     nc 127.0.0.1 7000
 //!
 //! The first line is the nick; every further line goes to the others as
-//! `nick: line`, with control characters and what is no UTF-8 escaped: no member can
-//! write over another's lines on a terminal. Who comes and goes is announced as
-//! `* nick joined` and `* nick left`. The listener is the room: it keeps its members.
+//! `nick: line`. Control characters and bytes that are not UTF-8 are escaped: no member can
+//! write over another's lines on a terminal. The room announces `* nick joined` and
+//! `* nick left`. The room is state of the map's that the members share.
 
 use std::collections::HashMap;
 use std::rc::Rc;
 
 use chat::bytes::Bytes;
-use chat::{Address, AsyncChat, ChannelMap, Chat, ChatMap, CloseReason, Dispatcher};
-use chat::{DispatcherHandler, Endpoint, Handle, Limits, MessageHandler, Result, Socket};
+use chat::{
+    Address, AsyncChat, ChannelMap, Chat, ChatMap, CloseReason, DispatcherHandler, Endpoint,
+    Limits, MessageHandler, Result, Socket, State, Token,
+};
 use examples::{Opt, printable};
 
 /// In bytes: it goes before every line.
 const MAX_NICK: usize = 32;
 
+#[derive(Default)]
 struct Room {
-    /// Each with its nick in lower case: no two have the same.
-    members: HashMap<Handle<AsyncChat<Member>>, String>,
-    limits: Rc<Limits>,
+    /// Each member with its nick in lower case: no two have the same.
+    members: HashMap<Token, String>,
 }
 
 impl Room {
-    fn new() -> Self {
-        let mut limits = Limits::default();
-        limits.message = 4096;
-        // Everything goes to all others, escaped. What many members say in one turn
-        // must not be more than one of them can be sent.
-        limits.in_buffer_size = 1024;
-        limits.reads_per_turn = 1;
-        limits.messages_per_turn = 64;
-        Self {
-            members: HashMap::new(),
-            limits: Rc::new(limits),
-        }
-    }
-
     /// Sends a line to all members but `speaker`.
-    fn tell(&self, speaker: Handle<AsyncChat<Member>>, line: String, map: &mut ChannelMap) {
+    fn tell(&self, speaker: Token, line: String, map: &mut ChannelMap) {
         let line = Bytes::from(line);
         for &member in self.members.keys().filter(|&&member| member != speaker) {
             // One that is closed hears no more; its own `handle_close` tells the room.
@@ -50,12 +38,7 @@ impl Room {
     }
 
     /// Takes a member, unless somebody has that nick.
-    fn join(
-        &mut self,
-        member: Handle<AsyncChat<Member>>,
-        nick: &str,
-        map: &mut ChannelMap,
-    ) -> bool {
+    fn join(&mut self, member: Token, nick: &str, map: &mut ChannelMap) -> bool {
         let key = nick.to_lowercase();
         let is_free = self.members.values().all(|taken| *taken != key);
         if is_free {
@@ -66,17 +49,38 @@ impl Room {
     }
 }
 
-impl DispatcherHandler for Room {
+struct Listener {
+    room: State<Room>,
+    limits: Rc<Limits>,
+}
+
+impl Listener {
+    fn new(room: State<Room>) -> Self {
+        let mut limits = Limits::default();
+        limits.message = 4096;
+        // Everything goes to all others, escaped. All that many members say in one turn
+        // must fit into the output of each.
+        limits.in_buffer_size = 1024;
+        limits.reads_per_turn = 1;
+        limits.messages_per_turn = 64;
+        Self {
+            room,
+            limits: Rc::new(limits),
+        }
+    }
+}
+
+impl DispatcherHandler for Listener {
     fn handle_accepted(
         &mut self,
         socket: Socket,
         addr: Address,
-        room: &mut Endpoint,
+        _listener: &mut Endpoint,
         map: &mut ChannelMap,
     ) -> Result {
         log::debug!("connection from {addr}");
         let member = Member {
-            room: room.token().handle(),
+            room: self.room,
             nick: None,
         };
         map.insert(AsyncChat::new(socket, "\n", member)?.limited(Rc::clone(&self.limits)))?;
@@ -85,54 +89,46 @@ impl DispatcherHandler for Room {
 }
 
 struct Member {
-    room: Handle<Dispatcher<Room>>,
+    room: State<Room>,
     /// `None` until the first line.
     nick: Option<String>,
 }
 
 impl MessageHandler for Member {
     fn handle_message(&mut self, line: &[u8], chat: &mut Chat, map: &mut ChannelMap) -> Result {
-        let me = chat.token().handle();
+        let me = chat.token();
         let line = line.strip_suffix(b"\r").unwrap_or(line);
-        let Some(nick) = &self.nick else {
-            let Some(nick) = parse_nick(line) else {
-                chat.push(format!(
-                    "* your nick, please: 1 to {MAX_NICK} bytes, letters, digits, '-', '_' or '.'\n"
-                ));
-                return Ok(());
-            };
-            match map.with(self.room, |room, map| room.handler.join(me, nick, map)) {
-                Ok(true) => self.nick = Some(nick.to_owned()),
-                Ok(false) => {
-                    chat.push(format!("* somebody else is {nick}\n"));
-                }
-                Err(_) => chat.close_when_done(), // the room has closed
-            }
+        if let Some(nick) = &self.nick {
+            let said = format!("{nick}: {}\n", printable(line));
+            map.with_state(self.room, |room, map| room.tell(me, said, map))?;
+            return Ok(());
+        }
+        let Some(nick) = parse_nick(line) else {
+            chat.push(format!(
+                "* your nick, please: 1 to {MAX_NICK} bytes, letters, digits, '-', '_' or '.'\n"
+            ));
             return Ok(());
         };
-        let said = format!("{nick}: {}\n", printable(line));
-        if map
-            .with(self.room, |room, map| room.handler.tell(me, said, map))
-            .is_err()
-        {
-            chat.close_when_done();
+        match map.with_state(self.room, |room, map| room.join(me, nick, map))? {
+            true => self.nick = Some(nick.to_owned()),
+            false => {
+                chat.push(format!("* somebody else is {nick}\n"));
+            }
         }
         Ok(())
     }
 
     fn handle_close(&mut self, reason: CloseReason, chat: &mut Chat, map: &mut ChannelMap) {
-        let me = chat.token().handle();
+        let me = chat.token();
         let Some(nick) = self.nick.take() else {
             return;
         };
         log::debug!("{nick} left: {reason}");
-        let left = map.with(self.room, |room, map| {
-            room.handler.members.remove(&me);
-            room.handler.tell(me, format!("* {nick} left\n"), map);
+        let left = map.with_state(self.room, |room, map| {
+            room.members.remove(&me);
+            room.tell(me, format!("* {nick} left\n"), map);
         });
-        if left.is_err() {
-            log::debug!("{nick} left after the room");
-        }
+        left.expect("the map keeps the room longer than its members");
     }
 }
 
@@ -148,6 +144,7 @@ fn parse_nick(line: &[u8]) -> Option<&str> {
 
 fn main() -> Result {
     let (mut map, stdout, [address]) = examples::start([Opt::listen("127.0.0.1:7000")])?;
-    examples::listen(&address, Room::new(), stdout, &mut map)?;
+    let room = map.insert_state(Room::default());
+    examples::listen(&address, Listener::new(room), stdout, &mut map)?;
     map.run()
 }

@@ -2,8 +2,10 @@
 //!
 //!     cargo run --release --example echo -- [--listen ADDR]
 
-use chat::{Address, AsyncChat, ChannelMap, Chat, DispatcherHandler, Endpoint};
-use chat::{MessageHandler, Result, Socket};
+use chat::{
+    Address, AsyncChat, ChannelMap, Chat, DispatcherHandler, Endpoint, MessageHandler, Result,
+    Socket,
+};
 use examples::Opt;
 
 struct Server;
@@ -28,7 +30,7 @@ impl MessageHandler for Echo {
     fn handle_message(&mut self, line: &[u8], chat: &mut Chat, _map: &mut ChannelMap) -> Result {
         chat.push(line);
         chat.push(b"\n");
-        // A client that does not read shall not be read either.
+        // A client that does not read its answers is not read either.
         if chat.needs_drain() {
             chat.pause();
         }

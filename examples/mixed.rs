@@ -87,7 +87,7 @@ impl MessageHandler for Member {
     }
 }
 
-/// What the room says to us goes to standard output.
+/// Prints the room's lines on standard output.
 struct Client {
     stdout: Output,
 }

@@ -6,9 +6,9 @@
 //! names have; names are resolved once, at the start.
 //!
 //! Raw dispatchers only. Each connection is two halves, one a socket; a half
-//! reads from its socket and sends to the other's. What the other does not take
-//! stays in the other's buffer, one read's worth, and nothing more is read until
-//! that is gone: a stalled reader stops its writer, and nobody else.
+//! reads from its socket and sends to the other's. Bytes that the other does not take
+//! stay in the other's buffer, one read's worth, and nothing more is read until
+//! they are sent: a stalled reader stops its own writer only.
 
 use std::io;
 use std::net::{Shutdown, SocketAddr, ToSocketAddrs};
@@ -86,7 +86,7 @@ struct Half {
     /// Of the half of a target: what else there is.
     target: Option<Target>,
     other: Option<Handle<Dispatcher<Half>>>,
-    /// What the other has read and this one has not sent yet.
+    /// Bytes that the other has read and this one has not sent yet.
     unsent: Vec<u8>,
     /// The other cannot take what would be read.
     is_stalled: bool,
@@ -144,7 +144,7 @@ impl Half {
         }
     }
 
-    /// Nobody will read for this half any more: sends its rest and closes.
+    /// The other half is gone: sends the rest and closes.
     fn finish(&mut self, endpoint: &mut Endpoint) {
         self.is_last = true;
         self.is_eof = true;

@@ -1,4 +1,4 @@
-//! Prints what programs log by syslog.
+//! Prints log messages that arrive by syslog.
 //!
 //!     cargo run --release --example syslog -- [--listen ADDR] [--socket PATH]
 //!     logger --server 127.0.0.1 --port 5514 --udp hello
@@ -6,12 +6,11 @@
 //! Datagrams of RFC 3164 or RFC 5424, by UDP and, with `--socket`, on a Unix
 //! socket as `/dev/log` is one: every user may write to it. A line is
 //! `FACILITY.SEVERITY SENDER: MESSAGE`.
-//! Nothing is refused: whatever does not look like either RFC is printed whole.
+//! Nothing is refused: a datagram that looks like neither RFC is printed whole.
 
 use std::cell::Cell;
 use std::fs::{self, Permissions};
 use std::io;
-use std::mem;
 use std::net::UdpSocket;
 use std::os::unix::fs::PermissionsExt;
 use std::process::ExitCode;
@@ -20,7 +19,7 @@ use std::rc::Rc;
 use chat::{
     ChannelMap, CloseReason, Dispatcher, DispatcherHandler, Endpoint, Error, Result, UnixBind,
 };
-use examples::{Opt, Output, printable};
+use examples::{Opt, Output, find_unquoted, printable};
 
 /// How many datagrams are received before others have their turn.
 const DATAGRAMS_PER_TURN: usize = 64;
@@ -43,7 +42,7 @@ const LONGEST: usize = 65_536;
 
 struct Receiver {
     stdout: Output,
-    /// Of all receivers: nobody sees a handler after it was closed.
+    /// Shared by all receivers. It outlives them.
     has_failed: Rc<Cell<bool>>,
 }
 
@@ -123,21 +122,11 @@ fn parse_rfc5424(text: &str) -> Option<String> {
     })
 }
 
-/// What follows `-`, or `[id name="value"]` any number of times.
+/// The rest after `-`, or after `[id name="value"]` any number of times.
 fn skip_structured_data(text: &str) -> Option<&str> {
     let mut rest = text.strip_prefix('-').unwrap_or(text);
     while rest.starts_with('[') {
-        let mut is_quoted = false;
-        let mut is_escaped = false;
-        let end = rest.find(|char| {
-            let was_escaped = mem::take(&mut is_escaped);
-            if !was_escaped {
-                is_escaped = char == '\\';
-                is_quoted ^= char == '"';
-            }
-            char == ']' && !is_quoted && !was_escaped
-        })?;
-        rest = &rest[end + 1..];
+        rest = &rest[find_unquoted(rest, ']')? + 1..];
     }
     match rest {
         "" => Some(""),
@@ -192,8 +181,5 @@ fn main() -> Result<ExitCode> {
         stdout.print(format!("listening on {path}\n"), &mut map);
     }
     map.run()?;
-    Ok(match has_failed.get() {
-        true => ExitCode::FAILURE,
-        false => ExitCode::SUCCESS,
-    })
+    Ok(ExitCode::from(u8::from(has_failed.get())))
 }

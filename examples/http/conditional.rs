@@ -74,7 +74,7 @@ impl Conditions {
         self.get("Range").filter(|_| is_meant)
     }
 
-    /// What is no date is no condition.
+    /// `None` if it is no date: then there is no condition.
     fn date(&self, name: &str) -> Option<SystemTime> {
         let value = std::str::from_utf8(self.get(name)?).ok()?;
         httpdate::parse_http_date(value).ok()
@@ -90,8 +90,8 @@ pub(crate) struct Version {
 }
 
 impl Version {
-    /// A file's of `len` bytes, changed so many seconds and nanoseconds after 1970.
-    /// Two versions are one if they have the same length and were written within
+    /// The version of a file of `len` bytes, changed at this time after 1970. Two versions
+    /// are taken for one if they have the same length and were written within
     /// one tick of the file system's clock.
     pub(crate) fn new(seconds: i64, nanoseconds: i64, len: u64, now: SystemTime) -> Self {
         let modified = u64::try_from(seconds).ok();
@@ -119,8 +119,8 @@ impl Version {
     }
 }
 
-/// Whether a tag in the list `is_it`, or the list is `*`: any. What comes behind
-/// something that is no tag does not count.
+/// Whether a tag in the list `is_it`, or the list is `*`: any. The list ends
+/// at something that is no tag.
 fn matches(list: &[u8], is_it: impl Fn(&str) -> bool) -> bool {
     let list = String::from_utf8_lossy(list);
     list == "*" || tags(&list).any(is_it)

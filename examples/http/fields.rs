@@ -1,9 +1,9 @@
 //! Sections of fields: those of a head, and the trailers behind a body. One
 //! syntax (RFC 9112, section 5), as strict in both. No I/O.
 
+use examples::lines::has_bare_cr_or_lf;
 use http::StatusCode;
 use httparse::{EMPTY_HEADER, Error, Status};
-use memchr::memchr2_iter;
 
 /// The longest head that is read, in bytes.
 pub(crate) const MAX_HEAD: usize = 16_384;
@@ -14,7 +14,7 @@ const MAX_FIELDS: usize = 100;
 /// takes to parse.
 const FEW_FIELDS: usize = 16;
 
-/// What a request may still have of fields. Its trailers get what its head has
+/// The fields that a request may still have. Its trailers get the rest that its head has
 /// left.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Room {
@@ -69,19 +69,10 @@ impl Room {
         }
     }
 
-    /// Whether a section of so many bytes fits.
+    /// Whether a section of `len` bytes fits.
     pub(crate) fn holds(&self, len: usize) -> bool {
         len <= self.bytes
     }
-}
-
-/// RFC 9112, section 2.2, lets a recipient take a lone LF for a line's end, or a
-/// lone CR for a space. Where two programs differ in that, requests are smuggled.
-fn has_bare_cr_or_lf(data: &[u8]) -> bool {
-    memchr2_iter(b'\r', b'\n', data).any(|at| match data[at] {
-        b'\r' => data.get(at + 1) != Some(&b'\n'),
-        _ => at == 0 || data[at - 1] != b'\r',
-    })
 }
 
 /// Digits only. More of them than a number holds are a number that

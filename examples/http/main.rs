@@ -4,17 +4,16 @@
 //!
 //! `GET` and `HEAD` of the files under the root, `GET /plaintext`, and
 //! `POST /echo`, which sends the body back. A folder is its `index.html`, or, with
-//! `--list on`, a list of what is in it. The log shows each request.
+//! `--list on`, a list of its entries. The log shows each request.
 //!
-//! - `request.rs`: what a head says (RFC 9112), or with which status it is
-//!   refused. No I/O.
+//! - `request.rs`: parses a head (RFC 9112), or finds the status to refuse it with. No I/O.
 //! - `fields.rs`: the fields of a head, and those behind a body. No I/O.
-//! - `body.rs`: where a body ends. No I/O.
+//! - `body.rs`: finds the end of a body. No I/O.
 //! - `files.rs`: only files under a root. `listing.rs`: a folder's page.
 //! - `site.rs`: how a request is answered.
 //! - `conditional.rs`: whether a file is sent, by the version that a client has;
 //!   `ranges.rs`: which part of it. No I/O.
-//! - `response.rs`: what is sent, `dates.rs`: when.
+//! - `response.rs`: the response, `dates.rs`: its date.
 //! - `deadline.rs`: a time limit that moves.
 //! - `handler.rs`: the connection, which is all of the above in turn.
 
@@ -36,7 +35,7 @@ use std::rc::Rc;
 use chat::{Address, AsyncChat, ChannelMap, DispatcherHandler, Endpoint, Limits, Result, Socket};
 use examples::Opt;
 
-use crate::handler::HttpRequestHandler;
+use crate::handler::{HEAD_END, HttpRequestHandler};
 use crate::site::Site;
 
 struct HttpServer {
@@ -53,7 +52,7 @@ impl DispatcherHandler for HttpServer {
         map: &mut ChannelMap,
     ) -> Result {
         let handler = HttpRequestHandler::new(addr, Rc::clone(&self.site));
-        let channel = AsyncChat::new(socket, "\r\n\r\n", handler)?;
+        let channel = AsyncChat::new(socket, HEAD_END, handler)?;
         map.insert(channel.limited(Rc::clone(&self.limits)))?;
         Ok(())
     }
@@ -64,7 +63,7 @@ fn main() -> Result {
         Opt::listen("127.0.0.1:8080"),
         Opt {
             name: "root",
-            value: "DIR  what is served",
+            value: "DIR  the folder that is served",
             default: Some("."),
         },
         Opt {
@@ -80,11 +79,9 @@ fn main() -> Result {
     };
     let site =
         Site::new(&root, lists_folders).map_err(|error| format!("cannot serve {root}: {error}"))?;
-    let mut limits = Limits::default();
-    limits.message = fields::MAX_HEAD;
     let server = HttpServer {
         site: Rc::new(site),
-        limits: Rc::new(limits),
+        limits: Rc::new(handler::limits()),
     };
     examples::listen(&address, server, stdout, &mut map)?;
     map.run()

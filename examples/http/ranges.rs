@@ -4,11 +4,10 @@ use std::ops::Range;
 
 use super::fields::number;
 
-/// What a field `Range` asks for.
+/// The part that a field `Range` asks for.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Asked {
-    /// All of it. The field is none of one range of bytes; those of several may
-    /// be ignored, and are.
+    /// All of it. The field is not one range of bytes. Several may be ignored, and are.
     Whole,
     Part(Range<u64>),
     /// A part that is not there.

@@ -1,4 +1,4 @@
-//! What is served, and how a request for it is answered.
+//! The site, and its answer to each request.
 
 use std::io;
 
@@ -12,7 +12,7 @@ use super::ranges::{self, Asked};
 use super::request::Head;
 use super::response::{Content, Response};
 
-/// What all connections share.
+/// The state that all connections share.
 #[derive(Debug)]
 pub(crate) struct Site {
     root: Root,

@@ -1,13 +1,14 @@
-//! What the head of an answer says about its end (RFC 9112, section 6.3).
+//! The head of an answer, which says where the answer ends (RFC 9112, section 6.3).
 
 use chat::Result;
+use examples::lines::has_bare_cr_or_lf;
 
-/// What ends a head.
+/// The end of a head.
 pub(crate) const END: &str = "\r\n\r\n";
 
 const MAX_HEADERS: usize = 100;
 
-/// What follows a head.
+/// The part that follows a head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Body {
     /// Another head: this one is a 1xx.
@@ -99,11 +100,4 @@ fn elements(headers: &[httparse::Header<'_>], name: &str) -> Option<Vec<String>>
         }
     }
     elements
-}
-
-/// `httparse` takes a lone LF for a line's end; another program may not.
-fn has_bare_cr_or_lf(head: &[u8]) -> bool {
-    let count = |byte| head.iter().filter(|&&other| other == byte).count();
-    let ends = head.windows(2).filter(|pair| pair == b"\r\n").count();
-    count(b'\r') != ends || count(b'\n') != ends
 }

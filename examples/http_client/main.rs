@@ -2,18 +2,18 @@
 //!
 //!     cargo run --release --example http_client -- http://HOST[:PORT]/PATH...
 //!
-//! All are got in one loop, at once, by HTTP/1.0. Heads and bodies are printed as
-//! they come, chunk sizes included. An answer ends where its head says so: by
-//! `Content-Length`, after the last chunk, or with the connection. Whatever a server
-//! sends after that is not printed.
+//! It gets all of them concurrently in one loop, by HTTP/1.0. Heads and bodies are printed
+//! as they come, chunk sizes included, and those of several pages may be mixed. An answer
+//! ends where its head says so: by `Content-Length`, after the last chunk, or with the
+//! connection. Bytes after that are not printed.
 //!
 //! The exit status is 0 if every answer came whole, a 404 too, as with curl. It is 1
 //! if a URL is refused, or if an answer is missing, cut short, or framed in a way that
 //! leaves its end in doubt; a line on stderr says why.
 //!
-//! - `url.rs`: what a URL says, or why it is refused. No I/O.
-//! - `head.rs`: what follows a head. No I/O.
-//! - `answer.rs`: how far an answer has come. No I/O.
+//! - `url.rs`: parses a URL. No I/O.
+//! - `head.rs`: finds the kind of body that follows a head. No I/O.
+//! - `answer.rs`: follows an answer up to its end. No I/O.
 
 mod answer;
 mod head;
@@ -38,7 +38,7 @@ struct HttpClient {
     /// The head or line that is being collected. Bodies are not.
     line: Vec<u8>,
     stdout: Output,
-    /// Of all clients: nobody sees a handler after it was closed.
+    /// Shared by all clients. It outlives them.
     has_failed: Rc<Cell<bool>>,
 }
 
@@ -136,7 +136,7 @@ fn get(url: &str, stdout: Output, has_failed: &Rc<Cell<bool>>, map: &mut Channel
 
 fn main() -> Result<ExitCode> {
     let urls = env::args_os().skip(1);
-    // What is not UTF-8 is no URL, which is said of it.
+    // An argument that is not UTF-8 is refused later: it is no URL.
     let urls: Vec<String> = urls.map(|url| url.to_string_lossy().into()).collect();
     if urls.is_empty() || urls.iter().any(|url| url.starts_with('-')) {
         writeln!(io::stderr(), "arguments: http://HOST[:PORT]/PATH...")?;
@@ -152,8 +152,5 @@ fn main() -> Result<ExitCode> {
         }
     }
     map.run()?;
-    Ok(match has_failed.get() {
-        true => ExitCode::FAILURE,
-        false => ExitCode::SUCCESS,
-    })
+    Ok(ExitCode::from(u8::from(has_failed.get())))
 }

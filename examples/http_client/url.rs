@@ -1,4 +1,4 @@
-//! What a URL says: where to connect, and what to ask for.
+//! A URL: the address to connect to, and the page to ask for.
 
 use std::net::Ipv6Addr;
 use std::str::FromStr;
@@ -102,7 +102,7 @@ fn is_unreserved(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-._~".contains(&byte)
 }
 
-/// What follows the host: nothing, or a colon and digits, of which there may be none.
+/// Parses the text after the host: nothing, or a colon and any number of digits.
 fn parse_port(port: &str) -> Result<u16, &'static str> {
     let digits = match port.strip_prefix(':') {
         None if port.is_empty() => return Ok(80),

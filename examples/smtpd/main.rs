@@ -1,18 +1,18 @@
-//! A mail server that delivers nothing, but prints what it gets: the standard
+//! A mail server that prints the mail it receives and delivers none: the standard
 //! library's `smtpd.DebuggingServer`, of Python 3.11.
 //!
 //!     cargo run --release --example smtpd -- [--listen ADDR] [--size BYTES] [--timeout SECONDS]
 //!     swaks --server 127.0.0.1:8025 --to ada@example.org
 //!
 //! - `session.rs`: the connection, which is a state and a terminator.
-//! - `envelope.rs`: what MAIL and RCPT say, or why they are refused. No I/O.
+//! - `envelope.rs`: parses MAIL and RCPT, or refuses them. No I/O.
 //! - `message.rs`: a message in the form in which it is printed. No I/O.
 //! - `patience.rs`: how many bad commands are answered, and how soon. No I/O.
 //!
 //! It keeps to RFC 5321 where the original does not: a message may be empty, a
 //! session goes on with commands after a message that was too long, EHLO may be
-//! said again, and a line that is no command costs patience only. Whoever speaks HTTP, or
-//! says ten bad commands, or nothing for five minutes, is hung up on.
+//! said again, and a line that is no command costs patience only. The server hangs up on a
+//! client that speaks HTTP, sends ten bad commands, or is silent for five minutes.
 
 mod envelope;
 mod message;

@@ -1,17 +1,17 @@
-//! How much nonsense a client may say. No I/O.
+//! The number of bad commands that a client may send. No I/O.
 
 use std::time::Duration;
 
-/// So many bad commands are answered at once.
+/// Bad commands that are answered at once.
 const FREE: u32 = 5;
 
-/// After so many the client is hung up on.
+/// The server hangs up after this many bad commands.
 const LAST: u32 = 10;
 
-/// Each bad command beyond the free ones is waited after, so much longer than the last.
+/// Each bad command beyond the free ones delays the next by this much more.
 const STEP: Duration = Duration::from_millis(500);
 
-/// So many commands that bring no message nearer are no bad ones (NOOP keeps a
+/// Commands that bring no message nearer, before more of them count as bad (NOOP keeps a
 /// connection open).
 const IDLE: u32 = 100;
 
@@ -20,7 +20,7 @@ const HTTP: [&str; 10] = [
     "GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "HOST:",
 ];
 
-/// What the answer to a command is followed by.
+/// The step after the answer to a command.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Then {
     GoOn,

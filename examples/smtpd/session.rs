@@ -67,9 +67,9 @@ pub(crate) struct Session {
     greeting: Greeting,
     /// Begun by MAIL.
     envelope: Option<Envelope>,
-    /// What comes is a message, and no command.
+    /// A message comes now, and no command.
     in_data: bool,
-    /// What comes is the end of something that was not taken.
+    /// The end of something too long comes now.
     is_too_long: bool,
 }
 
@@ -264,7 +264,7 @@ impl MessageHandler for Session {
             true => self.handle_data(message, is_too_long, chat, map),
             false => self.handle_line(message, is_too_long, chat, map),
         }
-        self.go_on(chat); // but not for who does not read the answers
+        self.go_on(chat); // unless the client does not read its answers
         Ok(())
     }
 

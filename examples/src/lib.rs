@@ -1,27 +1,36 @@
-//! What the examples share.
+//! Code that the examples share. A copy of an example depends on this crate, or copies the
+//! files that it uses.
 //!
 //! - [`start`] and [`begin`]: a map, the log, the end on a signal, the command line.
-//! - [`listen`]: a listener that says where.
-//! - [`Output`]: standard output as a channel, in `output.rs`.
-//! - [`printable`]: what a peer sent, in a form that is safe to print.
+//! - [`listen`]: a listener that prints its address.
+//! - [`Output`]: standard output as a channel.
+//! - [`printable`]: a peer's text in a form that is safe to print.
+//! - [`Chunks`]: the end of an HTTP body in chunks.
+//! - [`lines`]: characters that no line of HTTP may have.
+//! - [`find_unquoted`]: a character outside quotes.
 
+mod chunks;
+pub mod lines;
 mod logger;
 mod options;
 mod output;
 mod printable;
+mod quoted;
 mod signals;
 
 use std::io;
 
 use chat::{ChannelMap, Dispatcher, DispatcherHandler, Handle, Result};
 
+pub use chunks::{ChunkError, Chunks};
 pub use options::Opt;
 pub use output::Output;
 pub use printable::printable;
+pub use quoted::find_unquoted;
 pub use signals::shut_down;
 
-/// Begins a server: what [`begin`] does, a map that ends on SIGINT and SIGTERM, and the
-/// values of the command line's options.
+/// Begins a server, as [`begin`] does. The map ends on SIGINT and SIGTERM. Returns the values
+/// of the command line's options, too.
 ///
 /// Prints the usage and exits when asked for help (status 0) or given something else
 /// (status 2).

@@ -32,7 +32,7 @@ struct Lines {
 impl Write for Lines {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         let (output, record) = (self.output, line.to_vec());
-        // Without a map there is nobody to print it, nor to tell.
+        // It fails if the map is gone: the line is lost.
         let _ = self.remote.run(move |map| {
             output.print(record, map);
         });

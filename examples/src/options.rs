@@ -8,7 +8,7 @@ use std::process;
 pub struct Opt {
     /// Without the dashes.
     pub name: &'static str,
-    /// What the usage calls the value, and what it is.
+    /// The value's name in the usage, and its meaning.
     pub value: &'static str,
     /// `None`: the option must be given.
     pub default: Option<&'static str>,
@@ -37,7 +37,7 @@ pub(crate) fn options<const N: usize>(known: [Opt; N]) -> [String; N] {
             Err(_) => process::exit(1),
         },
         Err(error) => {
-            // Nobody is left to tell if that fails.
+            // There is nowhere else to report a failure.
             let _ = write!(io::stderr(), "{error}\noptions:\n{}", usage(&known));
             process::exit(2);
         }

@@ -20,8 +20,8 @@ const BOUND: usize = 1 << 20;
 
 /// Prints whole records to a pipe, a terminal, a socket or a file.
 ///
-/// What nobody reads waits, up to 1 MiB and one record. Then records are lost, and
-/// counted: a warning in the log says how many, as soon as somebody reads again.
+/// Unread output waits, up to 1 MiB and one record. Further records are lost. A warning in
+/// the log says how many, as soon as the reader goes on.
 #[derive(Clone, Copy, Debug)]
 pub struct Output(Handle<AsyncChat<Sink>>);
 
@@ -120,7 +120,7 @@ struct Sink {
     ends_program: bool,
     /// Records, since that was last said.
     lost: u64,
-    /// Of those who wait for room.
+    /// Called when there is room.
     waiting: Vec<Resume>,
 }
 
@@ -183,14 +183,13 @@ impl Transport for Disk {
         Err(io::ErrorKind::WouldBlock.into())
     }
 
-    /// A part would wait for a file that becomes ready. Only a full disk takes a part, and
-    /// the second attempt says so.
+    /// Writes all or fails. After a part the channel would wait for the file to become
+    /// ready, which no poller reports.
     fn send_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        let sent = self.0.write_vectored(slices)?;
-        let bytes = slices.iter().flat_map(|slice| slice.iter().copied());
-        let rest: Vec<u8> = bytes.skip(sent).collect();
-        self.0.write_all(&rest)?;
-        Ok(sent + rest.len())
+        for slice in slices {
+            self.0.write_all(slice)?;
+        }
+        Ok(slices.iter().map(|slice| slice.len()).sum())
     }
 
     fn shutdown(&mut self) -> io::Result<()> {

@@ -1,6 +1,6 @@
-//! What a peer sent, as text that is safe to print.
+//! A peer's text in a form that is safe to print.
 
-/// The text as one line: bytes that are no UTF-8, control characters and those that
+/// The text as one line. Bytes that are not UTF-8, control characters and characters that
 /// change the direction of text are escaped.
 pub fn printable(text: &[u8]) -> String {
     let mut printed = String::with_capacity(text.len());

@@ -33,7 +33,7 @@ pub(crate) fn end_on_signals(map: &mut ChannelMap) -> Result {
     Ok(())
 }
 
-/// What a signal does: every channel is told to finish, within 5 s.
+/// Does the same as a signal: tells every channel to finish within 5 s.
 pub fn shut_down(map: &mut ChannelMap) {
     log::info!("ending; {} channels are open", map.len());
     map.shut_down(map.now() + DRAIN_TIME);
@@ -51,7 +51,7 @@ impl DispatcherHandler for Signals {
         Ok(())
     }
 
-    /// Nobody is left who could drain anything but the output.
+    /// Only the output is left to drain: the next signal ends the program.
     fn handle_close(&mut self, _: CloseReason, _pipe: &mut Endpoint, _map: &mut ChannelMap) {
         self.is_second.store(true, Ordering::SeqCst);
     }

@@ -31,10 +31,10 @@ mod site;
 
 use std::rc::Rc;
 
-use chat::{Address, AsyncChat, ChannelMap, Limits};
+use chat::{Address, AsyncChat, ChannelMap};
 
 use super::sim;
-use handler::HttpRequestHandler;
+use handler::{HEAD_END, HttpRequestHandler};
 use input::Input;
 use site::Site;
 
@@ -63,12 +63,10 @@ fn serve<'d>(pieces: impl IntoIterator<Item = &'d [u8]>, room: usize) -> Vec<u8>
     let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../fuzz/site");
     let site = Site::new(root, true).expect("it is beside this file");
     let handler = HttpRequestHandler::new(Address::Other, Rc::new(site));
-    let mut limits = Limits::default();
-    limits.message = fields::MAX_HEAD;
 
     let mut map = ChannelMap::new().expect("a map can be made");
     let (line, peer) = sim::line();
-    let channel = AsyncChat::over(line, "\r\n\r\n", handler).limited(limits);
+    let channel = AsyncChat::over(line, HEAD_END, handler).limited(handler::limits());
     let me = map.insert(channel).expect("there is nothing to register");
     let turn = |map: &mut ChannelMap| {
         peer.set_room(room);

@@ -1,4 +1,4 @@
-//! The web server and the clients that people use: curl, netcat, Python, wrk.
+//! The web server and the clients that people use: curl, netcat, Python, wrk; and slowhttptest.
 
 #![cfg(target_os = "linux")] // for /proc
 
@@ -271,4 +271,38 @@ fn wrk_gets_nothing_but_answers() {
     }
     assert!(server.usage().peak_kib < 16 * 1024, "{:?}", server.usage());
     assert_rests(&server);
+}
+
+/// Hundreds of clients that take minutes for a head, for a body, and to read an answer.
+#[test]
+fn slowhttptest_finds_the_service_available() {
+    if !has_tool("slowhttptest") {
+        return;
+    }
+    let site = Site::new("slowhttptest");
+    site.sparse("large", 16 << 20);
+    let server = site.serve();
+    let attacks: [(&str, &[&str], &str); 3] = [
+        ("-H", &["-i", "1"], "/a.txt"),
+        ("-B", &["-i", "1", "-s", "65536"], "/echo"),
+        (
+            "-X",
+            &["-w", "16", "-y", "64", "-n", "1", "-z", "16"],
+            "/large",
+        ),
+    ];
+    for (attack, options, path) in attacks {
+        let mut command = Command::new("slowhttptest");
+        command.args([attack, "-c", "400", "-r", "400", "-l", "4", "-p", "2"]);
+        command.args(options);
+        command.args(["-u", &format!("http://{}{path}", server.addr)]);
+        let (status, stdout, stderr) = run(command);
+        assert!(status.success(), "{attack}: {status}: {stdout}{stderr}");
+        let mut said = stdout
+            .lines()
+            .filter(|line| line.contains("service available"))
+            .peekable();
+        assert!(said.peek().is_some(), "{attack}: {stdout}");
+        assert!(said.all(|line| line.contains("YES")), "{attack}: {stdout}");
+    }
 }

@@ -1,5 +1,5 @@
-//! The web server and what comes over it: slow clients, files that shrink,
-//! signals; and what its log says.
+//! The web server under stress: slow clients, large files, files that shrink, signals;
+//! and what its log says.
 
 #![cfg(target_os = "linux")] // for /proc
 
@@ -7,8 +7,9 @@ use std::fs;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::common::{Client, example, run, wait_until};
+use crate::common::{Client, Server, example, run, wait_until};
 use crate::http::{Answer, Site};
+use crate::syscalls::{TraceFile, can_trace, result};
 
 #[test]
 fn a_file_that_shrinks_while_it_is_sent_ends_the_connection() {
@@ -53,6 +54,39 @@ fn a_client_that_asks_without_reading_is_held_back() {
         count += 1;
     }
     assert_eq!((count, rest.len()), (sent / request.len(), 0));
+}
+
+/// Hundreds of slow readers that begin at once delay a new client by no more than that each.
+#[test]
+fn a_turn_sends_a_reader_128_kib_of_a_large_file_and_one_piece() {
+    const LEN: usize = 8 << 20;
+    const MOST: usize = 128 * 1024 + 65_536;
+    if !can_trace() {
+        return;
+    }
+    let site = Site::new("turn");
+    site.sparse("large", LEN as u64);
+    let file = TraceFile::new("turn");
+    let what = "trace=sendto,sendmsg,epoll_wait,epoll_pwait,epoll_pwait2";
+    let server = Server::start_traced("http", &["--root", site.root()], what, &file.0);
+    let mut client = Client::connect(server.addr);
+    client.send("GET /large HTTP/1.0\r\n\r\n");
+    assert!(client.rest().len() > LEN);
+    let turns = || {
+        let text = file.text();
+        let turns = text.split("epoll_").map(|turn| {
+            let sends = turn.lines().filter(|line| line.starts_with("send"));
+            sends
+                .filter_map(|line| result(line).trim().parse::<usize>().ok())
+                .sum()
+        });
+        turns.collect::<Vec<usize>>()
+    };
+    wait_until("the trace is written", || {
+        turns().iter().sum::<usize>() > LEN
+    });
+    let most = turns().into_iter().max();
+    assert!(most.is_some_and(|most| most <= MOST), "{most:?}");
 }
 
 #[test]

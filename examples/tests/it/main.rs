@@ -4,6 +4,7 @@
 // Elsewhere most tests are left out, and their helpers are not used.
 #![cfg_attr(not(target_os = "linux"), allow(dead_code, unused_imports))]
 
+mod chunks;
 mod common;
 mod echo;
 mod faults;

@@ -20,7 +20,7 @@ fn a_line_costs_one_recv_and_one_send_and_a_wait_two_epoll_ctl() {
         return;
     }
     let file = TraceFile::new("busy");
-    let mut server = Server::start_traced("echo", &format!("trace={CALLS}"), &file.0);
+    let mut server = Server::start_traced("echo", &[], &format!("trace={CALLS}"), &file.0);
     let mut clients: Vec<Client> = (0..CLIENTS).map(|_| Client::connect(server.addr)).collect();
     for round in 0..ROUNDS {
         for client in &mut clients {
@@ -94,14 +94,14 @@ fn a_signal_right_after_the_first_line_ends_it_with_status_0() {
     let file = TraceFile::new("slow");
     // The first write is that of the first line: a slow machine.
     let slow = "inject=write:delay_exit=300000:when=1";
-    let mut server = Server::start_traced("echo", slow, &file.0);
+    let mut server = Server::start_traced("echo", &[], slow, &file.0);
     server.signal("TERM");
     let status = server.wait();
     assert!(status.success(), "{status}");
 }
 
 /// What a traced call returned, with the error's name if there was one.
-fn result(line: &str) -> &str {
+pub(crate) fn result(line: &str) -> &str {
     line.rsplit_once(" = ")
         .map_or("", |(call, _)| &line[call.len() + 2..])
 }

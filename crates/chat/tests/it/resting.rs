@@ -19,7 +19,7 @@ struct Short(Rc<State>);
 #[derive(Debug, Default)]
 struct State {
     is_short: Cell<bool>,
-    /// What it has read ahead.
+    /// Input that was read ahead and is not handed out yet.
     ahead: Cell<&'static [u8]>,
     recvs: Cell<usize>,
 }

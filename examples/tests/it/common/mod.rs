@@ -101,12 +101,13 @@ impl Server {
         Self::spawn(command)
     }
 
-    /// Starts an example under `strace -e WHAT -o FILE`. The tracer is a
+    /// Starts an example with options under `strace -e WHAT -o FILE`. The tracer is a
     /// grandchild, which ends when the example does.
-    pub(crate) fn start_traced(name: &str, what: &str, file: &Path) -> Self {
+    pub(crate) fn start_traced(name: &str, options: &[&str], what: &str, file: &Path) -> Self {
         let mut command = Command::new("strace");
         command.arg("-D").arg("-e").arg(what);
         command.arg("-o").arg(file).arg(program::path(name));
+        command.args(options);
         Self::spawn(command)
     }
 

@@ -32,7 +32,7 @@ impl Rehearsal {
     pub(super) fn new(name: &str) -> Self {
         let file = TraceFile::new(&format!("rehearsal-{name}"));
         let what = format!("trace=accept4,epoll_ctl,{WAITS}");
-        let mut server = Server::start_traced("echo", &what, &file.0);
+        let mut server = Server::start_traced("echo", &[], &what, &file.0);
         wait_for_rest(&server); // it says where it listens before it first waits
         Client::connect(server.addr).expect_echo("hello\n");
         end(&mut server, &file);
