@@ -30,7 +30,9 @@ struct Room {
 impl Room {
     /// Sends a line to all members but `speaker`.
     fn tell(&self, speaker: Token, line: String, map: &mut ChannelMap) {
-        let line = Bytes::from(line);
+        // Boxed: a string may have twice the room that it needs, and a member that is
+        // behind keeps every line.
+        let line = Bytes::from(line.into_bytes().into_boxed_slice());
         for &member in self.members.keys().filter(|&&member| member != speaker) {
             // One that is closed hears no more; its own `handle_close` tells the room.
             let _ = map.push(member, line.clone());
