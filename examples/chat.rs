@@ -21,7 +21,7 @@ use examples::{Opt, printable};
 const MAX_NICK: usize = 32;
 
 struct Room {
-    /// Each with its nick in lower case: no two have the same.
+    /// Each with its nick, without regard to case: no two have the same.
     members: HashMap<Handle<AsyncChat<Member>>, String>,
     limits: Rc<Limits>,
 }
@@ -57,7 +57,9 @@ impl Room {
         nick: &str,
         map: &mut ChannelMap,
     ) -> bool {
-        let key = nick.to_lowercase();
+        // Both: a final sigma or a long s is another letter in lower case only, a Kelvin sign
+        // in upper case only.
+        let key = nick.to_lowercase().to_uppercase();
         let is_free = self.members.values().all(|taken| *taken != key);
         if is_free {
             self.tell(member, format!("* {nick} joined\n").as_bytes(), map);
