@@ -23,7 +23,7 @@ const MAX_NICK: usize = 32;
 
 #[derive(Default)]
 struct Room {
-    /// Each member with its nick in lower case: no two have the same.
+    /// Each member with its nick, without regard to case: no two have the same.
     members: HashMap<Token, String>,
 }
 
@@ -41,7 +41,9 @@ impl Room {
 
     /// Takes a member, unless somebody has that nick.
     fn join(&mut self, member: Token, nick: &str, map: &mut ChannelMap) -> bool {
-        let key = nick.to_lowercase();
+        // Both: a final sigma or a long s is another letter in lower case only, a Kelvin sign
+        // in upper case only.
+        let key = nick.to_lowercase().to_uppercase();
         let is_free = self.members.values().all(|taken| *taken != key);
         if is_free {
             self.tell(member, format!("* {nick} joined\n"), map);

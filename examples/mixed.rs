@@ -14,16 +14,18 @@
 
 use std::io::{self, Write};
 use std::net::UdpSocket;
+use std::rc::Rc;
 
 use chat::{
     Address, AsyncChat, ChannelMap, Chat, CloseReason, Dispatcher, DispatcherHandler, Endpoint,
-    FileWrapper, Handle, MessageHandler, Result, Socket,
+    FileWrapper, Handle, Limits, MessageHandler, Result, Socket,
 };
 use examples::{Opt, Output, printable};
 
 /// Listens, and gives each connection lines of its own kind.
 struct Listener<H> {
-    session: fn(&Endpoint) -> H,
+    session: fn() -> H,
+    limits: Rc<Limits>,
 }
 
 impl<H: MessageHandler> DispatcherHandler for Listener<H> {
@@ -31,11 +33,11 @@ impl<H: MessageHandler> DispatcherHandler for Listener<H> {
         &mut self,
         socket: Socket,
         _addr: Address,
-        listener: &mut Endpoint,
+        _listener: &mut Endpoint,
         map: &mut ChannelMap,
     ) -> Result {
-        let session = (self.session)(listener);
-        map.insert(AsyncChat::new(socket, "\n", session)?)?;
+        let channel = AsyncChat::new(socket, "\n", (self.session)())?;
+        map.insert(channel.limited(Rc::clone(&self.limits)))?;
         Ok(())
     }
 }
@@ -62,6 +64,7 @@ impl DispatcherHandler for UdpEcho {
         let (len, from) = endpoint.recv_from(&mut buffer)?;
         // A source is easily forged. Our own, or another echo's, would answer for ever.
         if from.as_inet().is_some_and(|from| from.port() == self.port) {
+            log::debug!("nothing sent to {from}: that is our own port");
             return Ok(());
         }
         // A datagram that cannot be sent is lost, as datagrams are.
@@ -72,16 +75,17 @@ impl DispatcherHandler for UdpEcho {
     }
 }
 
-/// A member of the room: all other members get what it says. Nobody keeps a
-/// list: the map has one.
+/// A member of the room: all other members get what it says, escaped as in the example
+/// `chat`. Nobody keeps a list: the map has one.
 struct Member;
 
 impl MessageHandler for Member {
     fn handle_message(&mut self, line: &[u8], _chat: &mut Chat, map: &mut ChannelMap) -> Result {
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        let said = format!("{}\n", printable(line));
         // The one that speaks is in its callback, and so is not found.
         for mut other in map.iter_mut::<AsyncChat<Member>>() {
-            other.chat.push(line);
-            other.chat.push("\n");
+            other.chat.push(&said);
         }
         Ok(())
     }
@@ -153,9 +157,19 @@ fn main() -> Result {
         option("udp", "127.0.0.1:7002"),
     ])?;
 
-    examples::listen(&echo, Listener { session: |_| Echo }, stdout, &mut map)?;
     let listener = Listener {
-        session: |_| Member,
+        session: || Echo,
+        limits: Rc::default(),
+    };
+    examples::listen(&echo, listener, stdout, &mut map)?;
+    let mut limits = Limits::default();
+    // Escaped, a line is up to six times as long. The client must still take it, and the
+    // members all that is said in one turn.
+    limits.message = 4096;
+    limits.reads_per_turn = 1;
+    let listener = Listener {
+        session: || Member,
+        limits: Rc::new(limits),
     };
     let room = examples::listen(&room, listener, stdout, &mut map)?;
     let room_address = map.get(room)?.endpoint.local_addr();

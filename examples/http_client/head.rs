@@ -81,7 +81,10 @@ fn length(lengths: &[String]) -> Result<Body> {
     match lengths {
         _ if !lengths.iter().all(is_number) => Err("invalid Content-Length".into()),
         [first, others @ ..] if others.iter().all(|other| other == first) => {
-            Ok(Body::Length(first.parse()?))
+            let length = first
+                .parse()
+                .map_err(|_| "the Content-Length is too large")?;
+            Ok(Body::Length(length))
         }
         _ => Err("several Content-Lengths that differ".into()),
     }

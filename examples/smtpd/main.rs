@@ -63,10 +63,11 @@ fn main() -> Result {
         },
     ])?;
     let max_size = size.parse().map_err(|_| format!("no size: {size}"))?;
-    let timeout = timeout
+    // Of 32 bits: a time that is 136 years ahead is still one that the clock can tell.
+    let seconds: u32 = timeout
         .parse()
         .map_err(|_| format!("no number of seconds: {timeout}"))?;
-    let bounds = Bounds::new(max_size, Duration::from_secs(timeout));
+    let bounds = Bounds::new(max_size, Duration::from_secs(seconds.into()));
     let server = SmtpServer {
         bounds: Rc::new(bounds),
         stdout,

@@ -11,8 +11,8 @@ const LAST: u32 = 10;
 /// Each bad command beyond the free ones delays the next by this much more.
 const STEP: Duration = Duration::from_millis(500);
 
-/// Commands that bring no message nearer, before more of them count as bad (NOOP keeps a
-/// connection open).
+/// Commands that bring no message nearer, before more of them count as bad (a greeting
+/// begins every session, NOOP keeps a connection open).
 const IDLE: u32 = 100;
 
 /// Begins lines of HTTP: a browser that is made to POST to this port sends mail otherwise.
@@ -44,7 +44,10 @@ impl Patience {
 
     /// Judges a command by its answer.
     pub(crate) fn judge(&mut self, verb: &str, reply: &str) -> Then {
-        let is_idle = matches!(verb, "NOOP" | "RSET" | "VRFY" | "EXPN" | "HELP");
+        let is_idle = matches!(
+            verb,
+            "HELO" | "EHLO" | "NOOP" | "RSET" | "VRFY" | "EXPN" | "HELP"
+        );
         self.idle += u32::from(is_idle);
         if !reply.starts_with('5') && self.idle <= IDLE {
             return Then::GoOn;

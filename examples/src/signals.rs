@@ -51,6 +51,12 @@ impl DispatcherHandler for Signals {
         Ok(())
     }
 
+    /// The other end is in this program and stays open: to wait for its end is in vain.
+    fn handle_shutdown(&mut self, pipe: &mut Endpoint, _map: &mut ChannelMap) -> Result {
+        pipe.close_with(CloseReason::Shutdown);
+        Ok(())
+    }
+
     /// Only the output is left to drain: the next signal ends the program.
     fn handle_close(&mut self, _: CloseReason, _pipe: &mut Endpoint, _map: &mut ChannelMap) {
         self.is_second.store(true, Ordering::SeqCst);

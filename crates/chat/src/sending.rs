@@ -85,7 +85,9 @@ impl Endpoint {
     }
 
     /// Queues `data` as [`push`](Self::push) does, but copies only up to 1,024 bytes.
-    /// Use it for data that goes to many channels.
+    /// Use it for data that goes to many channels. More than that keeps the whole
+    /// allocation of `data` alive until it is sent, with the spare room of a `String` or
+    /// a `Vec` that it was made of.
     pub fn push_bytes(&mut self, data: impl Into<Bytes>) -> bool {
         let mut data = data.into();
         if let Wire::Datagram(_) = self.wire {
@@ -386,7 +388,9 @@ impl Chat {
     }
 
     /// Queues `data` as [`push`](Self::push) does, but copies only up to 1,024 bytes.
-    /// Use it for data that goes to many channels.
+    /// Use it for data that goes to many channels. More than that keeps the whole
+    /// allocation of `data` alive until it is sent, with the spare room of a `String` or
+    /// a `Vec` that it was made of.
     pub fn push_bytes(&mut self, data: impl Into<Bytes>) -> bool {
         self.endpoint.push_bytes(data)
     }

@@ -91,6 +91,13 @@ fn nobody_has_anothers_nick_or_one_that_looks_like_it() {
         let refusal = format!("* somebody else is {}\n", nick.trim());
         other.expect(&refusal);
     }
+    // Letters that another case tells apart: a final sigma, a long s.
+    let mut greek = Client::join(server.addr, "\u{3bf}\u{3c3}", &mut [&mut ann]);
+    let mut long = Client::join(server.addr, "sam", &mut [&mut ann, &mut greek]);
+    for nick in ["\u{39f}\u{3a3}", "\u{3bf}\u{3c2}", "\u{17f}am"] {
+        other.send(format!("{nick}\n"));
+        other.expect(&format!("* somebody else is {nick}\n"));
+    }
     let none = [
         "",
         "a b",
@@ -113,7 +120,9 @@ fn nobody_has_anothers_nick_or_one_that_looks_like_it() {
         );
     }
     other.send("gr\u{fc}n-2\n");
-    ann.expect("* gr\u{fc}n-2 joined\n");
+    for member in [&mut ann, &mut greek, &mut long] {
+        member.expect("* gr\u{fc}n-2 joined\n");
+    }
     // Who has left has left his nick.
     drop(ann);
     other.expect("* ann left\n");

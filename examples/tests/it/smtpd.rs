@@ -133,11 +133,17 @@ fn of_bad_commands_five_are_answered_at_once_then_slowly_and_ten_are_too_many() 
 #[test]
 fn commands_without_an_end_that_bring_no_message_nearer_are_bad_ones() {
     let server = Server::start("smtpd");
-    let mut client = connect(server.addr);
-    client.send("RSET\r\n".repeat(5_000));
-    assert_eq!(statuses(&mut client, 110), [250; 110]);
-    assert_eq!(status(&mut client), 421);
-    assert_eq!(client.rest(), b"");
+    // All at once, since each is kept waiting.
+    let mut clients = ["RSET", "NOOP", "HELO me", "EHLO me"].map(|command| {
+        let mut client = connect(server.addr);
+        client.send(format!("{command}\r\n").repeat(5_000));
+        (command, client)
+    });
+    for (command, client) in &mut clients {
+        assert_eq!(statuses(client, 110), [250; 110], "{command}");
+        assert_eq!(status(client), 421, "{command}");
+        assert_eq!(client.rest(), b"", "{command}");
+    }
 }
 
 #[test]
@@ -238,12 +244,15 @@ fn commands_may_come_all_at_once_or_byte_by_byte() {
 fn a_client_that_asks_on_without_reading_is_not_read_and_gets_every_answer() {
     let server = Server::start("smtpd");
     let mut client = connect(server.addr);
-    // About as long as its answer.
-    let command = format!("EHLO {}\r\n", "x".repeat(73));
+    client.send("HELO me\r\nMAIL FROM:<a@b>\r\n");
+    assert_eq!(statuses(&mut client, 2), [250, 250]);
+    // About as long as its answer, once there are too many.
+    let command = format!("RCPT TO:<{}>\r\n", "x".repeat(37));
     let sent = client.fill(&server, command.as_bytes());
     client.finish();
-    for _ in 0..sent / command.len() {
-        assert_eq!(status(&mut client), 250);
+    for number in 0..sent / command.len() {
+        let expected = if number < 1_000 { 250 } else { 452 };
+        assert_eq!(status(&mut client), expected, "{number}");
     }
     assert_eq!(client.rest(), b"");
     let usage = server.usage();
@@ -281,13 +290,23 @@ fn sigterm_is_announced_to_every_session() {
 }
 
 #[test]
-fn a_size_that_is_no_number_ends_it_with_status_1() {
-    let mut command = example("smtpd");
-    command.args(["--listen", "127.0.0.1:0", "--size", "much"]);
-    let (status, stdout, stderr) = run(command);
-    assert_eq!(status.code(), Some(1), "{stderr}");
-    assert_eq!(stdout, "");
-    assert!(stderr.contains("no size: much"), "{stderr}");
+fn a_bound_that_is_no_number_or_beyond_all_time_ends_it_with_status_1() {
+    for (option, value, complaint) in [
+        ("--size", "much", "no size: much"),
+        ("--timeout", "long", "no number of seconds: long"),
+        (
+            "--timeout",
+            "18446744073709551615",
+            "no number of seconds: 18446744073709551615",
+        ),
+    ] {
+        let mut command = example("smtpd");
+        command.args(["--listen", "127.0.0.1:0", option, value]);
+        let (status, stdout, stderr) = run(command);
+        assert_eq!(status.code(), Some(1), "{stderr}");
+        assert_eq!(stdout, "");
+        assert!(stderr.contains(complaint), "{stderr}");
+    }
 }
 
 /// aiosmtpd's #145: whoever connects and says nothing holds a descriptor for ever. Nor

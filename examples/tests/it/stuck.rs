@@ -112,6 +112,28 @@ fn every_server_serves_on_and_ends_within_five_seconds() {
     }
 }
 
+/// Nothing is left to be sent, and nobody to be waited for.
+#[test]
+fn a_server_without_a_client_ends_at_once() {
+    for name in ["echo", "chat", "http", "mixed", "proxy", "smtpd", "syslog"] {
+        let child = server(name, free())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn();
+        let mut process = Reaped(child.expect("it starts"));
+        let stdout = process.0.stdout.take().expect("it is piped");
+        let mut stdout = BufReader::new(stdout);
+        stdout.read_line(&mut String::new()).expect("where");
+        let told = Instant::now();
+        kill(&process);
+        assert!(process.wait().success(), "{name}");
+        let taken = told.elapsed();
+        // A channel that lingers takes 2 s.
+        assert!(taken < Duration::from_millis(1_500), "{name}: {taken:?}");
+    }
+}
+
 #[test]
 fn a_second_signal_ends_it_at_once() {
     let (_reader, writer) = full_pipe("stuck_twice", false);

@@ -10,7 +10,7 @@ use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::common::{Reaped, Server, assert_rests, example, has_tool, python, run};
+use crate::common::{Reaped, Server, assert_rests, example, forge_own, has_tool, python, run};
 use crate::printing::Printing;
 
 /// A path that nobody has yet.
@@ -114,6 +114,21 @@ fn priorities_and_the_headers_of_both_rfcs_are_read() {
             "{name}"
         );
     }
+    assert_eq!(server.end(), [""; 0]);
+}
+
+/// It answers nothing, and so cannot answer itself.
+#[test]
+fn a_datagram_from_its_own_address_is_printed_once_as_any_other() {
+    let server = Printing::start("syslog", &[]);
+    if !forge_own(server.addr, "<13>as itself") {
+        return;
+    }
+    let addr = server.addr;
+    assert_eq!(server.line(), format!("user.notice {addr}: as itself"));
+    let (socket, from) = udp(addr);
+    socket.send(b"<13>another").expect("it is sent");
+    assert_eq!(server.line(), format!("user.notice {from}: another"));
     assert_eq!(server.end(), [""; 0]);
 }
 

@@ -169,3 +169,19 @@ pub(crate) fn python(script: &str, addr: SocketAddr) -> Command {
     command.arg(addr.port().to_string());
     command
 }
+
+/// Sends a UDP socket a datagram whose sender is that socket's own address. Whether that
+/// can be done; if not, the test says so, and is to return.
+pub(crate) fn forge_own(addr: SocketAddr, datagram: &str) -> bool {
+    if !has_tool("python3") {
+        return false;
+    }
+    let mut script = python("own_address.py", addr);
+    let status = script.arg(datagram).status().expect("it is installed");
+    if status.code() == Some(77) {
+        let _ = writeln!(std::io::stderr(), "skipped: no right to forge a sender");
+        return false;
+    }
+    assert!(status.success(), "{status}");
+    true
+}

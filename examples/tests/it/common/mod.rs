@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-pub(crate) use client::{Client, has_tool, python};
+pub(crate) use client::{Client, forge_own, has_tool, python};
 pub(crate) use process::{Usage, assert_rests, wait_for_rest};
 
 /// Far longer than anything here takes: a test that gets there has failed.
