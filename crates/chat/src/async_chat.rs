@@ -12,7 +12,7 @@ use socket2::Socket;
 use crate::chat::Chat;
 use crate::endpoint::Endpoint;
 use crate::flags::{
-    BLOCKED, EOF, EOF_TOLD, Flags, HELD, HIGH, NEW, NOT_LIVE, OVER_LIMIT, PAUSED, RESTING,
+    BEGIN, BLOCKED, EOF, EOF_TOLD, Flags, HELD, HIGH, NOT_LIVE, OVER_LIMIT, PAUSED, RESTING,
 };
 use crate::handler::ChatHandler;
 use crate::life::Stage;
@@ -147,7 +147,7 @@ impl<H: ChatHandler> AsyncChat<H> {
 
     /// Makes a chat channel of another channel's endpoint, such as a
     /// [`Dispatcher`](crate::Dispatcher)'s. Input that the endpoint has read already goes
-    /// along. The new handler gets its own `handle_connect`.
+    /// along. The new handler gets [`handle_convert`](ChatHandler::handle_convert).
     ///
     /// An endpoint without a stream (a listener, datagrams or records) is closed:
     /// `handle_close` follows, with [`CloseReason::Io`] of `InvalidInput`.
@@ -157,6 +157,7 @@ impl<H: ChatHandler> AsyncChat<H> {
         handler: H,
     ) -> Self {
         endpoint.expect_stream();
+        endpoint.change_hands();
         Self {
             chat: Chat::new(endpoint, terminator.into()),
             handler,
@@ -165,8 +166,11 @@ impl<H: ChatHandler> AsyncChat<H> {
     }
 
     /// Replaces the handler by one that `f` makes of it. With
-    /// [`ChannelMap::convert`], this changes the protocol of a channel in the map.
-    pub fn with_handler<G>(self, f: impl FnOnce(H) -> G) -> AsyncChat<G> {
+    /// [`ChannelMap::convert`], this changes the protocol of a channel in the map. The new
+    /// handler gets [`handle_convert`](ChatHandler::handle_convert), which says what goes
+    /// along.
+    pub fn with_handler<G>(mut self, f: impl FnOnce(H) -> G) -> AsyncChat<G> {
+        self.chat.endpoint.change_hands();
         AsyncChat {
             chat: self.chat,
             handler: f(self.handler),
@@ -191,7 +195,7 @@ impl<H: ChatHandler> AsyncChat<H> {
             _ if endpoint.has_wrong_timers() => return UNTIMED,
             _ => return 0,
         }
-        let mut due = flags & (NEW | OVER_LIMIT);
+        let mut due = flags & (BEGIN | OVER_LIMIT);
         if flags & (EOF | RESTING | NOT_LIVE) != 0 && endpoint.has_wrong_timers() {
             due |= UNTIMED;
         }
@@ -214,7 +218,7 @@ impl<H: ChatHandler> AsyncChat<H> {
     fn handle_due(&mut self, what: Flags, map: &mut ChannelMap) -> Result {
         match what {
             UNTIMED => self.chat.endpoint.set_timers(map),
-            NEW => return self.tell_connect(map),
+            BEGIN => return self.begin(map),
             OVER_LIMIT => return self.tell_over_limit(map),
             EOF => return self.tell_eof(map),
             HIGH => {
@@ -227,11 +231,13 @@ impl<H: ChatHandler> AsyncChat<H> {
         Ok(())
     }
 
-    /// Calls `handle_connect`, which comes before anything else.
-    fn tell_connect(&mut self, map: &mut ChannelMap) -> Result {
-        self.chat.endpoint.flags &= !NEW;
+    /// Calls `handle_connect` or `handle_convert`, which come before anything else.
+    fn begin(&mut self, map: &mut ChannelMap) -> Result {
         self.chat.endpoint.output.use_buffers(map.buffers());
-        self.handler.handle_connect(&mut self.chat, map)
+        match self.chat.endpoint.begins_connected() {
+            true => self.handler.handle_connect(&mut self.chat, map),
+            false => self.handler.handle_convert(&mut self.chat, map),
+        }
     }
 
     /// Does the work that comes before input. Returns whether to receive any.
@@ -239,8 +245,8 @@ impl<H: ChatHandler> AsyncChat<H> {
     fn clear_the_way(&mut self, map: &mut ChannelMap) -> Result<bool> {
         // Before the read, which goes straight to the wire; the settle tries again.
         self.chat.endpoint.unblock_transport();
-        if self.due() & NEW != 0 {
-            self.tell_connect(map)?;
+        if self.due() & BEGIN != 0 {
+            self.begin(map)?;
             if !map.may_continue(self.chat.token()) {
                 return Ok(false);
             }
@@ -311,9 +317,9 @@ impl<H: ChatHandler> Channel for AsyncChat<H> {
         if self.chat.endpoint.connecting() {
             self.chat.endpoint.finish_connect();
         }
-        let result = match self.due() & NEW {
+        let result = match self.due() & BEGIN {
             0 => Ok(()),
-            _ => self.tell_connect(map),
+            _ => self.begin(map),
         };
         self.conclude(result, me, map)
     }
@@ -333,7 +339,7 @@ impl<H: ChatHandler> Channel for AsyncChat<H> {
     fn handle_pending(&mut self, me: Token, map: &mut ChannelMap) -> Result {
         let mut result = Ok(());
         let mut due = self.due();
-        for what in [UNTIMED, NEW, OVER_LIMIT, HELD, EOF, HIGH, HIDDEN_INPUT] {
+        for what in [UNTIMED, BEGIN, OVER_LIMIT, HELD, EOF, HIGH, HIDDEN_INPUT] {
             if due & what != 0 {
                 result = self.handle_due(what, map);
                 if result.is_err() || !map.may_continue(me) {

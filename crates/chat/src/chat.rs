@@ -7,7 +7,7 @@ use std::rc::Rc;
 use reactor::{CloseReason, Token};
 
 use crate::endpoint::Endpoint;
-use crate::flags::{DISCARDED, HELD, NEW, OVER_LIMIT, PAUSED};
+use crate::flags::{DISCARDED, HELD, OVER_LIMIT, PAUSED};
 use crate::framer::Framer;
 use crate::limits::Limits;
 use crate::terminator::Terminator;
@@ -37,8 +37,7 @@ pub struct Chat {
 }
 
 impl Chat {
-    pub(crate) fn new(mut endpoint: Endpoint, terminator: Terminator) -> Self {
-        endpoint.flags |= NEW;
+    pub(crate) fn new(endpoint: Endpoint, terminator: Terminator) -> Self {
         let mut chat = Self {
             endpoint,
             framer: Framer::new(terminator),
@@ -256,7 +255,7 @@ impl Chat {
     #[must_use]
     pub fn into_endpoint(mut self) -> Endpoint {
         self.put_back_held();
-        self.endpoint.flags &= !(NEW | PAUSED | HELD | OVER_LIMIT);
+        self.endpoint.flags &= !(PAUSED | HELD | OVER_LIMIT);
         self.endpoint
     }
 

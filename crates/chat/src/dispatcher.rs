@@ -12,7 +12,7 @@ use socket2::Socket;
 
 use crate::dispatcher_handler::DispatcherHandler;
 use crate::endpoint::Endpoint;
-use crate::flags::{BLOCKED, EOF, EOF_TOLD, HIGH};
+use crate::flags::{BEGIN, BLOCKED, EOF, EOF_TOLD, HIGH};
 use crate::limits::Limits;
 use crate::transport::Transport;
 #[cfg(unix)]
@@ -174,7 +174,8 @@ impl<H: DispatcherHandler> Dispatcher<H> {
     /// Makes a dispatcher of an endpoint, such as a chat channel's. Input that the
     /// endpoint has read but not handed out goes along. To change only a dispatcher's
     /// handler, use [`with_handler`](Self::with_handler).
-    pub fn from_endpoint(endpoint: Endpoint, handler: H) -> Self {
+    pub fn from_endpoint(mut endpoint: Endpoint, handler: H) -> Self {
+        endpoint.change_hands();
         Self {
             endpoint,
             handler,
@@ -183,8 +184,10 @@ impl<H: DispatcherHandler> Dispatcher<H> {
         }
     }
 
-    /// Replaces the handler by one that `f` makes of it.
-    pub fn with_handler<G>(self, f: impl FnOnce(H) -> G) -> Dispatcher<G> {
+    /// Replaces the handler by one that `f` makes of it. The new one gets
+    /// [`handle_convert`](DispatcherHandler::handle_convert).
+    pub fn with_handler<G>(mut self, f: impl FnOnce(H) -> G) -> Dispatcher<G> {
+        self.endpoint.change_hands();
         Dispatcher {
             endpoint: self.endpoint,
             handler: f(self.handler),
@@ -245,6 +248,22 @@ impl<H: DispatcherHandler> Dispatcher<H> {
             && self.handler.readable(endpoint)
     }
 
+    /// Whether `handle_connect` or `handle_convert` is due.
+    fn is_begin_due(&self) -> bool {
+        self.endpoint.flags & BEGIN != 0 && !self.endpoint.connecting() && !self.endpoint.closing()
+    }
+
+    /// Calls either, which come before anything else. Returns whether the channel goes on.
+    fn begin(&mut self, me: Token, map: &mut ChannelMap) -> Result<bool> {
+        if self.is_begin_due() {
+            match self.endpoint.begins_connected() {
+                true => self.handler.handle_connect(&mut self.endpoint, map)?,
+                false => self.handler.handle_convert(&mut self.endpoint, map)?,
+            }
+        }
+        Ok(!self.endpoint.is_closed() && map.may_continue(me))
+    }
+
     /// Whether `handle_drained` is due.
     fn is_drained(&self) -> bool {
         self.endpoint.is_drained() && !self.endpoint.closing()
@@ -278,7 +297,10 @@ impl<H: DispatcherHandler> Dispatcher<H> {
         self.endpoint.told = None;
         let result = match self.endpoint.is_closed() {
             true => Ok(()),
-            false => callback(self, map),
+            false => match self.begin(me, map) {
+                Ok(true) => callback(self, map),
+                other => other.map(|_| ()),
+            },
         };
         let told = self.endpoint.told;
         self.endpoint.close_in(map, me);
@@ -318,6 +340,7 @@ impl<H: DispatcherHandler> Channel for Dispatcher<H> {
 
     fn pending(&self, _me: Token) -> bool {
         self.endpoint.has_wrong_timers()
+            || self.is_begin_due()
             || self.has_unread()
             || self.is_eof_due()
             || self.is_drained()
@@ -349,10 +372,7 @@ impl<H: DispatcherHandler> Channel for Dispatcher<H> {
         self.call(me, map, |this, map| {
             if this.endpoint.connecting() {
                 this.endpoint.finish_connect();
-                return match this.endpoint.connected() && !this.endpoint.closing() {
-                    true => this.handler.handle_connect(&mut this.endpoint, map),
-                    false => Ok(()),
-                };
+                return this.begin(me, map).map(|_| ());
             }
             this.endpoint.send_queued();
             let may_write = this.endpoint.is_open_for_writing() && !this.endpoint.has_output();

@@ -58,11 +58,24 @@ pub trait DispatcherHandler: 'static {
         Ok(())
     }
 
-    /// Begins the conversation, when a connection that was under way is made: one of
-    /// [`Dispatcher::connect`](crate::Dispatcher::connect), for example. A failed one
-    /// goes to [`handle_close`](Self::handle_close) instead. A socket that was connected
-    /// from the start, such as an accepted one, gets no call.
+    /// Begins the conversation. The loop calls it once, when the channel is connected and
+    /// before any other event, for an accepted socket as well. (asyncore calls it only
+    /// for a connection that was under way.) A connection that fails goes to
+    /// [`handle_close`](Self::handle_close) instead. Listeners and datagram sockets get
+    /// no call.
     fn handle_connect(&mut self, endpoint: &mut Endpoint, map: &mut ChannelMap) -> Result {
+        Ok(())
+    }
+
+    /// Takes the channel over from another handler. Called once, before any other event,
+    /// after [`Dispatcher::with_handler`](crate::Dispatcher::with_handler) or
+    /// [`Dispatcher::from_endpoint`](crate::Dispatcher::from_endpoint). A conversion
+    /// before `handle_connect` leaves that to the new handler, which gets no
+    /// `handle_convert`.
+    ///
+    /// The token, the user's timers, the limits, the queued output and input that was
+    /// received but not handed out go along.
+    fn handle_convert(&mut self, endpoint: &mut Endpoint, map: &mut ChannelMap) -> Result {
         Ok(())
     }
 

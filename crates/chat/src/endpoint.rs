@@ -10,7 +10,9 @@ use reactor::{CloseReason, Token};
 use socket2::{SockRef, Socket, Type};
 
 use crate::address::Address;
-use crate::flags::{BLOCKED, EOF, EOF_TOLD, Flags, NOT_LIVE, RESTING, SHUT_DUE};
+use crate::flags::{
+    BEGIN, BLOCKED, CONVERTED, EOF, EOF_TOLD, Flags, NEW, NOT_LIVE, RESTING, SHUT_DUE,
+};
 use crate::life::{Bound, Life, Origin, Stage};
 use crate::limits::Limits;
 use crate::listening::is_listener;
@@ -88,10 +90,11 @@ impl Endpoint {
     }
 
     fn with_wire(wire: Wire, stage: Stage) -> Self {
-        let mut flags = 0;
-        if !matches!(stage, Stage::Live) {
-            flags |= NOT_LIVE;
-        }
+        let flags = match stage {
+            Stage::Live => NEW,
+            Stage::Connecting(_) => NEW | NOT_LIVE,
+            _ => NOT_LIVE,
+        };
         let limits = Limits::shared();
         let mut endpoint = Self {
             wire,
@@ -109,6 +112,22 @@ impl Endpoint {
         };
         endpoint.use_limits();
         endpoint
+    }
+
+    /// Another handler has the channel. It hears of the connection, or, if the one before
+    /// did, of the conversion.
+    pub(crate) fn change_hands(&mut self) {
+        if self.flags & NEW == 0 && self.me != Token::NONE {
+            self.flags |= CONVERTED;
+        }
+    }
+
+    /// The handler hears its first word: whether that is the connection, and not the
+    /// conversion.
+    pub(crate) fn begins_connected(&mut self) -> bool {
+        let is_new = self.flags & NEW != 0;
+        self.flags &= !BEGIN;
+        is_new
     }
 
     /// Receives into `buffer`, as `recv(2)`. 0 is the end of the stream: `handle_eof`

@@ -10,8 +10,12 @@ pub(crate) type Flags = u16;
 /// The life of the channel is not `Live`: it connects, listens, has datagrams,
 /// or ends. Kept by `life.rs`.
 pub(crate) const NOT_LIVE: Flags = 1;
-/// `handle_connect` is due.
+/// `handle_connect` is due, once the channel is connected.
 pub(crate) const NEW: Flags = 1 << 1;
+/// `handle_convert` is due.
+pub(crate) const CONVERTED: Flags = 1 << 13;
+/// Something is due that comes before anything else.
+pub(crate) const BEGIN: Flags = NEW | CONVERTED;
 /// The handler has paused the channel.
 pub(crate) const PAUSED: Flags = 1 << 2;
 /// Something waits to be delivered: input that was received before, or the end

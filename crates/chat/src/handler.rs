@@ -95,6 +95,28 @@ pub trait ChatHandler: 'static {
         Ok(())
     }
 
+    /// Takes the channel over from another handler. Called once, before any other event,
+    /// after [`AsyncChat::with_handler`](crate::AsyncChat::with_handler) or
+    /// [`AsyncChat::from_endpoint`](crate::AsyncChat::from_endpoint). A conversion
+    /// before `handle_connect` leaves that to the new handler, which gets no
+    /// `handle_convert`.
+    ///
+    /// | goes along | with `with_handler` | with `from_endpoint` |
+    /// |---|---|---|
+    /// | the token, the user's timers, the limits, the queued output | yes | yes |
+    /// | an end of input that `handle_eof` has not handled | yes | yes |
+    /// | input that was received but not delivered | yes | yes |
+    /// | the terminator, also half of one that was received | yes | as input |
+    /// | the [partial message](Chat::partial_message) | yes | no: take it before |
+    /// | a [pause](Chat::pause) | yes | no |
+    /// | the handler's own state | as the conversion says | as the conversion says |
+    ///
+    /// Over another [`Transport`](crate::Transport) nothing of this goes along: such a
+    /// channel is a new one.
+    fn handle_convert(&mut self, chat: &mut Chat, map: &mut ChannelMap) -> Result {
+        Ok(())
+    }
+
     /// Handles the end of the input. The peer may still read. Input without a
     /// terminator has been collected. Called once. The default sends the queued output
     /// and closes the channel.
@@ -188,6 +210,11 @@ pub trait MessageHandler: 'static {
         Ok(())
     }
 
+    /// See [`ChatHandler::handle_convert`].
+    fn handle_convert(&mut self, chat: &mut Chat, map: &mut ChannelMap) -> Result {
+        Ok(())
+    }
+
     /// See [`ChatHandler::handle_eof`]. Input without a terminator is
     /// [`Chat::partial_message`].
     fn handle_eof(&mut self, chat: &mut Chat, map: &mut ChannelMap) -> Result {
@@ -277,6 +304,10 @@ impl<M: MessageHandler> ChatHandler for M {
 
     fn handle_connect(&mut self, chat: &mut Chat, map: &mut ChannelMap) -> Result {
         MessageHandler::handle_connect(self, chat, map)
+    }
+
+    fn handle_convert(&mut self, chat: &mut Chat, map: &mut ChannelMap) -> Result {
+        MessageHandler::handle_convert(self, chat, map)
     }
 
     fn handle_eof(&mut self, chat: &mut Chat, map: &mut ChannelMap) -> Result {

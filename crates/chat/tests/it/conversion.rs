@@ -122,11 +122,6 @@ impl Cell {
         self.way.is_swap() && self.second().is_none_or(Way::is_swap)
     }
 
-    /// Whether `handle_connect` is due: a chat was made that was none.
-    fn is_announced(self) -> bool {
-        self.ends_as_chat() && !self.only_swaps()
-    }
-
     fn all() -> Vec<Self> {
         let mut cells = Vec::new();
         for way in WAYS {
@@ -508,7 +503,7 @@ impl World {
         reached.ok_or_else(|| format!("the channel is gone: {:?}", self.record.all()))
     }
 
-    /// What the last handler heard, but not `connect`, where that is due.
+    /// What the last handler heard after its first word, if that is `convert`.
     fn heard(&self) -> Result<Vec<String>, String> {
         let all = self.record.all();
         let mark = all.iter().position(|(_, event)| event == CONVERTED);
@@ -518,7 +513,7 @@ impl World {
             return Err(format!("handler {who} heard {event:?} afterwards: {all:?}"));
         }
         let mut heard = self.record.of(last);
-        if self.cell.is_announced() && heard.first().is_some_and(|event| event == "connect") {
+        if heard.first().is_some_and(|event| event == "convert") {
             heard.remove(0);
         }
         Ok(heard)
@@ -534,16 +529,13 @@ impl World {
         Ok(())
     }
 
-    /// As [`verify`](Self::verify), of a channel that lives on: a new chat hears
-    /// that it is connected, and then of input.
+    /// As [`verify`](Self::verify), of a channel that lives on: its new handler hears that
+    /// it was converted, and then of input.
     fn verify_live(&self, old: &str, expected: &[&str]) -> Outcome {
         let heard = self.record.of(self.cell.last());
-        let connects = heard.iter().filter(|event| *event == "connect").count();
-        let is_announced = usize::from(self.cell.is_announced());
-        ensure!(
-            connects == is_announced,
-            "connected {connects} times: {heard:?}"
-        );
+        let count = |word| heard.iter().filter(|event| *event == word).count();
+        let words = (count("convert"), count("connect"));
+        ensure!(words == (1, 0), "began {words:?} times: {heard:?}");
         self.verify(old, expected)
     }
 
@@ -654,15 +646,11 @@ fn open() {
     });
 }
 
-/// Before its first turn, or in the `handle_connect` of that: the handler that a
-/// chat has then is told once, and one of another chat again.
+/// Before its first turn: the new handler hears that it is connected. Or in the
+/// `handle_connect` of that turn: the new one hears that it was converted.
 #[test]
 fn not_connected_for_long() {
-    let sense: Sense = |cell| match cell.is_inside() && !cell.way.is_from_chat() {
-        true => Err("a dispatcher that came connected is not told so"),
-        false => Ok(()),
-    };
-    matrix(sense, |cell| {
+    matrix(ALWAYS, |cell| {
         let mut world = World::new(cell, Limits::default(), |what, _, _| match what {
             "connect" => Then::Convert,
             _ => Then::Default,
@@ -677,10 +665,11 @@ fn not_connected_for_long() {
         let before = world.record.of(0);
         let told_before = usize::from(cell.is_inside());
         ensure!(before.len() == told_before, "the old one heard {before:?}");
-        let mut expected = vec![r"input two\r\n", "eof", "close Eof"];
-        if cell.ends_as_chat() && (cell.is_announced() || !cell.is_inside()) {
-            expected.insert(0, "connect");
-        }
+        let first = match cell.is_inside() {
+            true => "convert",
+            false => "connect",
+        };
+        let expected = [first, r"input two\r\n", "eof", "close Eof"];
         world.heard()?; // and nobody else did
         let heard = world.record.of(cell.last());
         ensure!(heard == expected, "heard {heard:?}, expected {expected:?}");

@@ -56,6 +56,7 @@ fn a_handler_is_swapped_in_the_middle_of_a_read() {
         [
             "login a",
             "login switch",
+            "convert",
             "message b",
             "message c\\n",
             "message d",
@@ -78,7 +79,10 @@ fn a_handler_is_swapped_between_two_reads() {
     let me = map.insert(login).unwrap().token();
     peer.say("switch\na;b;");
     sim::settle(&mut map, me, &peer);
-    assert_eq!(log.all(), ["login switch", "message a", "message b"]);
+    assert_eq!(
+        log.all(),
+        ["login switch", "convert", "message a", "message b"]
+    );
 }
 
 #[test]
@@ -98,7 +102,7 @@ fn timers_and_what_is_queued_go_along() {
     peer.set_room(100);
     sim::step_after(&mut map, me, &peer, Duration::from_secs(1));
     sim::settle(&mut map, me, &peer);
-    assert_eq!(log.all(), ["login switch", "timer"]);
+    assert_eq!(log.all(), ["login switch", "convert", "timer"]);
     assert_eq!(peer.take_sent(), b"queued");
 }
 
@@ -211,7 +215,7 @@ fn a_dispatcher_becomes_a_chat() {
     theirs.write_all(b"raw").unwrap();
     turn_to_rest(&mut map);
     assert_eq!(map.get(raw).unwrap().handler.received, b"raw");
-    let probe = Probe::new(&log).on_connect(|chat, _| {
+    let probe = Probe::new(&log).on_convert(|chat, _| {
         chat.push("ready\n");
         Ok(())
     });
@@ -222,7 +226,7 @@ fn a_dispatcher_becomes_a_chat() {
     assert_eq!(read_len(&mut map, &mut theirs, 6), b"ready\n");
     theirs.write_all(b"line\n").unwrap();
     turn_until(&mut map, |_| log.has("message line"));
-    assert_eq!(log.all(), ["connect", "message line"]);
+    assert_eq!(log.all(), ["convert", "message line"]);
 }
 
 /// There and back: input that was read by one chat, not wanted by a
@@ -265,7 +269,7 @@ fn unread_input_survives_two_conversions() {
         [
             "connect",
             "message first",
-            "connect",
+            "convert",
             "message second",
             "message third"
         ]
@@ -285,7 +289,7 @@ fn a_converted_channel_that_is_closed_is_told_as_what_it_is() {
     sim::settle(&mut map, me, &peer);
     map.close(me);
     sim::settle(&mut map, me, &peer);
-    assert_eq!(log.all(), ["login switch", "close Requested"]);
+    assert_eq!(log.all(), ["login switch", "convert", "close Requested"]);
 }
 
 /// Collects, and becomes a `Second` at the first data that ends with "!".
@@ -369,7 +373,7 @@ impl DispatcherHandler for Switching {
 }
 
 impl MessageHandler for Switching {
-    fn handle_connect(&mut self, chat: &mut Chat, map: &mut ChannelMap) -> Result {
+    fn handle_convert(&mut self, chat: &mut Chat, map: &mut ChannelMap) -> Result {
         chat.push("second, ");
         chat.push_bytes(vec![b'.'; 2_000]);
         let me: Handle<AsyncChat<Self>> = chat.token().handle();

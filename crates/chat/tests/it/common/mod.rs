@@ -34,6 +34,17 @@ pub(crate) use witness::{Server, Witness};
 /// How long a test waits for something that should take no time at all.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+impl Log {
+    /// The events of a channel that was connected from the start, without the first.
+    #[track_caller]
+    pub(crate) fn after_connect(&self) -> Vec<String> {
+        let mut events = self.all();
+        assert_eq!(events.first().map(String::as_str), Some("connect"));
+        events.remove(0);
+        events
+    }
+}
+
 /// `Eof`, `Done`, `Io(ConnectionRefused)`.
 pub(crate) fn name(reason: &CloseReason) -> String {
     match reason {

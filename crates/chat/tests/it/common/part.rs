@@ -278,6 +278,11 @@ impl<const N: usize> ChatHandler for Part<N> {
         Ok(())
     }
 
+    fn handle_convert(&mut self, chat: &mut Chat, map: &mut ChannelMap) -> Result {
+        self.hear("convert", &mut Side::Chat(chat), map);
+        Ok(())
+    }
+
     fn handle_eof(&mut self, chat: &mut Chat, map: &mut ChannelMap) -> Result {
         if !self.hear("eof", &mut Side::Chat(chat), map) {
             chat.close_when_done_with(CloseReason::Eof);
@@ -345,6 +350,11 @@ impl<const N: usize> DispatcherHandler for Part<N> {
 
     fn handle_connect(&mut self, endpoint: &mut Endpoint, map: &mut ChannelMap) -> Result {
         self.hear("connect", &mut Side::Raw(endpoint), map);
+        Ok(())
+    }
+
+    fn handle_convert(&mut self, endpoint: &mut Endpoint, map: &mut ChannelMap) -> Result {
+        self.hear("convert", &mut Side::Raw(endpoint), map);
         Ok(())
     }
 

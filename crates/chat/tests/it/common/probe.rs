@@ -15,6 +15,7 @@ pub(crate) struct Probe {
     pub(crate) log: Log,
     message: Option<MessageHook>,
     connect: Option<Hook>,
+    convert: Option<Hook>,
     eof: Option<Hook>,
     overlimit: Option<Hook>,
     drained: Option<Hook>,
@@ -44,6 +45,14 @@ impl Probe {
         hook: impl FnMut(&mut Chat, &mut ChannelMap) -> Result + 'static,
     ) -> Self {
         self.connect = Some(Box::new(hook));
+        self
+    }
+
+    pub(crate) fn on_convert(
+        mut self,
+        hook: impl FnMut(&mut Chat, &mut ChannelMap) -> Result + 'static,
+    ) -> Self {
+        self.convert = Some(Box::new(hook));
         self
     }
 
@@ -108,6 +117,14 @@ impl MessageHandler for Probe {
     fn handle_connect(&mut self, chat: &mut Chat, map: &mut ChannelMap) -> Result {
         self.log.add("connect");
         match &mut self.connect {
+            Some(hook) => hook(chat, map),
+            None => Ok(()),
+        }
+    }
+
+    fn handle_convert(&mut self, chat: &mut Chat, map: &mut ChannelMap) -> Result {
+        self.log.add("convert");
+        match &mut self.convert {
             Some(hook) => hook(chat, map),
             None => Ok(()),
         }

@@ -67,6 +67,10 @@ impl DispatcherHandler for Witness {
         self.tell("connect", endpoint, map)
     }
 
+    fn handle_convert(&mut self, endpoint: &mut Endpoint, map: &mut ChannelMap) -> Result {
+        self.tell("convert", endpoint, map)
+    }
+
     fn handle_read(&mut self, endpoint: &mut Endpoint, map: &mut ChannelMap) -> Result {
         let mut buffer = [0; 1024];
         let len = endpoint.recv(&mut buffer)?;

@@ -83,7 +83,10 @@ fn events(converts: bool, pieces: &[&[u8]]) -> String {
             map.turn(Some(Duration::from_millis(1))).unwrap();
         }
     }
-    log.all().join("").replace("read ", "")
+    log.all()
+        .join("")
+        .replace("convert", "")
+        .replace("read ", "")
 }
 
 #[test]
