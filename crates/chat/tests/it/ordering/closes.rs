@@ -283,6 +283,11 @@ impl MessageHandler for Grown {
         Ok(())
     }
 
+    fn handle_convert(&mut self, _: &mut Chat, _: &mut ChannelMap) -> Result {
+        self.0.add("grown.convert");
+        Ok(())
+    }
+
     fn handle_close(&mut self, reason: CloseReason, _: &mut Chat, _: &mut ChannelMap) {
         self.0.add(format!("grown.close {}", name(&reason)));
     }
@@ -316,7 +321,7 @@ fn a_conversion_comes_after_the_callback_and_before_the_next() {
         let mut record = stage.turn();
         record.extend(stage.turn());
         let next: &[&str] = match closes {
-            false => &["grown.message 1", "grown.message 2"],
+            false => &["grown.convert", "grown.message 1", "grown.message 2"],
             true => &["grown.close Requested"],
         };
         assert_eq!(record[..3], ["a.message grow", "a returns", "converted"]);

@@ -11,7 +11,7 @@ use chat::{
 };
 
 use crate::common::sim::{self, Peer};
-use crate::common::{Log, turn_until};
+use crate::common::{Log, Witness, turn_until};
 use crate::ordering::stage::{Actor, Stage};
 
 fn actor(log: &Log) -> Actor {
@@ -59,6 +59,17 @@ fn handle_connect_comes_before_any_input() {
     map.dispatch(me, Readiness::READABLE);
     sim::settle(&mut map, me, &peer);
     assert_eq!(log.all()[..3], expected);
+
+    // A dispatcher.
+    let (log, mut map) = (Log::default(), ChannelMap::new().unwrap());
+    let (line, peer) = sim::line();
+    peer.say("hello\n");
+    peer.say_eof();
+    let me = map.insert(Dispatcher::over(line, Witness::new(&log)));
+    let me = me.unwrap();
+    map.dispatch(me, Readiness::READABLE | Readiness::WRITABLE);
+    sim::settle(&mut map, me, &peer);
+    assert_eq!(log.all()[..3], ["connect", "read hello\\n", "eof"]);
 
     // Connecting.
     let (log, mut map) = (Log::default(), ChannelMap::new().unwrap());
