@@ -5,10 +5,10 @@
 //! Each connection goes to the first address that takes it within 5 s, of all that the
 //! names have; names are resolved once, at the start.
 //!
-//! Raw dispatchers only. Each connection is two halves, one a socket; a half
-//! reads from its socket and sends to the other's. Bytes that the other does not take
-//! stay in the other's buffer, one read's worth, and nothing more is read until
-//! they are sent: a stalled reader stops its own writer only.
+//! Raw dispatchers only. Each connection is two halves, one a socket; a half reads from
+//! its socket and pushes to the other's. Once the other has more than its high-water mark
+//! to send, nothing more is read until that is sent: a stalled reader stops its own writer
+//! only.
 
 use std::io;
 use std::net::{Shutdown, SocketAddr, ToSocketAddrs};
@@ -86,15 +86,9 @@ struct Half {
     /// Of the half of a target: what else there is.
     target: Option<Target>,
     other: Option<Handle<Dispatcher<Half>>>,
-    /// Bytes that the other has read and this one has not sent yet.
-    unsent: Vec<u8>,
     /// The other cannot take what would be read.
     is_stalled: bool,
-    /// Nothing comes after `unsent`: to be told to the peer.
-    is_last: bool,
-    /// It was told.
-    is_shut: bool,
-    /// The peer has told us the same.
+    /// The peer has said its last word.
     is_eof: bool,
 }
 
@@ -107,48 +101,9 @@ impl Half {
             name,
             target,
             other,
-            unsent: Vec::new(),
             is_stalled: true,
-            is_last: false,
-            is_shut: false,
             is_eof: false,
         }
-    }
-
-    /// Takes what the other has read; returns whether there is room for more.
-    fn take(&mut self, data: &[u8], endpoint: &mut Endpoint) -> bool {
-        self.unsent.extend_from_slice(data);
-        self.flush(endpoint);
-        self.unsent.is_empty()
-    }
-
-    fn flush(&mut self, endpoint: &mut Endpoint) {
-        // Of nothing, sending is an error too once the half is shut (EPIPE).
-        while !self.unsent.is_empty() {
-            // An error other than "not now" closes the channel, for that reason.
-            let Ok(sent) = endpoint.send(&self.unsent) else {
-                break;
-            };
-            self.unsent.drain(..sent);
-        }
-        if self.unsent.is_empty() {
-            self.unsent = Vec::new();
-            if self.is_last && !self.is_shut {
-                self.is_shut = true;
-                // It fails if the peer is gone, which reading will tell.
-                let _ = endpoint.shutdown(Shutdown::Write);
-            }
-        }
-        if self.is_shut && self.is_eof {
-            endpoint.close_with(CloseReason::Done);
-        }
-    }
-
-    /// The other half is gone: sends the rest and closes.
-    fn finish(&mut self, endpoint: &mut Endpoint) {
-        self.is_last = true;
-        self.is_eof = true;
-        self.flush(endpoint);
     }
 
     /// Whether there is another address for the client.
@@ -187,39 +142,44 @@ impl DispatcherHandler for Half {
         !self.is_stalled && !self.is_eof
     }
 
-    fn writable(&self, _endpoint: &Endpoint) -> bool {
-        !self.unsent.is_empty()
-    }
-
     fn handle_connect(&mut self, _endpoint: &mut Endpoint, map: &mut ChannelMap) -> Result {
-        self.is_stalled = false;
-        self.with_other(map, |client, _| client.is_stalled = false);
+        if self.target.is_some() {
+            self.is_stalled = false;
+            self.with_other(map, |client, _| client.is_stalled = false);
+        }
         Ok(())
     }
 
     fn handle_read(&mut self, endpoint: &mut Endpoint, map: &mut ChannelMap) -> Result {
         let mut buffer = map.buffers().read_buffer();
         let len = endpoint.recv(&mut buffer)?;
-        let has_room = self.with_other(map, |other, wire| other.take(&buffer[..len], wire));
-        self.is_stalled = has_room == Some(false);
+        let is_full = self.with_other(map, |_, wire| {
+            wire.push(&buffer[..len]);
+            wire.needs_drain()
+        });
+        self.is_stalled = is_full == Some(true);
         Ok(())
     }
 
-    fn handle_write(&mut self, endpoint: &mut Endpoint, map: &mut ChannelMap) -> Result {
-        self.flush(endpoint);
-        if self.unsent.is_empty() {
-            self.with_other(map, |other, _| other.is_stalled = false);
-        }
+    fn handle_drained(&mut self, _endpoint: &mut Endpoint, map: &mut ChannelMap) -> Result {
+        self.with_other(map, |other, _| other.is_stalled = false);
         Ok(())
     }
 
+    /// The other's peer hears the end, too. After both ends nothing is left but to send.
     fn handle_eof(&mut self, endpoint: &mut Endpoint, map: &mut ChannelMap) -> Result {
         self.is_eof = true;
-        self.with_other(map, |other, wire| {
-            other.is_last = true;
-            other.flush(wire);
+        let was_last = self.with_other(map, |other, wire| {
+            match other.is_eof {
+                true => wire.close_when_done(),
+                // It fails if the peer is gone, which reading will tell.
+                false => drop(wire.shutdown(Shutdown::Write)),
+            }
+            other.is_eof
         });
-        self.flush(endpoint);
+        if was_last != Some(false) {
+            endpoint.close_when_done();
+        }
         Ok(())
     }
 
@@ -231,15 +191,6 @@ impl DispatcherHandler for Half {
         Ok(())
     }
 
-    /// Reads nothing more; closes when what was read is sent.
-    fn handle_shutdown(&mut self, endpoint: &mut Endpoint, _map: &mut ChannelMap) -> Result {
-        if endpoint.connecting() {
-            endpoint.close_with(CloseReason::Shutdown);
-        }
-        self.finish(endpoint);
-        Ok(())
-    }
-
     fn handle_close(&mut self, reason: CloseReason, endpoint: &mut Endpoint, map: &mut ChannelMap) {
         log::debug!("{}: {reason}", self.name);
         let was_cut_off = matches!(reason, CloseReason::Io(_)) && endpoint.connected();
@@ -247,7 +198,7 @@ impl DispatcherHandler for Half {
         if was_tried && endpoint.connecting() && self.dial_next(&reason, map) {
             return;
         }
-        self.with_other(map, |other, wire| {
+        self.with_other(map, |_, wire| {
             if was_cut_off {
                 // It must not look complete to the other: a reset (SO_LINGER of
                 // 0, socket(7)) is passed on as one.
@@ -256,7 +207,7 @@ impl DispatcherHandler for Half {
                 }
                 wire.close();
             } else {
-                other.finish(wire); // it may still have something to send
+                wire.close_when_done();
             }
         });
     }
