@@ -45,5 +45,6 @@ mod skip;
 mod swapped_map;
 mod token;
 mod transport;
+mod undelivered;
 mod unix_names;
 mod unsent;
