@@ -237,12 +237,12 @@ impl Endpoint {
     }
 
     /// The map has closed the channel: nothing is sent or told any more.
-    /// Cutting a peer off is logged as a warning, and so is the end of a listener
-    /// that nobody asked for: the program may go on without it for days.
+    /// Cutting a peer off for its input or output is logged as a warning, and so is the
+    /// end of a listener that nobody asked for: the program may go on without it for days.
     pub(crate) fn has_closed(&mut self, reason: &CloseReason) {
         let me = self.me;
         match reason {
-            CloseReason::OverLimit | CloseReason::SlowReader | CloseReason::TimedOut => {
+            CloseReason::OverLimit | CloseReason::SlowReader => {
                 log::warn!("channel {me}: closed: {reason}");
             }
             CloseReason::Io(error) if self.accepting() => {

@@ -86,12 +86,19 @@ impl Endpoint {
             waiting.timer = None;
             match waiting.wait.take() {
                 Some(Wait::Room) if sent > waiting.sent => {}
-                Some(Wait::Room) => self.close_with(CloseReason::TimedOut),
+                Some(Wait::Room) => self.give_up(),
                 _ => self.close_as_ended(),
             }
         }
         self.keep_waiting(waiting);
         true
+    }
+
+    /// The peer has had its time to take some output.
+    fn give_up(&mut self) {
+        let (me, stall) = (self.me, self.limits.stall);
+        log::warn!("channel {me}: given up: none of its output was taken for {stall:?}");
+        self.close_with(CloseReason::TimedOut);
     }
 
     /// The timers are gone, with the map that the channel was in.
