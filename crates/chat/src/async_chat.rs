@@ -12,7 +12,8 @@ use socket2::Socket;
 use crate::chat::Chat;
 use crate::endpoint::Endpoint;
 use crate::flags::{
-    BLOCKED, EOF, EOF_TOLD, Flags, HELD, HIGH, NEW, NOT_LIVE, OVER_LIMIT, PAUSED, RESTING,
+    BLOCKED, EOF, EOF_TOLD, FINISHED, FINISHED_TOLD, Flags, HELD, HIGH, NEW, NOT_LIVE, OVER_LIMIT,
+    PAUSED, RESTING,
 };
 use crate::handler::ChatHandler;
 use crate::life::Stage;
@@ -186,15 +187,20 @@ impl<H: ChatHandler> AsyncChat<H> {
     pub(crate) fn due(&self) -> Flags {
         let endpoint = &self.chat.endpoint;
         let flags = endpoint.flags;
-        match endpoint.life.stage() {
-            Stage::Live | Stage::Failing(_) => {}
-            _ if endpoint.has_wrong_timers() => return UNTIMED,
-            _ => return 0,
+        let mut rare = 0;
+        if flags & (EOF | RESTING | NOT_LIVE) != 0 {
+            rare |= if endpoint.has_wrong_timers() {
+                UNTIMED
+            } else {
+                0
+            };
+            rare |= if endpoint.is_finished() { FINISHED } else { 0 };
+            match endpoint.life.stage() {
+                Stage::Live | Stage::Shut | Stage::Failing(_) => {}
+                _ => return rare,
+            }
         }
-        let mut due = flags & (NEW | OVER_LIMIT);
-        if flags & (EOF | RESTING | NOT_LIVE) != 0 && endpoint.has_wrong_timers() {
-            due |= UNTIMED;
-        }
+        let mut due = rare | flags & (NEW | OVER_LIMIT);
         if flags & (HELD | PAUSED) == HELD {
             due |= HELD;
         }
@@ -217,6 +223,7 @@ impl<H: ChatHandler> AsyncChat<H> {
             NEW => return self.tell_connect(map),
             OVER_LIMIT => return self.tell_over_limit(map),
             EOF => return self.tell_eof(map),
+            FINISHED => return self.tell_finished(map),
             HIGH => {
                 self.chat.endpoint.flags &= !HIGH;
                 return self.handler.handle_drained(&mut self.chat, map);
@@ -232,6 +239,12 @@ impl<H: ChatHandler> AsyncChat<H> {
         self.chat.endpoint.flags &= !NEW;
         self.chat.endpoint.output.use_buffers(map.buffers());
         self.handler.handle_connect(&mut self.chat, map)
+    }
+
+    /// Calls `handle_finished`.
+    fn tell_finished(&mut self, map: &mut ChannelMap) -> Result {
+        self.chat.endpoint.flags |= FINISHED_TOLD;
+        self.handler.handle_finished(&mut self.chat, map)
     }
 
     /// Does the work that comes before input. Returns whether to receive any.
@@ -333,7 +346,17 @@ impl<H: ChatHandler> Channel for AsyncChat<H> {
     fn handle_pending(&mut self, me: Token, map: &mut ChannelMap) -> Result {
         let mut result = Ok(());
         let mut due = self.due();
-        for what in [UNTIMED, NEW, OVER_LIMIT, HELD, EOF, HIGH, HIDDEN_INPUT] {
+        let order = [
+            UNTIMED,
+            NEW,
+            OVER_LIMIT,
+            HELD,
+            EOF,
+            HIGH,
+            FINISHED,
+            HIDDEN_INPUT,
+        ];
+        for what in order {
             if due & what != 0 {
                 result = self.handle_due(what, map);
                 if result.is_err() || !map.may_continue(me) {
@@ -375,6 +398,11 @@ impl<H: ChatHandler> Channel for AsyncChat<H> {
     fn handle_close(&mut self, reason: CloseReason, me: Token, map: &mut ChannelMap) {
         self.chat.endpoint.enter(me);
         self.chat.endpoint.has_closed(&reason);
+        if self.chat.endpoint.is_finished() {
+            if let Err(error) = self.tell_finished(map) {
+                self.handler.handle_error(error, &mut self.chat, map);
+            }
+        }
         self.handler.handle_close(reason, &mut self.chat, map);
     }
 

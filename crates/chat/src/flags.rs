@@ -32,7 +32,11 @@ pub(crate) const BLOCKED: Flags = 1 << 8;
 /// The system is short of something: until a timer is due, nothing is received or
 /// sent.
 pub(crate) const RESTING: Flags = 1 << 9;
-/// The sending half is to be shut when all is sent.
+/// The sending half is to be shut when all is sent. No more is queued.
 pub(crate) const SHUT_DUE: Flags = 1 << 10;
 /// `discard_buffers` was called while a read is delivered: the rest of it goes, too.
 pub(crate) const DISCARDED: Flags = 1 << 11;
+/// All is sent, the end included.
+pub(crate) const FINISHED: Flags = 1 << 12;
+/// `handle_finished` was called.
+pub(crate) const FINISHED_TOLD: Flags = 1 << 13;

@@ -9,7 +9,7 @@ use reactor::{ChannelMap, CloseReason, Error, Token};
 
 use crate::ending::Ending;
 use crate::endpoint::Endpoint;
-use crate::flags::{EOF, HIGH, NOT_LIVE, SHUT_DUE};
+use crate::flags::{EOF, FINISHED, FINISHED_TOLD, HIGH, NOT_LIVE, SHUT_DUE};
 
 /// Where a channel's life stands. Others read it; only this file changes it.
 #[derive(Debug)]
@@ -24,6 +24,9 @@ pub(crate) enum Stage {
     Datagrams(#[expect(dead_code, reason = "dropping it is its work")] Bound),
     /// Connected.
     Live,
+    /// Connected, and no more is queued: the sending half is shut, or will be when all
+    /// is sent. Input is delivered.
+    Shut,
     /// Nothing can be sent any more: the input that is left is delivered.
     Failing(Box<Ending>),
     /// What is queued is sent, input is discarded.
@@ -65,6 +68,8 @@ pub(crate) struct Attempt {
 enum Event {
     /// The connection is there.
     Connected,
+    /// The sending half to be shut when all is sent.
+    Shut,
     /// Sending has failed for good.
     Fail(io::Error),
     /// To be closed when all is sent.
@@ -93,7 +98,9 @@ impl Life {
             Stage::Connecting(_) => Origin::Connecting,
             Stage::Listening(_) => Origin::Listening,
             Stage::Datagrams(_) => Origin::Datagrams,
-            Stage::Live | Stage::Finishing(_) | Stage::Lingering(_) => Origin::Connected,
+            Stage::Live | Stage::Shut | Stage::Finishing(_) | Stage::Lingering(_) => {
+                Origin::Connected
+            }
             Stage::Failing(_) => Origin::Failed,
             Stage::Closed(origin, _) => *origin,
         }
@@ -121,7 +128,8 @@ impl Life {
     fn is_closing(&self) -> bool {
         match &self.0 {
             Stage::Connecting(attempt) => attempt.then.is_some(),
-            Stage::Listening(_) | Stage::Datagrams(_) | Stage::Live | Stage::Failing(_) => false,
+            Stage::Listening(_) | Stage::Datagrams(_) => false,
+            Stage::Live | Stage::Shut | Stage::Failing(_) => false,
             Stage::Finishing(_) | Stage::Lingering(_) | Stage::Closed(..) => true,
         }
     }
@@ -141,8 +149,9 @@ impl Life {
                 attempt.then.get_or_insert(reason);
                 Connecting(attempt)
             }
-            (Live, Finish(reason)) => Finishing(Ending::new(reason)),
-            (Live, Fail(error)) => Failing(Ending::new(CloseReason::Io(error))),
+            (Live, Event::Shut) => Stage::Shut,
+            (Live | Stage::Shut, Finish(reason)) => Finishing(Ending::new(reason)),
+            (Live | Stage::Shut, Fail(error)) => Failing(Ending::new(CloseReason::Io(error))),
             (Failing(ending), Finish(reason) | Close(reason, _)) => {
                 Closed(origin, Some(after_failure(ending.reason, reason)))
             }
@@ -163,7 +172,7 @@ impl Life {
                 Closed(origin, Some(first(Some(ending.reason), reason, is_lost)))
             }
             (Lingering(ending), Close(..) | Fail(_)) => Closed(origin, Some(ending.reason)),
-            (Live | Stage::Listening(_) | Stage::Datagrams(_), Close(reason, _)) => {
+            (Live | Stage::Shut | Stage::Listening(_) | Stage::Datagrams(_), Close(reason, _)) => {
                 Closed(origin, Some(reason))
             }
             (_, Told) => Closed(origin, None),
@@ -202,6 +211,9 @@ fn speaks_for_output(reason: &CloseReason) -> bool {
 impl Endpoint {
     pub(crate) fn has_connected(&mut self) {
         self.change(Event::Connected);
+        if self.flags & SHUT_DUE != 0 {
+            self.change(Event::Shut);
+        }
     }
 
     /// Nothing can be sent any more: what is queued is dropped.
@@ -211,9 +223,23 @@ impl Endpoint {
         self.change(Event::Fail(error));
     }
 
-    /// All is sent. A peer that `is_gone` is not waited for.
-    pub(crate) fn has_finished(&mut self, is_gone: bool) {
-        self.change(Event::Sent(is_gone));
+    /// All is sent, and the peer told so: `handle_finished` is due. A peer that
+    /// `has_ended`, too, is not waited for.
+    pub(crate) fn has_finished(&mut self, has_ended: bool) {
+        if let Stage::Finishing(_) | Stage::Shut = self.life.0 {
+            self.flags |= FINISHED;
+        }
+        self.change(Event::Sent(has_ended));
+    }
+
+    /// All is sent, but the peer cannot be told: it is gone.
+    pub(crate) fn has_lost_peer(&mut self) {
+        self.change(Event::Sent(true));
+    }
+
+    /// Whether `handle_finished` is due.
+    pub(crate) fn is_finished(&self) -> bool {
+        self.flags & (FINISHED | FINISHED_TOLD) == FINISHED
     }
 
     /// The reason of a closed channel, for the map; once.
@@ -269,11 +295,19 @@ impl Endpoint {
     /// first reason stands.
     pub fn close_when_done_with(&mut self, reason: CloseReason) {
         self.unread.clear();
-        self.flags |= SHUT_DUE;
+        self.shut_when_done();
         self.change(Event::Finish(reason));
         if self.flags & EOF != 0 && self.wire.transport().is_none() && !self.has_output() {
             self.has_finished(true); // nothing is left to do, on either side
         }
+    }
+
+    /// Takes no more output, and shuts the sending half when all that is queued is sent.
+    pub(crate) fn shut_when_done(&mut self) {
+        if self.flags & FINISHED == 0 {
+            self.flags |= SHUT_DUE;
+        }
+        self.change(Event::Shut);
     }
 
     /// Closes the channel now, and drops the queued output.
@@ -317,7 +351,8 @@ impl Endpoint {
         self.close_with(CloseReason::Eof);
     }
 
-    /// Whether the channel is closed: no callback but `handle_close` follows.
+    /// Whether the channel is closed: no callback follows but a due `handle_finished`, and
+    /// `handle_close`.
     pub(crate) fn is_closed(&self) -> bool {
         matches!(self.life.0, Stage::Closed(..))
     }

@@ -127,7 +127,7 @@ impl Endpoint {
     /// nobody would see the peer go meanwhile.
     fn waits_for(&self) -> Option<Wait> {
         let is_waiting = match self.life.stage() {
-            Stage::Live => self.flags & EOF != 0 && self.has_output(),
+            Stage::Live | Stage::Shut => self.flags & EOF != 0 && self.has_output(),
             // Whoever was to feed a producer may be the handler that has failed.
             Stage::Finishing(ending) => {
                 matches!(ending.reason, CloseReason::HandlerError)
