@@ -391,6 +391,10 @@ impl<H: ChatHandler> Channel for AsyncChat<H> {
         self.conclude(result, me, map)
     }
 
+    fn wire(&self) -> Option<&dyn Any> {
+        Some(&self.chat)
+    }
+
     fn wire_mut(&mut self) -> Option<&mut dyn Any> {
         Some(&mut self.chat)
     }

@@ -431,6 +431,10 @@ impl<H: DispatcherHandler> Channel for Dispatcher<H> {
         })
     }
 
+    fn wire(&self) -> Option<&dyn Any> {
+        Some(&self.endpoint)
+    }
+
     fn wire_mut(&mut self) -> Option<&mut dyn Any> {
         Some(&mut self.endpoint)
     }

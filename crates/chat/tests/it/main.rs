@@ -24,6 +24,7 @@ mod half_closed;
 mod half_shut;
 mod limits;
 mod linger;
+mod lingering;
 mod memory;
 mod not_a_stream;
 mod oracle;
