@@ -33,8 +33,9 @@ pub(crate) enum Stage {
     Finishing(Box<Ending>),
     /// All is sent and the peer told so; it has some time to close, too.
     Lingering(Box<Ending>),
-    /// From this stage; with the reason until the map has it.
-    Closed(Origin, Option<CloseReason>),
+    /// From this stage; with the reason until the map has it, in a box: so that all the
+    /// other stages are small.
+    Closed(Origin, Option<Box<CloseReason>>),
 }
 
 /// The path of a Unix socket that is removed with its channel: when that closes, or is
@@ -139,6 +140,7 @@ impl Life {
         use Stage::{Closed, Connecting, Failing, Finishing, Lingering, Live};
 
         let origin = self.origin();
+        let closed = |reason| Closed(origin, Some(Box::new(reason)));
         let before = mem::replace(&mut self.0, Closed(origin, None));
         self.0 = match (before, event) {
             (Connecting(mut attempt), Connected) => match attempt.then.take() {
@@ -153,27 +155,25 @@ impl Life {
             (Live | Stage::Shut, Finish(reason)) => Finishing(Ending::new(reason)),
             (Live | Stage::Shut, Fail(error)) => Failing(Ending::new(CloseReason::Io(error))),
             (Failing(ending), Finish(reason) | Close(reason, _)) => {
-                Closed(origin, Some(after_failure(ending.reason, reason)))
+                closed(after_failure(ending.reason, reason))
             }
             (Finishing(ending), Fail(error)) => {
                 let reason = first(Some(ending.reason), CloseReason::Io(error), true);
-                Closed(Origin::Failed, Some(reason))
+                Closed(Origin::Failed, Some(Box::new(reason)))
             }
             // Nothing is ever queued there.
-            (Stage::Listening(_) | Stage::Datagrams(_), Finish(reason)) => {
-                Closed(origin, Some(reason))
-            }
-            (Finishing(ending), Sent(true)) => Closed(origin, Some(ending.reason)),
+            (Stage::Listening(_) | Stage::Datagrams(_), Finish(reason)) => closed(reason),
+            (Finishing(ending), Sent(true)) => closed(ending.reason),
             (Finishing(ending), Sent(false)) => Lingering(ending.lingering()),
             (Connecting(attempt), Close(reason, is_lost)) => {
-                Closed(origin, Some(first(attempt.then, reason, is_lost)))
+                closed(first(attempt.then, reason, is_lost))
             }
             (Finishing(ending), Close(reason, is_lost)) => {
-                Closed(origin, Some(first(Some(ending.reason), reason, is_lost)))
+                closed(first(Some(ending.reason), reason, is_lost))
             }
-            (Lingering(ending), Close(..) | Fail(_)) => Closed(origin, Some(ending.reason)),
+            (Lingering(ending), Close(..) | Fail(_)) => closed(ending.reason),
             (Live | Stage::Shut | Stage::Listening(_) | Stage::Datagrams(_), Close(reason, _)) => {
-                Closed(origin, Some(reason))
+                closed(reason)
             }
             (_, Told) => Closed(origin, None),
             (unchanged, _) => unchanged,
@@ -246,7 +246,7 @@ impl Endpoint {
     #[inline]
     pub(crate) fn take_reason(&mut self) -> Option<CloseReason> {
         match &mut self.life.0 {
-            Stage::Closed(_, reason) => reason.take(),
+            Stage::Closed(_, reason) => reason.take().map(|reason| *reason),
             _ => None,
         }
     }
