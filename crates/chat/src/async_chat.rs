@@ -12,7 +12,8 @@ use socket2::Socket;
 use crate::chat::Chat;
 use crate::endpoint::Endpoint;
 use crate::flags::{
-    BEGIN, BLOCKED, EOF, EOF_TOLD, Flags, HELD, HIGH, NOT_LIVE, OVER_LIMIT, PAUSED, RESTING,
+    BEGIN, BLOCKED, EOF, EOF_TOLD, FINISHED, FINISHED_TOLD, Flags, HELD, HIGH, NOT_LIVE,
+    OVER_LIMIT, PAUSED, RESTING,
 };
 use crate::handler::ChatHandler;
 use crate::life::Stage;
@@ -23,10 +24,10 @@ use crate::transport::Transport;
 use crate::unix_name::UnixName;
 
 /// A bit of [`AsyncChat::due`] only: a transport has input that no event will announce.
-const HIDDEN_INPUT: Flags = 1 << 15;
+const HIDDEN_INPUT: Flags = 1 << 31;
 
 /// A bit of [`AsyncChat::due`] only: a timer of the channel's own is to be set.
-const UNTIMED: Flags = 1 << 14;
+const UNTIMED: Flags = 1 << 30;
 
 /// A channel that cuts its input into messages and queues its output:
 /// asynchat's `async_chat`.
@@ -190,15 +191,20 @@ impl<H: ChatHandler> AsyncChat<H> {
     pub(crate) fn due(&self) -> Flags {
         let endpoint = &self.chat.endpoint;
         let flags = endpoint.flags;
-        match endpoint.life.stage() {
-            Stage::Live | Stage::Failing(_) => {}
-            _ if endpoint.has_wrong_timers() => return UNTIMED,
-            _ => return 0,
+        let mut rare = 0;
+        if flags & (EOF | RESTING | NOT_LIVE) != 0 {
+            if endpoint.has_wrong_timers() {
+                rare |= UNTIMED;
+            }
+            if endpoint.is_finished() {
+                rare |= FINISHED;
+            }
+            match endpoint.life.stage() {
+                Stage::Live | Stage::Shut | Stage::Failing(_) => {}
+                _ => return rare,
+            }
         }
-        let mut due = flags & (BEGIN | OVER_LIMIT);
-        if flags & (EOF | RESTING | NOT_LIVE) != 0 && endpoint.has_wrong_timers() {
-            due |= UNTIMED;
-        }
+        let mut due = rare | flags & (BEGIN | OVER_LIMIT);
         if flags & (HELD | PAUSED) == HELD {
             due |= HELD;
         }
@@ -221,6 +227,7 @@ impl<H: ChatHandler> AsyncChat<H> {
             BEGIN => return self.begin(map),
             OVER_LIMIT => return self.tell_over_limit(map),
             EOF => return self.tell_eof(map),
+            FINISHED => return self.tell_finished(map),
             HIGH => {
                 self.chat.endpoint.flags &= !HIGH;
                 return self.handler.handle_drained(&mut self.chat, map);
@@ -238,6 +245,12 @@ impl<H: ChatHandler> AsyncChat<H> {
             true => self.handler.handle_connect(&mut self.chat, map),
             false => self.handler.handle_convert(&mut self.chat, map),
         }
+    }
+
+    /// Calls `handle_finished`.
+    fn tell_finished(&mut self, map: &mut ChannelMap) -> Result {
+        self.chat.endpoint.flags |= FINISHED_TOLD;
+        self.handler.handle_finished(&mut self.chat, map)
     }
 
     /// Does the work that comes before input. Returns whether to receive any.
@@ -339,7 +352,17 @@ impl<H: ChatHandler> Channel for AsyncChat<H> {
     fn handle_pending(&mut self, me: Token, map: &mut ChannelMap) -> Result {
         let mut result = Ok(());
         let mut due = self.due();
-        for what in [UNTIMED, BEGIN, OVER_LIMIT, HELD, EOF, HIGH, HIDDEN_INPUT] {
+        let order = [
+            UNTIMED,
+            BEGIN,
+            OVER_LIMIT,
+            HELD,
+            EOF,
+            HIGH,
+            FINISHED,
+            HIDDEN_INPUT,
+        ];
+        for what in order {
             if due & what != 0 {
                 result = self.handle_due(what, map);
                 if result.is_err() || !map.may_continue(me) {
@@ -374,6 +397,10 @@ impl<H: ChatHandler> Channel for AsyncChat<H> {
         self.conclude(result, me, map)
     }
 
+    fn wire(&self) -> Option<&dyn Any> {
+        Some(&self.chat)
+    }
+
     fn wire_mut(&mut self) -> Option<&mut dyn Any> {
         Some(&mut self.chat)
     }
@@ -381,6 +408,11 @@ impl<H: ChatHandler> Channel for AsyncChat<H> {
     fn handle_close(&mut self, reason: CloseReason, me: Token, map: &mut ChannelMap) {
         self.chat.endpoint.enter(me);
         self.chat.endpoint.has_closed(&reason);
+        if self.chat.endpoint.is_finished() {
+            if let Err(error) = self.tell_finished(map) {
+                self.handler.handle_error(error, &mut self.chat, map);
+            }
+        }
         self.handler.handle_close(reason, &mut self.chat, map);
     }
 

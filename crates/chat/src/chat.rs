@@ -26,6 +26,7 @@ use crate::terminator::Terminator;
 /// | choose the end of the next message | [`set_terminator`](Self::set_terminator) |
 /// | hold the peer back | [`pause`](Self::pause), [`resume`](Self::resume) |
 /// | close after the queued output | [`close_when_done`](Self::close_when_done) |
+/// | end the output only | [`shutdown_when_done`](Self::shutdown_when_done) |
 /// | close now | [`close`](Self::close) |
 pub struct Chat {
     pub(crate) endpoint: Endpoint,
@@ -183,6 +184,52 @@ impl Chat {
     /// first reason stands, if the channel is closing already.
     pub fn close_when_done_with(&mut self, reason: CloseReason) {
         self.endpoint.close_when_done_with(reason);
+    }
+
+    /// Shuts the sending half when all queued output, producers included, is sent: the
+    /// peer then reads the end. Over a [`Transport`](crate::Transport), its
+    /// [`shutdown`](crate::Transport::shutdown) is called. From now on pushed output is
+    /// dropped. Input is delivered as before, and the channel stays open.
+    ///
+    /// [`handle_finished`](crate::ChatHandler::handle_finished) follows when the end has
+    /// left. It never comes if the sending half cannot be shut. A connection under way is
+    /// waited for. A channel that is closing is left as it is.
+    ///
+    /// ```
+    /// # use std::os::unix::net::UnixStream;
+    /// # use chat::*;
+    /// /// Asks, says that this was all, and reads the answer to its end.
+    /// struct Client;
+    ///
+    /// impl MessageHandler for Client {
+    ///     fn handle_connect(&mut self, chat: &mut Chat, _: &mut ChannelMap) -> Result {
+    ///         chat.push("sum 1 2\n");
+    ///         chat.shutdown_when_done();
+    ///         assert!(!chat.push("too late\n"));
+    ///         Ok(())
+    ///     }
+    ///     fn handle_message(&mut self, line: &[u8], _: &mut Chat, _: &mut ChannelMap) -> Result {
+    ///         assert_eq!(line, b"3");
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// let (ours, mut theirs) = UnixStream::pair()?;
+    /// let mut map = ChannelMap::new()?;
+    /// map.insert(AsyncChat::new(ours, "\n", Client)?)?;
+    /// let server = std::thread::spawn(move || {
+    ///     let mut question = String::new();
+    ///     std::io::Read::read_to_string(&mut theirs, &mut question)?;
+    ///     std::io::Write::write_all(&mut theirs, b"3\n")?;
+    ///     std::io::Result::Ok(question)
+    /// });
+    /// map.run()?;
+    /// assert_eq!(server.join().unwrap()?, "sum 1 2\n");
+    /// # Ok::<(), chat::Error>(())
+    /// ```
+    #[doc(alias = "shutdown")]
+    pub fn shutdown_when_done(&mut self) {
+        self.endpoint.shut_when_done();
     }
 
     /// Closes the channel now, and drops the queued output.

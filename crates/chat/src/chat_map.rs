@@ -4,6 +4,7 @@ use bytes::Bytes;
 use reactor::{Absent, Channel, ChannelMap, Token};
 
 use crate::chat::Chat;
+use crate::endpoint::Endpoint;
 
 /// What a [`ChannelMap`] can do with a chat channel whose handler's type is not known: a
 /// room with members of several protocols keeps their tokens.
@@ -57,6 +58,12 @@ pub trait ChatMap {
     ///
     /// [`Absent`]; never `InCallback`.
     fn push(&mut self, channel: impl Into<Token>, data: impl Into<Bytes>) -> Result<bool, Absent>;
+
+    /// The number of chat channels and dispatchers that have sent all and wait for the
+    /// peer to close, for at most [`Limits::linger`](crate::Limits::linger). A program
+    /// that has nothing else to do may stop instead of waiting with them. Looks at every
+    /// channel that [`iter`](ChannelMap::iter) finds.
+    fn lingering(&self) -> usize;
 }
 
 impl ChatMap for ChannelMap {
@@ -81,6 +88,17 @@ impl ChatMap for ChannelMap {
             }
             Err(absent) => Err(absent),
         }
+    }
+
+    fn lingering(&self) -> usize {
+        let wires = self.iter().filter_map(|(_, channel)| channel.wire());
+        let endpoints = wires.filter_map(|wire| match wire.downcast_ref::<Chat>() {
+            Some(chat) => Some(chat.endpoint()),
+            None => wire.downcast_ref(),
+        });
+        endpoints
+            .filter(|endpoint: &&Endpoint| endpoint.lingers())
+            .count()
     }
 }
 

@@ -12,7 +12,7 @@ use socket2::Socket;
 
 use crate::dispatcher_handler::DispatcherHandler;
 use crate::endpoint::Endpoint;
-use crate::flags::{BEGIN, BLOCKED, EOF, EOF_TOLD, HIGH};
+use crate::flags::{BEGIN, BLOCKED, EOF, EOF_TOLD, FINISHED_TOLD, HIGH};
 use crate::limits::Limits;
 use crate::transport::Transport;
 #[cfg(unix)]
@@ -278,6 +278,12 @@ impl<H: DispatcherHandler> Dispatcher<H> {
         self.handler.handle_eof(&mut self.endpoint, map)
     }
 
+    /// Calls `handle_finished`.
+    fn tell_finished(&mut self, map: &mut ChannelMap) -> Result {
+        self.endpoint.flags |= FINISHED_TOLD;
+        self.handler.handle_finished(&mut self.endpoint, map)
+    }
+
     /// Called wherever the channel's first callback may come.
     fn enter(&mut self, me: Token) {
         if self.endpoint.enter(me) {
@@ -344,6 +350,7 @@ impl<H: DispatcherHandler> Channel for Dispatcher<H> {
             || self.has_unread()
             || self.is_eof_due()
             || self.is_drained()
+            || self.endpoint.is_finished()
     }
 
     fn settle(&mut self, me: Token) -> Result<(), CloseReason> {
@@ -409,9 +416,12 @@ impl<H: DispatcherHandler> Channel for Dispatcher<H> {
             this.tell_eof(map)?;
             if this.is_drained() && map.may_continue(me) {
                 this.endpoint.flags &= !HIGH;
-                return this.handler.handle_drained(&mut this.endpoint, map);
+                this.handler.handle_drained(&mut this.endpoint, map)?;
             }
-            Ok(())
+            match this.endpoint.is_finished() && map.may_continue(me) {
+                true => this.tell_finished(map),
+                false => Ok(()),
+            }
         })
     }
 
@@ -441,6 +451,10 @@ impl<H: DispatcherHandler> Channel for Dispatcher<H> {
         })
     }
 
+    fn wire(&self) -> Option<&dyn Any> {
+        Some(&self.endpoint)
+    }
+
     fn wire_mut(&mut self) -> Option<&mut dyn Any> {
         Some(&mut self.endpoint)
     }
@@ -448,6 +462,11 @@ impl<H: DispatcherHandler> Channel for Dispatcher<H> {
     fn handle_close(&mut self, reason: CloseReason, me: Token, map: &mut ChannelMap) {
         self.enter(me);
         self.endpoint.has_closed(&reason);
+        if self.endpoint.is_finished() {
+            if let Err(error) = self.tell_finished(map) {
+                self.handler.handle_error(error, &mut self.endpoint, map);
+            }
+        }
         self.handler.handle_close(reason, &mut self.endpoint, map);
     }
 

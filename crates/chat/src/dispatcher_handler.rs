@@ -121,6 +121,19 @@ pub trait DispatcherHandler: 'static {
         Ok(())
     }
 
+    /// Notes that all output has left: everything [pushed](Endpoint::push), producers
+    /// included, is with the operating system, and so is the end of the stream. Called at
+    /// most once, after [`close_when_done`](Endpoint::close_when_done) or a
+    /// [`shutdown`](Endpoint::shutdown) of the writing half, and before
+    /// [`handle_close`](Self::handle_close), which may wait for the peer as long as
+    /// [`Limits::linger`](crate::Limits::linger).
+    ///
+    /// Not called if sending failed, output was lost by a close, or the writing half could
+    /// not be shut. Only an answer shows that the peer has received everything.
+    fn handle_finished(&mut self, endpoint: &mut Endpoint, map: &mut ChannelMap) -> Result {
+        Ok(())
+    }
+
     /// Handles a timer of this channel that is due. Called even after
     /// [`close_when_done`](Endpoint::close_when_done), while the channel is open.
     fn handle_timer(

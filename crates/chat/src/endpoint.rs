@@ -10,9 +10,7 @@ use reactor::{CloseReason, Token};
 use socket2::{SockRef, Socket, Type};
 
 use crate::address::Address;
-use crate::flags::{
-    BEGIN, BLOCKED, CONVERTED, EOF, EOF_TOLD, Flags, NEW, NOT_LIVE, RESTING, SHUT_DUE,
-};
+use crate::flags::{BEGIN, BLOCKED, CONVERTED, EOF, EOF_TOLD, Flags, NEW, NOT_LIVE, RESTING};
 use crate::life::{Bound, Life, Origin, Stage};
 use crate::limits::Limits;
 use crate::listening::is_listener;
@@ -191,22 +189,30 @@ impl Endpoint {
     }
 
     /// Ends one half of the connection, or both, as `shutdown(2)`. Output sent before is
-    /// delivered. The writing half is shut when all [pushed](Self::push) output is sent.
-    /// A transport has no reading half to shut.
+    /// delivered. A transport has no reading half to shut.
+    ///
+    /// The writing half is shut when all [pushed](Self::push) output, producers included,
+    /// is sent, and not before a connection under way is made. Then
+    /// [`handle_finished`](crate::DispatcherHandler::handle_finished) is due. From now on
+    /// [`push`](Self::push) returns `false`. The channel stays open.
     ///
     /// # Errors
     ///
     /// Those of `shutdown(2)`, such as `ENOTCONN` if the peer has reset the connection.
-    /// A writing half that waits for output returns none.
+    /// A writing half that waits returns none.
     pub fn shutdown(&mut self, how: Shutdown) -> io::Result<()> {
-        if self.has_output() && how != Shutdown::Read {
-            self.flags |= SHUT_DUE;
-            return match how {
-                Shutdown::Both => self.wire.shutdown(Shutdown::Read),
-                _ => Ok(()),
-            };
+        let sends = self.connecting() || (self.connected() && self.is_sending());
+        if how == Shutdown::Read || !sends {
+            return self.wire.shutdown(how);
         }
-        self.wire.shutdown(how)
+        self.shut_when_done();
+        if how == Shutdown::Both {
+            self.wire.shutdown(Shutdown::Read)?;
+        }
+        match self.connected() && !self.has_output() {
+            true => self.shut_if_due(),
+            false => Ok(()),
+        }
     }
 
     /// The channel's token; [`Token::NONE`] until the loop has reached it.
@@ -303,7 +309,7 @@ impl Endpoint {
             return false;
         }
         match self.life.stage() {
-            Stage::Live | Stage::Failing(_) => self.flags & EOF == 0,
+            Stage::Live | Stage::Shut | Stage::Failing(_) => self.flags & EOF == 0,
             Stage::Listening(_) | Stage::Datagrams(_) => true,
             Stage::Connecting(_) | Stage::Closed(..) => false,
             Stage::Finishing(_) | Stage::Lingering(_) => self.discards_input(),

@@ -5,17 +5,13 @@
 //! cleared by the function that knows its reason.
 
 /// A set of the bits below.
-pub(crate) type Flags = u16;
+pub(crate) type Flags = u32;
 
 /// The life of the channel is not `Live`: it connects, listens, has datagrams,
 /// or ends. Kept by `life.rs`.
 pub(crate) const NOT_LIVE: Flags = 1;
 /// `handle_connect` is due, once the channel is connected.
 pub(crate) const NEW: Flags = 1 << 1;
-/// `handle_convert` is due.
-pub(crate) const CONVERTED: Flags = 1 << 13;
-/// Something is due that comes before anything else.
-pub(crate) const BEGIN: Flags = NEW | CONVERTED;
 /// The handler has paused the channel.
 pub(crate) const PAUSED: Flags = 1 << 2;
 /// Something waits to be delivered: input that was received before, or the end
@@ -36,7 +32,15 @@ pub(crate) const BLOCKED: Flags = 1 << 8;
 /// The system is short of something: until a timer is due, nothing is received or
 /// sent.
 pub(crate) const RESTING: Flags = 1 << 9;
-/// The sending half is to be shut when all is sent.
+/// The sending half is to be shut when all is sent. No more is queued.
 pub(crate) const SHUT_DUE: Flags = 1 << 10;
 /// `discard_buffers` was called while a read is delivered: the rest of it goes, too.
 pub(crate) const DISCARDED: Flags = 1 << 11;
+/// All is sent, the end included.
+pub(crate) const FINISHED: Flags = 1 << 12;
+/// `handle_finished` was called.
+pub(crate) const FINISHED_TOLD: Flags = 1 << 13;
+/// `handle_convert` is due.
+pub(crate) const CONVERTED: Flags = 1 << 14;
+/// Something is due that comes before anything else.
+pub(crate) const BEGIN: Flags = NEW | CONVERTED;

@@ -143,6 +143,19 @@ pub trait ChatHandler: 'static {
         Ok(())
     }
 
+    /// Notes that all output has left: everything pushed, producers included, is with the
+    /// operating system, and so is the end of the stream. Called at most once, after
+    /// [`close_when_done`](Chat::close_when_done) or
+    /// [`shutdown_when_done`](Chat::shutdown_when_done), and before
+    /// [`handle_close`](Self::handle_close), which may wait for the peer as long as
+    /// [`Limits::linger`](crate::Limits::linger). An FTP server answers `226` here.
+    ///
+    /// Not called if sending failed, output was lost by a close, or the sending half could
+    /// not be shut. Only an answer shows that the peer has received everything.
+    fn handle_finished(&mut self, chat: &mut Chat, map: &mut ChannelMap) -> Result {
+        Ok(())
+    }
+
     /// Handles a timer of this channel that is due. Called even after
     /// [`close_when_done`](Chat::close_when_done), while the channel is open.
     fn handle_timer(&mut self, timer: Timer, chat: &mut Chat, map: &mut ChannelMap) -> Result {
@@ -229,6 +242,11 @@ pub trait MessageHandler: 'static {
 
     /// See [`ChatHandler::handle_drained`].
     fn handle_drained(&mut self, chat: &mut Chat, map: &mut ChannelMap) -> Result {
+        Ok(())
+    }
+
+    /// See [`ChatHandler::handle_finished`].
+    fn handle_finished(&mut self, chat: &mut Chat, map: &mut ChannelMap) -> Result {
         Ok(())
     }
 
@@ -320,6 +338,10 @@ impl<M: MessageHandler> ChatHandler for M {
 
     fn handle_drained(&mut self, chat: &mut Chat, map: &mut ChannelMap) -> Result {
         MessageHandler::handle_drained(self, chat, map)
+    }
+
+    fn handle_finished(&mut self, chat: &mut Chat, map: &mut ChannelMap) -> Result {
+        MessageHandler::handle_finished(self, chat, map)
     }
 
     fn handle_timer(&mut self, timer: Timer, chat: &mut Chat, map: &mut ChannelMap) -> Result {

@@ -9,7 +9,7 @@ use reactor::{ChannelMap, CloseReason, Error, Token};
 
 use crate::ending::Ending;
 use crate::endpoint::Endpoint;
-use crate::flags::{EOF, HIGH, NOT_LIVE, SHUT_DUE};
+use crate::flags::{EOF, FINISHED, FINISHED_TOLD, HIGH, NOT_LIVE, SHUT_DUE};
 
 /// Where a channel's life stands. Others read it; only this file changes it.
 #[derive(Debug)]
@@ -24,14 +24,18 @@ pub(crate) enum Stage {
     Datagrams(#[expect(dead_code, reason = "dropping it is its work")] Bound),
     /// Connected.
     Live,
+    /// Connected, and no more is queued: the sending half is shut, or will be when all
+    /// is sent. Input is delivered.
+    Shut,
     /// Nothing can be sent any more: the input that is left is delivered.
     Failing(Box<Ending>),
     /// What is queued is sent, input is discarded.
     Finishing(Box<Ending>),
     /// All is sent and the peer told so; it has some time to close, too.
     Lingering(Box<Ending>),
-    /// From this stage; with the reason until the map has it.
-    Closed(Origin, Option<CloseReason>),
+    /// From this stage; with the reason until the map has it, in a box: so that all the
+    /// other stages are small.
+    Closed(Origin, Option<Box<CloseReason>>),
 }
 
 /// The path of a Unix socket that is removed with its channel: when that closes, or is
@@ -65,6 +69,8 @@ pub(crate) struct Attempt {
 enum Event {
     /// The connection is there.
     Connected,
+    /// The sending half to be shut when all is sent.
+    Shut,
     /// Sending has failed for good.
     Fail(io::Error),
     /// To be closed when all is sent.
@@ -93,7 +99,9 @@ impl Life {
             Stage::Connecting(_) => Origin::Connecting,
             Stage::Listening(_) => Origin::Listening,
             Stage::Datagrams(_) => Origin::Datagrams,
-            Stage::Live | Stage::Finishing(_) | Stage::Lingering(_) => Origin::Connected,
+            Stage::Live | Stage::Shut | Stage::Finishing(_) | Stage::Lingering(_) => {
+                Origin::Connected
+            }
             Stage::Failing(_) => Origin::Failed,
             Stage::Closed(origin, _) => *origin,
         }
@@ -121,7 +129,8 @@ impl Life {
     fn is_closing(&self) -> bool {
         match &self.0 {
             Stage::Connecting(attempt) => attempt.then.is_some(),
-            Stage::Listening(_) | Stage::Datagrams(_) | Stage::Live | Stage::Failing(_) => false,
+            Stage::Listening(_) | Stage::Datagrams(_) => false,
+            Stage::Live | Stage::Shut | Stage::Failing(_) => false,
             Stage::Finishing(_) | Stage::Lingering(_) | Stage::Closed(..) => true,
         }
     }
@@ -131,6 +140,7 @@ impl Life {
         use Stage::{Closed, Connecting, Failing, Finishing, Lingering, Live};
 
         let origin = self.origin();
+        let closed = |reason| Closed(origin, Some(Box::new(reason)));
         let before = mem::replace(&mut self.0, Closed(origin, None));
         self.0 = match (before, event) {
             (Connecting(mut attempt), Connected) => match attempt.then.take() {
@@ -141,30 +151,29 @@ impl Life {
                 attempt.then.get_or_insert(reason);
                 Connecting(attempt)
             }
-            (Live, Finish(reason)) => Finishing(Ending::new(reason)),
-            (Live, Fail(error)) => Failing(Ending::new(CloseReason::Io(error))),
+            (Live, Event::Shut) => Stage::Shut,
+            (Live | Stage::Shut, Finish(reason)) => Finishing(Ending::new(reason)),
+            (Live | Stage::Shut, Fail(error)) => Failing(Ending::new(CloseReason::Io(error))),
             (Failing(ending), Finish(reason) | Close(reason, _)) => {
-                Closed(origin, Some(after_failure(ending.reason, reason)))
+                closed(after_failure(ending.reason, reason))
             }
             (Finishing(ending), Fail(error)) => {
                 let reason = first(Some(ending.reason), CloseReason::Io(error), true);
-                Closed(Origin::Failed, Some(reason))
+                Closed(Origin::Failed, Some(Box::new(reason)))
             }
             // Nothing is ever queued there.
-            (Stage::Listening(_) | Stage::Datagrams(_), Finish(reason)) => {
-                Closed(origin, Some(reason))
-            }
-            (Finishing(ending), Sent(true)) => Closed(origin, Some(ending.reason)),
+            (Stage::Listening(_) | Stage::Datagrams(_), Finish(reason)) => closed(reason),
+            (Finishing(ending), Sent(true)) => closed(ending.reason),
             (Finishing(ending), Sent(false)) => Lingering(ending.lingering()),
             (Connecting(attempt), Close(reason, is_lost)) => {
-                Closed(origin, Some(first(attempt.then, reason, is_lost)))
+                closed(first(attempt.then, reason, is_lost))
             }
             (Finishing(ending), Close(reason, is_lost)) => {
-                Closed(origin, Some(first(Some(ending.reason), reason, is_lost)))
+                closed(first(Some(ending.reason), reason, is_lost))
             }
-            (Lingering(ending), Close(..) | Fail(_)) => Closed(origin, Some(ending.reason)),
-            (Live | Stage::Listening(_) | Stage::Datagrams(_), Close(reason, _)) => {
-                Closed(origin, Some(reason))
+            (Lingering(ending), Close(..) | Fail(_)) => closed(ending.reason),
+            (Live | Stage::Shut | Stage::Listening(_) | Stage::Datagrams(_), Close(reason, _)) => {
+                closed(reason)
             }
             (_, Told) => Closed(origin, None),
             (unchanged, _) => unchanged,
@@ -202,6 +211,9 @@ fn speaks_for_output(reason: &CloseReason) -> bool {
 impl Endpoint {
     pub(crate) fn has_connected(&mut self) {
         self.change(Event::Connected);
+        if self.flags & SHUT_DUE != 0 {
+            self.change(Event::Shut);
+        }
     }
 
     /// Nothing can be sent any more: what is queued is dropped.
@@ -211,16 +223,30 @@ impl Endpoint {
         self.change(Event::Fail(error));
     }
 
-    /// All is sent. A peer that `is_gone` is not waited for.
-    pub(crate) fn has_finished(&mut self, is_gone: bool) {
-        self.change(Event::Sent(is_gone));
+    /// All is sent, and the peer told so: `handle_finished` is due. A peer that
+    /// `has_ended`, too, is not waited for.
+    pub(crate) fn has_finished(&mut self, has_ended: bool) {
+        if let Stage::Finishing(_) | Stage::Shut = self.life.0 {
+            self.flags |= FINISHED;
+        }
+        self.change(Event::Sent(has_ended));
+    }
+
+    /// All is sent, but the peer cannot be told: it is gone.
+    pub(crate) fn has_lost_peer(&mut self) {
+        self.change(Event::Sent(true));
+    }
+
+    /// Whether `handle_finished` is due.
+    pub(crate) fn is_finished(&self) -> bool {
+        self.flags & (FINISHED | FINISHED_TOLD) == FINISHED
     }
 
     /// The reason of a closed channel, for the map; once.
     #[inline]
     pub(crate) fn take_reason(&mut self) -> Option<CloseReason> {
         match &mut self.life.0 {
-            Stage::Closed(_, reason) => reason.take(),
+            Stage::Closed(_, reason) => reason.take().map(|reason| *reason),
             _ => None,
         }
     }
@@ -237,12 +263,12 @@ impl Endpoint {
     }
 
     /// The map has closed the channel: nothing is sent or told any more.
-    /// Cutting a peer off is logged as a warning, and so is the end of a listener
-    /// that nobody asked for: the program may go on without it for days.
+    /// Cutting a peer off for its input or output is logged as a warning, and so is the
+    /// end of a listener that nobody asked for: the program may go on without it for days.
     pub(crate) fn has_closed(&mut self, reason: &CloseReason) {
         let me = self.me;
         match reason {
-            CloseReason::OverLimit | CloseReason::SlowReader | CloseReason::TimedOut => {
+            CloseReason::OverLimit | CloseReason::SlowReader => {
                 log::warn!("channel {me}: closed: {reason}");
             }
             CloseReason::Io(error) if self.accepting() => {
@@ -269,11 +295,19 @@ impl Endpoint {
     /// first reason stands.
     pub fn close_when_done_with(&mut self, reason: CloseReason) {
         self.unread.clear();
-        self.flags |= SHUT_DUE;
+        self.shut_when_done();
         self.change(Event::Finish(reason));
         if self.flags & EOF != 0 && self.wire.transport().is_none() && !self.has_output() {
             self.has_finished(true); // nothing is left to do, on either side
         }
+    }
+
+    /// Takes no more output, and shuts the sending half when all that is queued is sent.
+    pub(crate) fn shut_when_done(&mut self) {
+        if self.flags & FINISHED == 0 {
+            self.flags |= SHUT_DUE;
+        }
+        self.change(Event::Shut);
     }
 
     /// Closes the channel now, and drops the queued output.
@@ -317,7 +351,8 @@ impl Endpoint {
         self.close_with(CloseReason::Eof);
     }
 
-    /// Whether the channel is closed: no callback but `handle_close` follows.
+    /// Whether the channel is closed: no callback follows but a due `handle_finished`, and
+    /// `handle_close`.
     pub(crate) fn is_closed(&self) -> bool {
         matches!(self.life.0, Stage::Closed(..))
     }

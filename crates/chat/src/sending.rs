@@ -21,8 +21,8 @@ impl Endpoint {
     /// whenever there is room. While output is queued, [`send`](Self::send) returns
     /// `WouldBlock`.
     ///
-    /// Returns `false` if `data` is dropped: the channel is closing or closed, sending
-    /// has failed, or this push closes it. (A channel that
+    /// Returns `false` if `data` is dropped: the channel is closing or closed, its
+    /// sending half is [shut](Self::shutdown), sending has failed, or this push closes it. (A channel that
     /// [`ChannelMap::close`](reactor::ChannelMap::close) has closed learns of it only
     /// later, so this returns `true`.) In `handle_close`, [`unsent`](Self::unsent)
     /// counts the queued output that did not leave.
@@ -64,7 +64,8 @@ impl Endpoint {
 
     /// A socket that keeps bounds sends at once, or not at all.
     fn push_record(&mut self, data: &[u8]) -> bool {
-        if self.closing() || self.accepting() || self.output_failed() {
+        let is_shut = matches!(self.life.stage(), Stage::Shut);
+        if self.closing() || self.accepting() || self.output_failed() || is_shut {
             return false;
         }
         match self.wire.send(data) {
@@ -107,7 +108,7 @@ impl Endpoint {
     ///
     /// Hands `data` back if it does not fit below
     /// [`Limits::output`](crate::Limits::output), if sending has failed, or if the
-    /// channel is closing or is no stream.
+    /// channel is closing, is [shut](Self::shutdown) for sending, or is no stream.
     pub fn try_push<D: AsRef<[u8]>>(&mut self, data: D) -> Result<(), D> {
         let fits = |this: &Self| {
             this.takes_output() && this.output.len() + data.as_ref().len() <= this.limits.output
@@ -188,7 +189,7 @@ impl Endpoint {
             Stage::Listening(_) | Stage::Datagrams(_) | Stage::Failing(_) | Stage::Closed(..) => {
                 false
             }
-            Stage::Live | Stage::Finishing(_) | Stage::Lingering(_) => {
+            Stage::Live | Stage::Shut | Stage::Finishing(_) | Stage::Lingering(_) => {
                 let is_of_use = self.flags & BLOCKED == 0
                     || self.wire.transport().is_none_or(|t| t.waits_for_room());
                 self.flags & RESTING == 0 && is_of_use && self.has_ready_output()
@@ -197,7 +198,7 @@ impl Endpoint {
     }
 
     /// Whether what is queued may be sent still.
-    fn is_sending(&self) -> bool {
+    pub(crate) fn is_sending(&self) -> bool {
         !matches!(self.life.stage(), Stage::Failing(_) | Stage::Closed(..))
     }
 
@@ -269,27 +270,43 @@ impl Endpoint {
             }
             budget = budget.saturating_sub(sent);
         }
-        if self.is_sending() && !self.has_output() {
+        if self.flags & NOT_LIVE != 0 && self.is_sending() && !self.has_output() {
             self.end_output();
         }
     }
 
     /// All is sent: does what waited for that.
+    #[cold]
     fn end_output(&mut self) {
         let is_finishing = matches!(self.life.stage(), Stage::Finishing(_));
         let has_ended = self.flags & EOF != 0;
-        let mut is_gone = false;
-        if self.flags & SHUT_DUE != 0 {
+        // A plain socket's peer that has closed is told by our own close.
+        let is_told_by_close = is_finishing && has_ended && self.wire.transport().is_none();
+        let shut = match is_told_by_close {
+            true => Ok(()),
+            false => self.shut_if_due(),
+        };
+        match shut {
+            Ok(()) if self.has_output() => {} // a transport's last words
+            Ok(()) => self.has_finished(has_ended),
+            Err(_) if !is_finishing => {} // tried again
+            // Such as a pipe, whose end is the close.
+            Err(error) if error.kind() == io::ErrorKind::Unsupported => self.has_finished(true),
+            Err(_) => self.has_lost_peer(),
+        }
+    }
+
+    /// Shuts the sending half, if that is due.
+    pub(crate) fn shut_if_due(&mut self) -> io::Result<()> {
+        if self.flags & SHUT_DUE == 0 {
+            return Ok(());
+        }
+        let shut = self.wire.shutdown(Shutdown::Write);
+        if shut.is_ok() {
             self.flags &= !SHUT_DUE;
-            // A plain socket's peer that has closed is told by our own close.
-            if !(is_finishing && has_ended) || self.wire.transport().is_some() {
-                is_gone = self.wire.shutdown(Shutdown::Write).is_err();
-                self.send_ready(); // a transport's last words
-            }
         }
-        if is_finishing && (is_gone || !self.has_output()) {
-            self.has_finished(is_gone || has_ended);
-        }
+        self.send_ready(); // a transport's last words
+        shut
     }
 
     /// Sends what is ready, once; returns how much that was. Calls neither
@@ -327,7 +344,7 @@ impl Endpoint {
     fn takes_output(&self) -> bool {
         match self.flags & NOT_LIVE {
             0 => true,
-            _ => self.connecting() && !self.closing(),
+            _ => self.connecting() && !self.closing() && self.flags & SHUT_DUE == 0,
         }
     }
 
@@ -370,8 +387,8 @@ impl Chat {
     /// Queues a copy of `data`. It is sent before the loop waits next, and the rest
     /// whenever there is room.
     ///
-    /// Returns `false` if `data` is dropped: the channel is closing or closed, sending
-    /// has failed, or this push closes it. (A channel that
+    /// Returns `false` if `data` is dropped: the channel is closing or closed, its
+    /// sending half is [shut](Self::shutdown_when_done), sending has failed, or this push closes it. (A channel that
     /// [`ChannelMap::close`](reactor::ChannelMap::close) has closed learns of it only
     /// later, so this returns `true`.) In `handle_close`, [`unsent`](Self::unsent)
     /// counts the queued output that did not leave.
@@ -401,7 +418,7 @@ impl Chat {
     ///
     /// Hands `data` back if it does not fit below
     /// [`Limits::output`](crate::Limits::output), if sending has failed, or if the
-    /// channel is closing.
+    /// channel is closing or [shut](Self::shutdown_when_done) for sending.
     pub fn try_push<D: AsRef<[u8]>>(&mut self, data: D) -> Result<(), D> {
         self.endpoint.try_push(data)
     }

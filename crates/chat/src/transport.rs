@@ -78,7 +78,9 @@ pub trait Transport: fmt::Debug {
     /// # Errors
     ///
     /// Any, if the peer is gone or cannot be told. A channel that closes when done then
-    /// does not wait for the peer.
+    /// does not wait for the peer, and its `handle_finished` is not called. `Unsupported`
+    /// says that the close alone tells the peer: then it is called. A channel that is shut
+    /// for sending calls this again when it is next settled.
     fn shutdown(&mut self) -> io::Result<()>;
 
     /// Whether there is input that the poller does not know of, such as plaintext that

@@ -86,12 +86,19 @@ impl Endpoint {
             waiting.timer = None;
             match waiting.wait.take() {
                 Some(Wait::Room) if sent > waiting.sent => {}
-                Some(Wait::Room) => self.close_with(CloseReason::TimedOut),
+                Some(Wait::Room) => self.give_up(),
                 _ => self.close_as_ended(),
             }
         }
         self.keep_waiting(waiting);
         true
+    }
+
+    /// The peer has had its time to take some output.
+    fn give_up(&mut self) {
+        let (me, stall) = (self.me, self.limits.stall);
+        log::warn!("channel {me}: given up: none of its output was taken for {stall:?}");
+        self.close_with(CloseReason::TimedOut);
     }
 
     /// The timers are gone, with the map that the channel was in.
@@ -120,7 +127,7 @@ impl Endpoint {
     /// nobody would see the peer go meanwhile.
     fn waits_for(&self) -> Option<Wait> {
         let is_waiting = match self.life.stage() {
-            Stage::Live => self.flags & EOF != 0 && self.has_output(),
+            Stage::Live | Stage::Shut => self.flags & EOF != 0 && self.has_output(),
             // Whoever was to feed a producer may be the handler that has failed.
             Stage::Finishing(ending) => {
                 matches!(ending.reason, CloseReason::HandlerError)

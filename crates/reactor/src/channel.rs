@@ -171,6 +171,11 @@ pub trait Channel: Any + fmt::Debug {
     /// The part of the channel that others may use without its type: in the `chat` crate,
     /// the `Chat` of a chat channel and the `Endpoint` of a dispatcher, whatever their
     /// handlers are. The default is `None`.
+    fn wire(&self) -> Option<&dyn Any> {
+        None
+    }
+
+    /// The same as [`wire`](Self::wire), to change it. The default is `None`.
     fn wire_mut(&mut self) -> Option<&mut dyn Any> {
         None
     }

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::io;
 
+use crate::error::Error;
+
 /// The reason of a close, an argument of
 /// [`Channel::handle_close`](crate::Channel::handle_close).
 #[derive(Debug)]
@@ -30,6 +32,8 @@ pub enum CloseReason {
     TimedOut,
     /// The map was [shut down](crate::ChannelMap::shut_down).
     Shutdown,
+    /// A reason of the program's own, which closes with it. Displayed as that error.
+    Other(Error),
 }
 
 impl fmt::Display for CloseReason {
@@ -44,6 +48,7 @@ impl fmt::Display for CloseReason {
             Self::SlowReader => f.write_str("too much output that the peer did not read"),
             Self::TimedOut => f.write_str("timed out"),
             Self::Shutdown => f.write_str("the map was shut down"),
+            Self::Other(error) => error.fmt(f),
         }
     }
 }

@@ -113,10 +113,6 @@ impl Cell {
         1 + usize::from(self.second().is_some())
     }
 
-    fn ends_as_chat(self) -> bool {
-        self.second().unwrap_or(self.way).is_to_chat()
-    }
-
     /// Whether only handlers are swapped: the channel stays what it was.
     fn only_swaps(self) -> bool {
         self.way.is_swap() && self.second().is_none_or(Way::is_swap)

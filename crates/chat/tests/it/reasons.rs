@@ -11,7 +11,7 @@ use chat::{
 };
 
 use crate::common::part::{Part, Record, Side};
-use crate::common::{Log, Probe, sim};
+use crate::common::{Log, Probe, journal, sim};
 
 /// Makes a reason, which is no `Clone`.
 type Make = fn() -> CloseReason;
@@ -202,6 +202,62 @@ fn a_peer_that_stalls_replaces_what_says_that_all_was_sent() {
         sim::step_after(&mut closing.map, me, &peer, STALL);
         sim::step_after(&mut closing.map, me, &peer, STALL);
         closing.is_for("TimedOut");
+    });
+}
+
+/// The program may give up for a reason of its own; the log then says nothing of it.
+#[test]
+fn the_programs_own_reason_is_told_as_it_is_and_stands() {
+    journal::open();
+    let own = || CloseReason::Other("over quota".into());
+    both(|closing| {
+        closing.with(|side| side.close_with(own()));
+        closing.settle();
+        let reason = closing.record.take_reason();
+        assert!(matches!(reason, CloseReason::Other(_)));
+        assert_eq!(reason.to_string(), "over quota");
+    });
+    both(|closing| {
+        closing.finish(own());
+        closing.with(|side| side.close());
+        closing.settle();
+        assert_eq!(closing.record.take_reason().to_string(), "over quota");
+    });
+    both(|closing| {
+        closing.finish(CloseReason::Done);
+        closing.map.close_with(closing.me, own());
+        closing.settle();
+        assert_eq!(closing.record.take_reason().to_string(), "over quota");
+    });
+    assert_eq!(journal::take(), [""; 0]);
+}
+
+#[test]
+fn a_timeout_of_the_programs_own_is_no_warning() {
+    journal::open();
+    both(|closing| {
+        closing.with(|side| side.close_with(CloseReason::TimedOut));
+        closing.is_for("TimedOut");
+        assert_eq!(journal::take(), [""; 0]);
+    });
+}
+
+#[test]
+fn the_channels_own_timeout_is_a_warning_that_says_how_long_the_peer_took_nothing() {
+    journal::open();
+    both(|closing| {
+        closing.finish(CloseReason::Done);
+        let (me, peer) = (closing.me, closing.peer.clone());
+        sim::step_after(&mut closing.map, me, &peer, STALL);
+        sim::step_after(&mut closing.map, me, &peer, STALL);
+        closing.is_for("TimedOut");
+        let lines = journal::take();
+        assert_eq!(lines.len(), 1, "{lines:?}");
+        assert!(lines[0].starts_with("WARN channel "), "{lines:?}");
+        assert!(
+            lines[0].ends_with("none of its output was taken for 10s"),
+            "{lines:?}"
+        );
     });
 }
 

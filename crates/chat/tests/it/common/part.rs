@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::io::ErrorKind;
+use std::net::Shutdown;
 use std::rc::Rc;
 
 use chat::{
@@ -69,6 +70,13 @@ impl Side<'_> {
         match self {
             Self::Chat(chat) => chat.close_when_done_with(reason),
             Self::Raw(endpoint) => endpoint.close_when_done_with(reason),
+        }
+    }
+
+    pub(crate) fn shutdown_when_done(&mut self) {
+        match self {
+            Self::Chat(chat) => chat.shutdown_when_done(),
+            Self::Raw(endpoint) => endpoint.shutdown(Shutdown::Write).unwrap(),
         }
     }
 
@@ -166,8 +174,9 @@ impl Record {
 }
 
 /// Called with every event: `line go`, `data go`, `end` (a dispatcher's `recv`
-/// returned 0), `connect`, `eof`, `timer`, `shutdown`. Returns whether it did all
-/// that is to be done; otherwise what the default does is done.
+/// returned 0), `connect`, `eof`, `timer`, `shutdown`, and `finished`, which the record
+/// has only if the hook puts it there. Returns whether it did all that is to be done;
+/// otherwise what the default does is done.
 type Hook = Box<dyn FnMut(&str, &mut Side<'_>, &mut ChannelMap) -> bool>;
 
 /// A handler for either kind, with a number of its own. As a dispatcher's it
@@ -300,6 +309,11 @@ impl<const N: usize> ChatHandler for Part<N> {
         Ok(())
     }
 
+    fn handle_finished(&mut self, chat: &mut Chat, map: &mut ChannelMap) -> Result {
+        self.act("finished", &mut Side::Chat(chat), map);
+        Ok(())
+    }
+
     fn handle_timer(&mut self, _: Timer, chat: &mut Chat, map: &mut ChannelMap) -> Result {
         self.hear("timer", &mut Side::Chat(chat), map);
         Ok(())
@@ -367,6 +381,11 @@ impl<const N: usize> DispatcherHandler for Part<N> {
 
     fn handle_drained(&mut self, endpoint: &mut Endpoint, map: &mut ChannelMap) -> Result {
         self.hear("drained", &mut Side::Raw(endpoint), map);
+        Ok(())
+    }
+
+    fn handle_finished(&mut self, endpoint: &mut Endpoint, map: &mut ChannelMap) -> Result {
+        self.act("finished", &mut Side::Raw(endpoint), map);
         Ok(())
     }
 

@@ -28,7 +28,11 @@ struct State {
     is_buffering: bool,
     buffered: Vec<u8>,
     send_error: Option<ErrorKind>,
-    is_shut: bool,
+    /// How often `shutdown` was called.
+    shuts: usize,
+    shut_error: Option<ErrorKind>,
+    /// Goes into `buffered` when the line is shut.
+    last_words: Vec<u8>,
     recvs: usize,
     sends: usize,
 }
@@ -90,7 +94,13 @@ impl Transport for Line {
     }
 
     fn shutdown(&mut self) -> io::Result<()> {
-        self.0.borrow_mut().is_shut = true;
+        let mut state = self.0.borrow_mut();
+        state.shuts += 1;
+        if let Some(error) = state.shut_error {
+            return Err(error.into());
+        }
+        let last_words = std::mem::take(&mut state.last_words);
+        state.buffered.extend(last_words);
         Ok(())
     }
 
@@ -125,6 +135,18 @@ impl Peer {
         self.0.borrow_mut().send_error = Some(error);
     }
 
+    /// The transport cannot tell the peer that nothing more will be sent.
+    pub(crate) fn fail_shutdown(&self, error: ErrorKind) {
+        self.0.borrow_mut().shut_error = Some(error);
+    }
+
+    /// Has the transport say this when it is shut, as TLS does. It then keeps what it
+    /// cannot send.
+    pub(crate) fn use_last_words(&self, words: &[u8]) {
+        self.use_buffer();
+        self.0.borrow_mut().last_words = words.to_vec();
+    }
+
     pub(crate) fn heal(&self) {
         self.0.borrow_mut().send_error = None;
     }
@@ -135,7 +157,12 @@ impl Peer {
 
     /// Whether the channel said that it will send no more.
     pub(crate) fn is_shut(&self) -> bool {
-        self.0.borrow().is_shut
+        self.shuts() > 0
+    }
+
+    /// How often it said so.
+    pub(crate) fn shuts(&self) -> usize {
+        self.0.borrow().shuts
     }
 
     /// How often the channel has called `send_vectored`.

@@ -265,12 +265,57 @@ fn what_is_queued_is_sent_before_handle_close() {
     assert_eq!(a.peer.take_sent(), b"push");
     assert!(!a.peer.is_shut(), "there is more to come");
     a.peer.set_room(100);
-    assert!(stage.play_out(&a).is_empty());
+    assert_eq!(stage.play_out(&a), ["a.finished"]);
     assert_eq!(a.peer.take_sent(), b"ed produced");
     assert!(a.peer.is_shut(), "the peer was told");
     a.peer.say_eof();
     assert_eq!(stage.play_out(&a), ["a.close Done"]);
     assert_eq!(sent.get(), 15);
+}
+
+#[test]
+fn handle_finished_comes_when_all_has_left_after_drained_and_before_handle_close() {
+    for is_closing in [true, false] {
+        let mut stage = Stage::new();
+        let log = stage.log.clone();
+        let a = stage.enter("a", move |callback, chat, _| {
+            match callback {
+                "message quit" => {
+                    chat.push("pushed ");
+                    chat.push_with_producer(SimpleProducer::new("produced"));
+                    match is_closing {
+                        true => chat.close_when_done(),
+                        false => chat.shutdown_when_done(),
+                    }
+                }
+                "finished" => log.add(format!("{} sent", chat.sent())),
+                _ => {}
+            }
+            Ok(())
+        });
+        a.peer.set_room(4);
+        stage.say(&a, "quit\n");
+        assert_eq!(stage.play_out(&a), ["a.message quit"]);
+        a.peer.set_room(100);
+        let record = stage.play_out(&a);
+        match is_closing {
+            true => assert_eq!(record, ["a.finished", "15 sent"]),
+            false => assert_eq!(record, ["a.drained", "a.finished", "15 sent"]),
+        }
+        a.peer.say_eof();
+        let record = stage.play_out(&a);
+        match is_closing {
+            true => assert_eq!(record, ["a.close Done"]),
+            false => assert_eq!(record, ["a.eof", "a.close Eof"]),
+        }
+        assert!(a.peer.is_shut());
+    }
+
+    // The peer has closed already, so the channel closes at once.
+    let mut stage = Stage::new();
+    let a = stage.extra("a");
+    a.peer.say_eof();
+    assert_eq!(stage.play_out(&a), ["a.eof", "a.finished", "a.close Eof"]);
 }
 
 /// What an actor becomes.

@@ -232,7 +232,7 @@ fn what_was_held_comes_before_what_is_received_afterwards_and_eof_comes_last() {
             record.extend(stage.play_out(&a));
         }
         let mut expected: Vec<_> = (1..=7).map(|nth| format!("a.message {nth}")).collect();
-        expected.extend(["a.eof rest", "a.close Eof"].map(String::from));
+        expected.extend(["a.eof rest", "a.finished", "a.close Eof"].map(String::from));
         assert_eq!(record, expected);
     }
 }
@@ -252,7 +252,12 @@ fn overlimit_comes_after_the_data_that_is_allowed_and_before_the_close() {
     stage.say(&a, "short\ntoo long\nshort\n");
     assert_eq!(
         stage.play_out(&a),
-        ["a.message short", "a.overlimit too l", "a.close OverLimit"]
+        [
+            "a.message short",
+            "a.overlimit too l",
+            "a.finished",
+            "a.close OverLimit"
+        ]
     );
     assert_eq!(a.peer.take_sent(), b"too long");
 }

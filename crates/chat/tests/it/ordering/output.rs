@@ -153,6 +153,30 @@ fn what_is_pushed_after_a_producer_waits_until_it_is_done() {
     fill("c", More::Done, "c234");
 }
 
+#[test]
+fn after_a_shutdown_what_was_pushed_leaves_then_the_end_and_input_goes_on() {
+    let mut stage = Stage::new();
+    let a = stage.enter("a", |callback, chat, _| {
+        if callback == "message go" {
+            chat.push("pushed ");
+            chat.push_with_producer(SimpleProducer::new("produced"));
+            chat.shutdown_when_done();
+            assert!(!chat.push("too late"));
+        }
+        Ok(())
+    });
+    a.peer.set_room(4);
+    stage.say(&a, "go\nsame read\n");
+    assert_eq!(stage.play_out(&a), ["a.message go", "a.message same read"]);
+    assert!(!a.peer.is_shut(), "there is more to come");
+    a.peer.set_room(100);
+    assert_eq!(stage.play_out(&a), ["a.drained", "a.finished"]);
+    assert_eq!(a.peer.take_sent(), b"pushed produced");
+    assert!(a.peer.is_shut());
+    stage.say(&a, "later\n");
+    assert_eq!(stage.play_out(&a), ["a.message later"]);
+}
+
 /// Pushes and sends, and keeps what it was told.
 struct Sender(Rc<RefCell<Vec<bool>>>);
 

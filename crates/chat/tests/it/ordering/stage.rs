@@ -78,6 +78,10 @@ impl MessageHandler for Actor {
         self.play("drained", chat, map)
     }
 
+    fn handle_finished(&mut self, chat: &mut Chat, map: &mut ChannelMap) -> Result {
+        self.play("finished", chat, map)
+    }
+
     fn handle_timer(&mut self, _: Timer, chat: &mut Chat, map: &mut ChannelMap) -> Result {
         self.play("timer", chat, map)
     }
