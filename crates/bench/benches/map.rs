@@ -41,7 +41,7 @@ fn insert_and_remove(bencher: Bencher, others: usize) {
     let mut count = 0_u32;
     bencher.bench_local(|| {
         let channel = map.insert(Idle).expect("no shutdown");
-        map.remove(channel);
+        map.remove(channel).unwrap();
         // What was touched is forgotten when the map turns.
         count += 1;
         if count % 1024 == 0 {

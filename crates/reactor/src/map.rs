@@ -42,7 +42,7 @@ pub use state::State;
 pub use timer::Timer;
 
 use home::{Home, Parked};
-use post::Posts;
+use post::Post;
 use slot::{Slot, interest, slot_mut};
 use state::States;
 use timer::Timers;
@@ -111,7 +111,8 @@ pub struct ChannelMap {
     /// What a turn has taken out of one of the two, to go through it.
     batch: Vec<Token>,
     closing: VecDeque<(Token, CloseReason)>,
-    posts: Posts,
+    /// First in first out.
+    posts: VecDeque<Post>,
     timers: Timers,
     remote: Remote,
     buffers: Buffers,
@@ -155,7 +156,7 @@ impl ChannelMap {
             touched: RefCell::default(),
             batch: Vec::new(),
             closing: VecDeque::new(),
-            posts: Posts::default(),
+            posts: VecDeque::new(),
             timers: Timers::default(),
             remote: Remote::new(Arc::clone(&poller)),
             poller,

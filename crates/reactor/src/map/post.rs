@@ -1,7 +1,6 @@
 //! Work for a channel that may be inside its own callback now.
 
 use std::any::{Any, TypeId};
-use std::collections::VecDeque;
 use std::rc::Rc;
 
 use super::ChannelMap;
@@ -14,22 +13,11 @@ const CAPACITY: usize = 65_536;
 
 type Work = Box<dyn FnOnce(Result<&mut dyn Channel, Absent>, &mut ChannelMap)>;
 
-struct Post {
+pub(super) struct Post {
     to: Token,
     /// The type that the channel must have.
     kind: Option<TypeId>,
     work: Work,
-}
-
-/// The posts of a map, first in first out.
-#[derive(Default)]
-pub(super) struct Posts(VecDeque<Post>);
-
-impl Posts {
-    #[inline]
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
 }
 
 /// # Posts
@@ -98,11 +86,11 @@ impl ChannelMap {
     }
 
     fn queue_post(&mut self, to: Token, kind: Option<TypeId>, work: Work) -> bool {
-        if self.posts.0.len() >= CAPACITY {
+        if self.posts.len() >= CAPACITY {
             log::error!("a post for channel {to} is lost: {CAPACITY} wait already");
             return false;
         }
-        self.posts.0.push_back(Post { to, kind, work });
+        self.posts.push_back(Post { to, kind, work });
         // Whoever is being called delivers nothing more before this has run.
         self.calling = None;
         true
@@ -112,9 +100,9 @@ impl ChannelMap {
     #[cold]
     pub(super) fn run_posts(&mut self) -> usize {
         let home = Rc::clone(&self.home);
-        let count = self.posts.0.len();
+        let count = self.posts.len();
         for _ in 0..count {
-            let Some(Post { to, kind, work }) = self.posts.0.pop_front() else {
+            let Some(Post { to, kind, work }) = self.posts.pop_front() else {
                 break; // another map is in this one's place
             };
             self.bring_home();

@@ -186,7 +186,8 @@ impl ChannelMap {
         if !self.is_at(&home) {
             self.park(None);
         }
-        self.run_deferred();
+        self.run_closes();
+        self.run_posts();
     }
 }
 

@@ -317,7 +317,10 @@ impl ChannelMap {
         let mut nth = 0;
         while let Some(&token) = self.batch.get(nth) {
             dispatched += usize::from(self.dispatch_channel(token));
-            self.run_deferred();
+            self.run_closes();
+            if !self.posts.is_empty() {
+                self.run_posts();
+            }
             nth += 1;
         }
         // Who was called is touched.
@@ -338,7 +341,8 @@ impl ChannelMap {
             if !self.is_at(&home) {
                 self.park(None);
             }
-            self.run_deferred();
+            self.run_closes();
+            self.run_posts();
         }
         if self.alarm.is_some() {
             self.ring();
@@ -460,15 +464,6 @@ impl ChannelMap {
             _ => return Err(channel),
         }
         Ok(())
-    }
-
-    /// Does what the callbacks so far have put off: closes, then posts.
-    #[inline]
-    pub(super) fn run_deferred(&mut self) {
-        self.run_closes();
-        if !self.posts.is_empty() {
-            self.run_posts();
-        }
     }
 
     /// Calls `handle_close` of the closed channels, first come first served.
