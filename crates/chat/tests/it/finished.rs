@@ -1,6 +1,6 @@
 //! `handle_finished`: all output has left, and the linger is still to come.
 
-use std::io::{ErrorKind, Read};
+use std::io::{ErrorKind, Read, Write};
 use std::net::Shutdown;
 
 use chat::{
@@ -239,6 +239,24 @@ fn it_never_comes_when_sending_failed_or_output_was_dropped() {
                 assert!(!finished, "{nth} {is_closing} {is_chat}");
             }
         }
+    }
+}
+
+/// The end of the input closes the channel, and nothing is queued by then.
+#[test]
+fn it_never_comes_when_a_socket_has_failed_before_the_end_of_its_input() {
+    for is_chat in [true, false] {
+        let (ours, mut theirs) = unix_pair();
+        let mut map = ChannelMap::new().unwrap();
+        let (me, record) = insert_on(ours, is_chat, &mut map);
+        theirs.write_all(b"last words\r\n").unwrap();
+        drop(theirs);
+        with(&mut map, me, |side| {
+            side.push("to nobody");
+        });
+        turn_until(&mut map, |map| map.is_empty());
+        let expected = ["input last words\\r\\n", "eof", "close Io(BrokenPipe)"];
+        assert_eq!(heard(&record), expected);
     }
 }
 

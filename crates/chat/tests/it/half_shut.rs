@@ -205,13 +205,10 @@ fn a_record_is_refused_too() {
     assert!(raw.endpoint.push("record"));
     raw.endpoint.shutdown(Shutdown::Write).unwrap();
     assert!(!raw.endpoint.push("too late"));
+    assert!(!raw.endpoint.output_failed(), "the refusal costs nothing");
     let mut received = [0; 20];
     assert_eq!((&theirs).read(&mut received).unwrap(), 6);
     assert_eq!((&theirs).read(&mut received).unwrap(), 0);
-    let mut map = ChannelMap::new().unwrap();
-    let raw = map.insert(raw).unwrap();
-    map.turn_at(map.now()).unwrap();
-    assert!(map.is_open(raw), "the refusal costs nothing");
 }
 
 #[test]
@@ -331,6 +328,30 @@ fn a_channel_whose_input_has_ended_stays_until_its_handler_closes() {
         shut.settle();
         assert_eq!(shut.peer.take_sent(), b"queued");
         assert_eq!(shut.heard(), ["eof", "finished", "close Requested"]);
+    }
+}
+
+/// As that of any other channel whose input has ended.
+#[test]
+fn after_the_peers_end_what_is_queued_has_a_time() {
+    fn patient(record: &Record) -> Part<0> {
+        Part::new(record).on_event(|what, _, _| what == "eof")
+    }
+    for is_chat in [true, false] {
+        let mut shut = Shut::with_part(is_chat, patient);
+        shut.peer.set_room(0);
+        shut.with(|side| {
+            side.push("queued");
+            side.shutdown_when_done();
+        });
+        shut.peer.say_eof();
+        shut.settle();
+        let (me, peer) = (shut.me, shut.peer.clone());
+        sim::step_after(&mut shut.map, me, &peer, Limits::DEFAULT.stall / 2);
+        assert_eq!(shut.heard(), ["eof"]);
+        sim::step_after(&mut shut.map, me, &peer, Limits::DEFAULT.stall / 2);
+        shut.settle();
+        assert_eq!(shut.heard(), ["eof", "close TimedOut"]);
     }
 }
 
