@@ -4,12 +4,14 @@
 //! - [`start`] and [`begin`]: a map, the log, the end on a signal, the command line.
 //! - [`listen`]: a listener that prints its address.
 //! - [`Output`]: standard output as a channel.
+//! - [`on_signal`]: a signal as a channel.
 //! - [`printable`]: a peer's text in a form that is safe to print.
 //! - [`Chunks`]: the end of an HTTP body in chunks.
 //! - [`lines`]: characters that no line of HTTP may have.
 //! - [`find_unquoted`]: a character outside quotes.
 
 mod chunks;
+mod ending;
 pub mod lines;
 mod logger;
 mod options;
@@ -23,11 +25,12 @@ use std::io;
 use chat::{ChannelMap, Dispatcher, DispatcherHandler, Handle, Result};
 
 pub use chunks::{ChunkError, Chunks};
+pub use ending::shut_down;
 pub use options::Opt;
 pub use output::Output;
 pub use printable::printable;
 pub use quoted::find_unquoted;
-pub use signals::shut_down;
+pub use signals::on_signal;
 
 /// Begins a server, as [`begin`] does. The map ends on SIGINT and SIGTERM. Returns the values
 /// of the command line's options, too.
@@ -41,7 +44,7 @@ pub use signals::shut_down;
 pub fn start<const N: usize>(known: [Opt; N]) -> Result<(ChannelMap, Output, [String; N])> {
     let values = options::options(known);
     let (mut map, stdout) = begin()?;
-    signals::end_on_signals(&mut map)?;
+    ending::end_on_signals(&mut map)?;
     Ok((map, stdout, values))
 }
 

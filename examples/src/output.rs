@@ -13,7 +13,7 @@ use chat::{
     Registration, Result, Terminator, Transport,
 };
 
-use crate::signals::shut_down;
+use crate::ending::shut_down;
 
 /// A record is taken as long as fewer bytes wait than this.
 const BOUND: usize = 1 << 20;

@@ -30,6 +30,7 @@ mod proxy;
 mod proxy_ends;
 mod rest;
 mod room;
+mod signals;
 mod smtp;
 mod smtpd;
 mod smtpd_messages;
