@@ -99,7 +99,8 @@ fn carry(mut from: &TcpStream, mut to: &TcpStream) {
                     last = now;
                     vain == 10
                 });
-                assert!(last < at + STOP / 4, "{last} bytes sent, {at} read");
+                // The system may keep some 70 MiB of the two connections (`tcp_rmem`).
+                assert!(last < at + STOP / 2, "{last} bytes sent, {at} read");
             }
             to.read_exact(&mut got).expect("it is forwarded");
             assert!(got == PATTERN, "other bytes at {at}");
