@@ -1,7 +1,7 @@
 //! Chat channels by their tokens, whatever their handlers are.
 
 use bytes::Bytes;
-use reactor::{Absent, Channel, ChannelMap, Token};
+use reactor::{Absent, Channel, ChannelMap, CloseReason, Token};
 
 use crate::chat::Chat;
 use crate::endpoint::Endpoint;
@@ -49,14 +49,18 @@ pub trait ChatMap {
     /// [`Absent`]; `OtherType` is a channel that is no chat channel.
     fn chat_mut(&mut self, channel: impl Into<Token>) -> Result<&mut Chat, Absent>;
 
-    /// Pushes to a chat channel, as [`Chat::push_bytes`] does: `false` if it takes no
-    /// output. A channel that is inside its own callback gets `data`
-    /// [afterwards](ChannelMap::post), behind what that callback pushes and before its
-    /// next message; `true` then says that it will.
+    /// Pushes to a chat channel or a dispatcher, as [`Chat::push_bytes`] does: `false` if
+    /// it takes no output any more, and closes.
+    ///
+    /// A channel that is inside its own callback gets `data` [when that has
+    /// returned](ChannelMap::amend): behind what the callback pushes, and before its next
+    /// message, its end or its close. `true` then says that it will be sent even if that
+    /// callback ends the output; [`unsent`](Chat::unsent) counts it if it cannot be. So
+    /// what is pushed to many channels by this method has one order for all of them.
     ///
     /// # Errors
     ///
-    /// [`Absent`]; never `InCallback`.
+    /// [`Absent`]; never `InCallback`. `OtherType` is a channel that is neither.
     fn push(&mut self, channel: impl Into<Token>, data: impl Into<Bytes>) -> Result<bool, Absent>;
 
     /// The number of chat channels and dispatchers that have sent all and wait for the
@@ -73,18 +77,18 @@ impl ChatMap for ChannelMap {
 
     fn push(&mut self, channel: impl Into<Token>, data: impl Into<Bytes>) -> Result<bool, Absent> {
         let token = channel.into();
-        match self.chat_mut(token) {
-            Ok(chat) => Ok(chat.push_bytes(data)),
+        match self.get_any_mut(token) {
+            Ok(channel) => Ok(endpoint_of(channel)?.push_bytes(data)),
             Err(Absent::InCallback) => {
                 let data = data.into();
-                Ok(self.post_any(token, move |channel, _| {
-                    let pushed = channel.and_then(|channel| Ok(chat_of(channel)?.push_bytes(data)));
-                    match pushed {
-                        Ok(true) => {}
-                        Ok(false) => log::debug!("channel {token}: a push came too late"),
-                        Err(absent) => log::debug!("channel {token}: a push is lost: {absent}"),
-                    }
-                }))
+                let is_taken = self.amend(token, move |channel| match endpoint_of(channel) {
+                    Ok(endpoint) => endpoint.push_belatedly(data),
+                    Err(absent) => log::error!("channel {token}: a push is lost: {absent}"),
+                })?;
+                if !is_taken {
+                    self.close_with(token, CloseReason::SlowReader);
+                }
+                Ok(is_taken)
             }
             Err(absent) => Err(absent),
         }
@@ -100,6 +104,17 @@ impl ChatMap for ChannelMap {
             .filter(|endpoint: &&Endpoint| endpoint.lingers())
             .count()
     }
+}
+
+fn endpoint_of(channel: &mut dyn Channel) -> Result<&mut Endpoint, Absent> {
+    let wire = channel.wire_mut().ok_or(Absent::OtherType)?;
+    match wire.is::<Chat>() {
+        true => wire
+            .downcast_mut()
+            .map(|chat: &mut Chat| &mut chat.endpoint),
+        false => wire.downcast_mut(),
+    }
+    .ok_or(Absent::OtherType)
 }
 
 fn chat_of(channel: &mut dyn Channel) -> Result<&mut Chat, Absent> {

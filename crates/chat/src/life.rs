@@ -297,8 +297,13 @@ impl Endpoint {
         self.unread.clear();
         self.shut_when_done();
         self.change(Event::Finish(reason));
-        if self.flags & EOF != 0 && self.wire.transport().is_none() && !self.has_output() {
-            self.has_finished(true); // nothing is left to do, on either side
+    }
+
+    /// After a callback: ends a channel for which nothing is left to do, on either side.
+    pub(crate) fn finish_early(&mut self) {
+        let is_over = self.flags & EOF != 0 && self.wire.transport().is_none();
+        if is_over && matches!(self.life.0, Stage::Finishing(_)) && !self.has_output() {
+            self.has_finished(true);
         }
     }
 

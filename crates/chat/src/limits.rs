@@ -79,7 +79,9 @@ pub struct Limits {
     ///
     /// The channel sees only what its own kernel takes. The kernel reports room when a
     /// third of the socket's send buffer is free, which may be 1 MB. For slower peers,
-    /// raise the time or lower `SO_SNDBUF`.
+    /// raise the time or lower `SO_SNDBUF`. For the same reason a peer that takes nothing
+    /// any more is noticed late: as long as its kernel and ours still have room, the time
+    /// begins again, two or three times mostly.
     pub stall: Duration,
 }
 

@@ -213,6 +213,13 @@ impl Output {
         self.queued = Queued::Lost(Box::new(unsent));
     }
 
+    /// This much more was lost, after all else.
+    pub(crate) fn lose_also(&mut self, bytes: usize) {
+        let mut unsent = self.unsent();
+        unsent.bytes += bytes;
+        self.queued = Queued::Lost(Box::new(unsent));
+    }
+
     /// What was lost.
     pub(crate) fn unsent(&self) -> Unsent {
         match &self.queued {

@@ -96,17 +96,17 @@ impl<H: ChatHandler> AsyncChat<H> {
                     result
                 }
             };
-            let chat = &self.chat;
             if result.is_err() {
                 break result;
             }
-            if *messages == 0 || !map.may_continue(chat.endpoint.me) {
+            let may_continue = map.may_continue(self.chat.endpoint.me);
+            if *messages == 0 || !(may_continue || self.goes_on_amended(map)) {
                 break Ok(());
             }
             // Nothing more is due without a flag.
-            let goes_on = match chat.endpoint.flags {
+            let goes_on = match self.chat.endpoint.flags {
                 0 => !rest.is_empty(),
-                _ => chat.may_deliver(rest.len()),
+                _ => self.chat.may_deliver(rest.len()),
             };
             if !goes_on {
                 break Ok(());

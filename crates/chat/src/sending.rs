@@ -102,6 +102,24 @@ impl Endpoint {
         self.bears_queue()
     }
 
+    /// Queues what others pushed while a callback of the channel ran. That may have ended
+    /// the output, which is this much longer then.
+    pub(crate) fn push_belatedly(&mut self, data: Bytes) {
+        let is_ending = match self.life.stage() {
+            Stage::Finishing(_) | Stage::Connecting(_) => true,
+            Stage::Shut => self.flags & SHUT_DUE != 0,
+            _ => false,
+        };
+        if is_ending {
+            self.output.push_bytes(data);
+            self.bears_queue();
+        } else if self.is_closed() {
+            self.output.lose_also(data.len());
+        } else if !self.push_bytes(data) {
+            log::debug!("channel {}: it takes no output any more", self.me);
+        }
+    }
+
     /// Like [`push`](Self::push), but never costs the peer its channel.
     ///
     /// # Errors

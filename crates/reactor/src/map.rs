@@ -2,6 +2,7 @@
 //!
 //! How it turns is in `map/turn.rs`.
 
+mod amend;
 mod background;
 mod buffers;
 mod convert;
@@ -41,12 +42,17 @@ pub use iter::ChannelMut;
 pub use state::State;
 pub use timer::Timer;
 
+pub use amend::Amendment;
+
 use home::{Home, Parked};
 use post::Post;
 use slot::{Slot, interest, slot_mut};
 use state::States;
 use timer::Timers;
 use trouble::Trouble;
+
+/// How many posts may wait at once, and how many changes of one channel.
+const CAPACITY: usize = 65_536;
 
 /// All channels of one loop, and the loop itself: asyncore's `socket_map` and `loop()`.
 ///
@@ -84,7 +90,7 @@ use trouble::Trouble;
 /// | add a channel | [`insert`](Self::insert), [`try_insert`](Self::try_insert) |
 /// | reach one | [`get`](Self::get), [`get_mut`](Self::get_mut) |
 /// | reach one, and the map | [`with`](Self::with) |
-/// | reach one that may be in its own callback | [`post`](Self::post) |
+/// | reach one that may be in its own callback | [`amend`](Self::amend); with the map: [`post`](Self::post) |
 /// | reach all | [`iter`](Self::iter), [`iter_mut`](Self::iter_mut) |
 /// | end one, with its `handle_close` | [`close`](Self::close) |
 /// | take one out, without | [`remove`](Self::remove) |
@@ -206,7 +212,7 @@ impl ChannelMap {
             token,
             channel: None,
             kind: TypeId::of::<C>(),
-            conversion: None,
+            deferred: None,
             watch: Watch::default(),
             interest: interest(&channel, token),
             ready: Readiness::NONE,

@@ -22,9 +22,10 @@ use crate::token::Token;
 /// let mut map = ChannelMap::new()?;
 /// let ticks = map.insert(TimerChannel::new(move |_, me, map| {
 ///     left -= 1;
-///     match left {
-///         0 => drop(map.close(me)),
-///         _ => drop(map.set_timer(me, map.now() + every)),
+///     if left == 0 {
+///         map.close(me);
+///     } else {
+///         map.set_timer(me, map.now() + every);
 ///     }
 ///     Ok(())
 /// }))?;

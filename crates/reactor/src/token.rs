@@ -170,6 +170,12 @@ impl<C> PartialEq<Token> for Handle<C> {
     }
 }
 
+impl<C> PartialEq<Handle<C>> for Token {
+    fn eq(&self, other: &Handle<C>) -> bool {
+        *self == other.token
+    }
+}
+
 /// What a poller is given to name a channel by: the slot, and above it as much of the
 /// generation as there is room for. So an entry that nobody can delete any more reports
 /// for nobody, whoever has its slot by then.

@@ -36,6 +36,7 @@ mod pause;
 mod porting;
 mod producers;
 mod push;
+mod pushes_to_oneself;
 mod reaching;
 mod reasons;
 mod receipts;

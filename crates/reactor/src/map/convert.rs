@@ -3,11 +3,10 @@
 use std::any::{Any, TypeId};
 
 use super::ChannelMap;
-use super::slot::{Conversion, slot_mut};
+use super::slot::slot_mut;
 use crate::channel::Channel;
 use crate::error::Absent;
-use crate::readiness::Readiness;
-use crate::token::{Handle, Token};
+use crate::token::Handle;
 
 /// # Conversion
 impl ChannelMap {
@@ -63,27 +62,14 @@ impl ChannelMap {
             Box::new(f(*channel))
         };
         slot.kind = TypeId::of::<D>();
-        let conversion: Conversion = match slot.conversion.take() {
+        let conversion = &mut slot.deferred.get_or_insert_default().conversion;
+        *conversion = Some(match conversion.take() {
             Some(first) => Box::new(move |channel| convert(first(channel))),
             None => Box::new(convert),
-        };
-        slot.conversion = Some(conversion);
+        });
         self.disturb(token);
         self.touch(token);
         self.lend(token, |_, _| ()); // which converts it, unless it is lent already
         Ok(token.handle())
-    }
-
-    /// The callback in which it was asked for has returned.
-    #[cold]
-    pub(super) fn put_back_converted(&mut self, channel: Box<dyn Channel>, token: Token) {
-        if let Some(slot) = self.slots.get_mut(token.slot) {
-            slot.channel = slot.conversion.take().map(|convert| convert(channel));
-            slot.must_ask = true;
-        }
-        if self.is_shutting_down() {
-            // The new type has not been told.
-            self.make_ready(token, Readiness::SHUTDOWN);
-        }
     }
 }

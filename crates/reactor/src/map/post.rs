@@ -3,13 +3,10 @@
 use std::any::{Any, TypeId};
 use std::rc::Rc;
 
-use super::ChannelMap;
+use super::{CAPACITY, ChannelMap};
 use crate::channel::Channel;
 use crate::error::Absent;
 use crate::token::{Handle, Token};
-
-/// How many posts may wait at once.
-const CAPACITY: usize = 65_536;
 
 type Work = Box<dyn FnOnce(Result<&mut dyn Channel, Absent>, &mut ChannelMap)>;
 

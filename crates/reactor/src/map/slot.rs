@@ -9,6 +9,7 @@ use std::sync::Arc;
 use polling::Poller;
 use slab::Slab;
 
+use super::amend::Amendment;
 use crate::channel::Channel;
 use crate::error::Absent;
 use crate::readiness::Readiness;
@@ -23,7 +24,7 @@ pub(super) struct Slot {
     /// The type that handles must have: the new one, if a conversion waits.
     pub(super) kind: TypeId,
     /// Done when the channel's callback has returned.
-    pub(super) conversion: Option<Conversion>,
+    pub(super) deferred: Option<Box<Deferred>>,
     pub(super) watch: Watch,
     /// The events that the channel wanted when it was last asked.
     pub(super) interest: Readiness,
@@ -42,12 +43,26 @@ pub(super) struct Slot {
     pub(super) is_background: bool,
 }
 
+/// What waits for the end of a channel's callback.
+#[derive(Default)]
+pub(super) struct Deferred {
+    pub(super) amendments: Vec<Amendment>,
+    /// After these.
+    pub(super) conversion: Option<Conversion>,
+}
+
 /// Makes a channel of another type of a channel.
 pub(super) type Conversion = Box<dyn FnOnce(Box<dyn Channel>) -> Box<dyn Channel>>;
 
 impl Slot {
     pub(super) fn is<C: 'static>(&self) -> bool {
         self.kind == TypeId::of::<C>()
+    }
+
+    /// Whether nothing waits for the end of the channel's callback.
+    pub(super) fn is_unchanged(&self) -> bool {
+        let deferred = self.deferred.as_ref();
+        deferred.is_none_or(|it| it.amendments.is_empty() && it.conversion.is_none())
     }
 
     /// The channel, if it is of this type and at home.

@@ -72,7 +72,8 @@ impl ChannelMap {
         }
     }
 
-    /// Borrows a state.
+    /// Borrows a state, and with it the map: copy what is needed, or use
+    /// [`with_state`](Self::with_state).
     ///
     /// # Errors
     ///
@@ -83,7 +84,7 @@ impl ChannelMap {
         cell.try_borrow().map_err(|_| Absent::InCallback)
     }
 
-    /// Borrows a state, to change it.
+    /// Borrows a state, to change it, and with it the map.
     ///
     /// # Errors
     ///

@@ -83,17 +83,15 @@ impl ChannelMap {
     ///
     /// ```
     /// use std::time::Duration;
-    /// use reactor::{ChannelMap, TimerChannel};
+    /// use reactor::{ChannelMap, CloseReason, TimerChannel};
     ///
     /// const GREET: u32 = 1;
     /// const GIVE_UP: u32 = 2;
     ///
     /// let mut map = ChannelMap::new()?;
     /// let channel = map.insert(TimerChannel::new(|timer, me, map| {
-    ///     match timer.number() {
-    ///         GREET => println!("hello"),
-    ///         GIVE_UP => drop(map.close(me)),
-    ///         other => unreachable!("nobody sets {other}"),
+    ///     if timer.number() == GIVE_UP {
+    ///         map.close_with(me, CloseReason::TimedOut);
     ///     }
     ///     Ok(())
     /// }))?;

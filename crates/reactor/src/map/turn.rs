@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use super::slot::Slot;
 use super::{ChannelMap, home, interest};
 use crate::channel::Channel;
 use crate::close_reason::CloseReason;
@@ -18,8 +19,8 @@ const SETTLE_ROUNDS: usize = 5;
 
 /// # Turning the loop
 impl ChannelMap {
-    /// Turns until no channel is left (and no [remote](Self::remote) work
-    /// waits), or until [`stop`](Self::stop) is called: asyncore's `loop()`. When only
+    /// Turns until no channel is left (and no [remote](Self::remote) work and no
+    /// [post](Self::post) waits), or until [`stop`](Self::stop) is called: asyncore's `loop()`. When only
     /// [background](Self::set_background) channels are left, it tells them to finish.
     ///
     /// # Errors
@@ -118,8 +119,8 @@ impl ChannelMap {
     }
 
     /// Whether a channel that is inside one of its callbacks should go on
-    /// delivering what it has: it was neither closed nor
-    /// [converted](Self::convert) by what it delivered so far, and nothing was
+    /// delivering what it has: it was neither closed, [converted](Self::convert) nor
+    /// [amended](Self::amend) by what it delivered so far, and nothing was
     /// [posted](Self::post).
     #[inline]
     pub fn may_continue(&self, me: Token) -> bool {
@@ -128,8 +129,7 @@ impl ChannelMap {
 
     #[cold]
     fn may_continue_so_far(&self, me: Token) -> bool {
-        let is_as_before = self.slot(me).is_some_and(|slot| slot.conversion.is_none());
-        is_as_before && self.posts.is_empty()
+        self.slot(me).is_some_and(Slot::is_unchanged) && self.posts.is_empty()
     }
 
     /// Makes [`run`](Self::run) return after the present turn or, if it is not running,
@@ -456,9 +456,9 @@ impl ChannelMap {
         match self.slots.get_mut(token.slot) {
             Some(slot) if slot.token == token => {
                 slot.touched |= !is_settled;
-                match slot.conversion {
+                match slot.deferred {
                     None => slot.channel = Some(channel),
-                    Some(_) => self.put_back_converted(channel, token),
+                    Some(_) => self.put_back_changed(channel, token),
                 }
             }
             _ => return Err(channel),

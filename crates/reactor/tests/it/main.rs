@@ -1,6 +1,7 @@
 //! Tests of the reactor, through its public API: one program, a module for each
 //! thing that is promised.
 
+mod amend;
 mod background;
 mod buffers;
 mod close;

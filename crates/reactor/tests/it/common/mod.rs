@@ -34,6 +34,7 @@ pub(crate) enum On {
     Expt,
     Pending,
     Timer,
+    Shutdown,
     Error,
     Close,
 }
@@ -188,6 +189,9 @@ impl Channel for Probe {
 
     fn handle_shutdown(&mut self, me: Token, map: &mut ChannelMap) -> Result {
         self.shutdown_calls += 1;
+        if let Some(result) = self.play(On::Shutdown, me, map) {
+            return result;
+        }
         if !self.shuts_down {
             map.close_with(me, CloseReason::Shutdown);
         }
