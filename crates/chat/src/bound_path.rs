@@ -51,8 +51,8 @@ impl Drop for BoundPath {
 /// POSIX can neither compare and remove in one step nor make a path and bind a socket to it
 /// in one: for a moment inside of `bind(2)` a new path looks as a dead one does.
 pub(crate) fn remove_stale(path: &Path) -> io::Result<bool> {
-    let Some(found) = metadata(path)? else {
-        return Ok(true);
+    let Ok(found) = fs::symlink_metadata(path) else {
+        return Ok(true); // or `bind` says why it is not
     };
     if !found.file_type().is_socket() || !is_dead(path)? {
         return Ok(false);
@@ -72,13 +72,6 @@ pub(crate) fn remove_stale(path: &Path) -> io::Result<bool> {
     }
     fs::rename(&aside, path)?;
     Ok(false)
-}
-
-fn metadata(path: &Path) -> io::Result<Option<Metadata>> {
-    match fs::symlink_metadata(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        found => found.map(Some),
-    }
 }
 
 /// Whether no socket is bound there. A datagram socket finds out without disturbing a
