@@ -22,7 +22,8 @@
 //! | no socket at all | a [`Channel`] | yours |
 //!
 //! State that several channels share has a home in the map:
-//! [`ChannelMap::insert_state`].
+//! [`ChannelMap::insert_state`]. How channels that belong together reach each other is
+//! on a page of its own, `docs/several-channels.md`.
 //!
 //! # Example
 //!
@@ -238,6 +239,11 @@ pub use socket2::{SockRef, Socket};
 #[cfg(doctest)]
 #[doc = include_str!("../../../README.md")]
 struct Readme;
+
+/// The program of the page on several channels runs.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/several-channels.md")]
+struct SeveralChannels;
 
 /// The program of the page on porting runs.
 #[cfg(doctest)]
