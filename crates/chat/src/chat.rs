@@ -54,6 +54,10 @@ impl Chat {
     ///
     /// A string stays until it is changed. A number is used up by its message: the
     /// terminator is then [none](Terminator::none) until it is set again.
+    ///
+    /// [`Limits::message`] bounds a message with a string, and whatever is accumulated
+    /// for a [`MessageHandler`](crate::MessageHandler). A number bounds itself: a handler
+    /// that takes it from a peer must refuse one that is too large.
     pub fn set_terminator(&mut self, terminator: impl Into<Terminator>) {
         self.put_back_held();
         self.framer.set_terminator(terminator.into());

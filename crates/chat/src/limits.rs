@@ -55,7 +55,8 @@ pub struct Limits {
     /// get their turn then. Default 16.
     pub reads_per_turn: usize,
     /// Messages delivered in one turn from held input, and again as many from new
-    /// input. The rest is held for the next turn. Default 4,096.
+    /// input: ends of messages count, those of 0 bytes included, and parts do not. The
+    /// rest is held for the next turn. Default 4,096.
     pub messages_per_turn: usize,
     /// Bytes sent in one turn, approximately. Default 1 MiB.
     pub sent_per_turn: usize,

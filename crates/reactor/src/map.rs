@@ -356,7 +356,8 @@ impl ChannelMap {
         lent.flatten().ok_or(Absent::InCallback)
     }
 
-    /// The number of open channels.
+    /// The number of open channels: also those that close when all is sent, and those in
+    /// the [background](Self::set_background).
     pub fn len(&self) -> usize {
         self.open
     }
