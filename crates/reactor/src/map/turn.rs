@@ -262,6 +262,9 @@ impl ChannelMap {
             }
             if event.writable {
                 reported |= Readiness::WRITABLE;
+                if event.is_interrupt() {
+                    reported |= Readiness::HANG_UP;
+                }
             }
             if event.is_priority() {
                 reported |= Readiness::PRIORITY;
@@ -407,10 +410,11 @@ impl ChannelMap {
                     Readiness::PRIORITY => channel.handle_expt_event(me, self),
                     Readiness::READABLE => channel.handle_read_event(me, self),
                     Readiness::WRITABLE => channel.handle_write_event(me, self),
-                    _ => {
+                    Readiness::ERROR => {
                         channel.discard_errors(me);
                         Ok(())
                     }
+                    _ => channel.handle_hang_up(me, self),
                 };
                 if let Err(error) = result {
                     channel.handle_error(error, me, self);
