@@ -26,13 +26,14 @@ impl Chat {
     ///
     /// If the peer finishes meanwhile,
     /// [`handle_peer_finished`](crate::ChatHandler::handle_peer_finished) is called: the
-    /// client whose request holds the channel has left, perhaps. On epoll and `poll(2)`
-    /// a reset, or a Unix socket that is closed, is noticed even beyond the bound. The
-    /// end of a TCP peer's input is not: it lies behind input that is not read yet.
+    /// client whose request holds the channel may have left. On epoll and `poll(2)` a
+    /// reset, or a Unix peer that closes its socket, is noticed at any time. Beyond the
+    /// bound, the end of a peer's input is not: it lies behind input that is not read yet.
     ///
     /// If the connection fails, a held channel without undelivered input closes at once.
     /// One with such input has [`Limits::linger`](crate::Limits::linger) to be released
-    /// and to deliver it.
+    /// and to deliver it. A [`Transport`](crate::Transport) that fails to receive, and has
+    /// output queued, sends that and closes.
     ///
     /// A held channel sends, and its timers come. [`into_endpoint`](Self::into_endpoint)
     /// ends every hold; `with_handler` keeps them.
