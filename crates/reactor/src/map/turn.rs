@@ -261,7 +261,12 @@ impl ChannelMap {
                 reported |= Readiness::READABLE;
             }
             if event.writable {
+                // A hang-up or an error is reported as everything at once.
+                rare();
                 reported |= Readiness::WRITABLE;
+                if event.is_err() == Some(true) {
+                    reported |= Readiness::ERROR;
+                }
                 if event.is_interrupt() {
                     reported |= Readiness::HANG_UP;
                 }
@@ -269,10 +274,6 @@ impl ChannelMap {
             if event.is_priority() {
                 reported |= Readiness::PRIORITY;
             }
-            if event.is_err() == Some(true) {
-                reported |= Readiness::ERROR;
-            }
-            // A hang-up or an error is reported as everything at once.
             slot.ready |= reported & slot.interest;
             self.ready.push(slot.token);
         });
@@ -508,3 +509,8 @@ impl ChannelMap {
         self.slots.is_empty()
     }
 }
+
+/// Tells the compiler that the usual event does not come here.
+#[inline]
+#[cold]
+fn rare() {}
