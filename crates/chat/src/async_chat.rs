@@ -13,7 +13,7 @@ use crate::chat::Chat;
 use crate::endpoint::Endpoint;
 use crate::flags::{
     BEGIN, BLOCKED, EOF, EOF_TOLD, FINISHED, FINISHED_TOLD, Flags, HELD, HIGH, NOT_LIVE,
-    OVER_LIMIT, PAUSED, RESTING,
+    OVER_LIMIT, PAUSED, PEER_TOLD, RESTING,
 };
 use crate::handler::ChatHandler;
 use crate::life::Stage;
@@ -211,10 +211,13 @@ impl<H: ChatHandler> AsyncChat<H> {
         if flags & (EOF | EOF_TOLD | HELD | OVER_LIMIT | PAUSED) == EOF {
             due |= EOF;
         }
+        if flags & (PAUSED | PEER_TOLD) == PAUSED && endpoint.has_peer_finished() {
+            due |= PEER_TOLD;
+        }
         if endpoint.is_drained() {
             due |= HIGH;
         }
-        if endpoint.has_hidden_input() && self.chat.may_receive() {
+        if endpoint.has_hidden_input() && (self.chat.may_receive() || self.chat.takes_input()) {
             due |= HIDDEN_INPUT;
         }
         due
@@ -226,6 +229,7 @@ impl<H: ChatHandler> AsyncChat<H> {
             UNTIMED => self.chat.endpoint.set_timers(map),
             BEGIN => return self.begin(map),
             OVER_LIMIT => return self.tell_over_limit(map),
+            PEER_TOLD => return self.tell_peer_finished(map),
             EOF => return self.tell_eof(map),
             FINISHED => return self.tell_finished(map),
             HIGH => {
@@ -266,6 +270,8 @@ impl<H: ChatHandler> AsyncChat<H> {
         }
         if self.chat.endpoint.discards_input() {
             self.chat.endpoint.discard_input(map);
+        } else if self.chat.takes_input() {
+            self.chat.receive_held(map);
         }
         Ok(self.chat.may_receive())
     }
@@ -307,11 +313,16 @@ impl<H: ChatHandler> Channel for AsyncChat<H> {
     }
 
     fn readable(&self, _me: Token) -> bool {
-        self.chat.endpoint.receives() && (!self.chat.is_paused() || self.chat.closing())
+        let chat = &self.chat;
+        chat.endpoint.receives() && (!chat.is_held() || chat.takes_input() || chat.closing())
     }
 
     fn writable(&self, _me: Token) -> bool {
         self.chat.endpoint.waits_for_room()
+    }
+
+    fn watches_hang_up(&self, me: Token) -> bool {
+        self.chat.watches_hang_up() && !self.readable(me)
     }
 
     fn pending(&self, _me: Token) -> bool {
@@ -326,7 +337,9 @@ impl<H: ChatHandler> Channel for AsyncChat<H> {
 
     fn settle(&mut self, me: Token) -> Result<(), CloseReason> {
         self.chat.endpoint.enter(me);
-        let is_deaf = !self.readable(me) && self.due() & HELD == 0;
+        let flags = self.chat.endpoint.flags;
+        // A held channel that has failed, and holds nothing, may never be released.
+        let is_deaf = flags & HELD == 0 && (flags & PAUSED != 0 || !self.readable(me));
         self.chat.endpoint.settle(is_deaf)?;
         let is_usual =
             self.chat.endpoint.flags == 0 && !self.chat.endpoint.has_output() && self.due() == 0;
@@ -370,6 +383,15 @@ impl<H: ChatHandler> Channel for AsyncChat<H> {
         self.chat.endpoint.discard_errors();
     }
 
+    fn handle_hang_up(&mut self, me: Token, map: &mut ChannelMap) -> Result {
+        self.chat.hang_up();
+        let result = match self.due() & PEER_TOLD {
+            0 => Ok(()),
+            _ => self.tell_peer_finished(map),
+        };
+        self.conclude(result, me, map)
+    }
+
     fn handle_pending(&mut self, me: Token, map: &mut ChannelMap) -> Result {
         let mut result = Ok(());
         let mut due = self.due();
@@ -378,6 +400,7 @@ impl<H: ChatHandler> Channel for AsyncChat<H> {
             BEGIN,
             OVER_LIMIT,
             HELD,
+            PEER_TOLD,
             EOF,
             HIGH,
             FINISHED,

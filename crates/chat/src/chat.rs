@@ -7,7 +7,7 @@ use std::rc::Rc;
 use reactor::{CloseReason, Token};
 
 use crate::endpoint::Endpoint;
-use crate::flags::{DISCARDED, HELD, OVER_LIMIT, PAUSED};
+use crate::flags::{DISCARDED, HELD, OVER_LIMIT};
 use crate::framer::Framer;
 use crate::limits::Limits;
 use crate::terminator::Terminator;
@@ -24,7 +24,7 @@ use crate::terminator::Terminator;
 /// | send | [`push`](Self::push), [`push_bytes`](Self::push_bytes), [`try_push`](Self::try_push), or `write!` with `std::io::Write` |
 /// | make output while it is sent | [`push_with_producer`](Self::push_with_producer) |
 /// | choose the end of the next message | [`set_terminator`](Self::set_terminator) |
-/// | hold the peer back | [`pause`](Self::pause), [`resume`](Self::resume) |
+/// | hold messages back | [`hold`](Self::hold), [`release`](Self::release), [`pause`](Self::pause), [`resume`](Self::resume) |
 /// | close after the queued output | [`close_when_done`](Self::close_when_done) |
 /// | end the output only | [`shutdown_when_done`](Self::shutdown_when_done) |
 /// | close now | [`close`](Self::close) |
@@ -154,26 +154,6 @@ impl Chat {
         self.endpoint.flags &= !OVER_LIMIT;
     }
 
-    /// Stops receiving until [`resume`](Self::resume). The peer is held back by its own
-    /// full socket. The channel holds at most one read's worth of input meanwhile.
-    ///
-    /// A paused channel does not notice the end of the input. It is closed if sending
-    /// fails. [`into_endpoint`](Self::into_endpoint) ends a pause; `with_handler` keeps
-    /// it.
-    pub fn pause(&mut self) {
-        self.endpoint.flags |= PAUSED;
-    }
-
-    /// Ends a [`pause`](Self::pause).
-    pub fn resume(&mut self) {
-        self.endpoint.flags &= !PAUSED;
-    }
-
-    /// Whether the channel is [paused](Self::pause).
-    pub fn is_paused(&self) -> bool {
-        self.endpoint.flags & PAUSED != 0
-    }
-
     /// Closes the channel when all queued output, producers included, is sent. From
     /// now on no message is delivered, and pushed output is dropped. Timers still come.
     ///
@@ -289,8 +269,8 @@ impl Chat {
     /// Takes the endpoint, for a channel of another type.
     ///
     /// The queued output, the limits, the stage of closing and the input that was not
-    /// delivered go along. The [partial message](Self::partial_message) is dropped. A
-    /// pause ends.
+    /// delivered go along. The [partial message](Self::partial_message) is dropped. Every
+    /// [hold](Self::hold) ends.
     ///
     /// ```no_run
     /// # use chat::*;
@@ -306,7 +286,8 @@ impl Chat {
     #[must_use]
     pub fn into_endpoint(mut self) -> Endpoint {
         self.put_back_held();
-        self.endpoint.flags &= !(PAUSED | HELD | OVER_LIMIT);
+        self.release_all();
+        self.endpoint.flags &= !(HELD | OVER_LIMIT);
         self.endpoint
     }
 
@@ -321,7 +302,7 @@ impl Chat {
     }
 
     /// Makes input again of the bytes that the framer holds back.
-    fn put_back_held(&mut self) {
+    pub(crate) fn put_back_held(&mut self) {
         self.endpoint.put_back(self.framer.take_held());
     }
 

@@ -10,7 +10,9 @@ use reactor::{CloseReason, Token};
 use socket2::{SockRef, Socket, Type};
 
 use crate::address::Address;
-use crate::flags::{BEGIN, BLOCKED, CONVERTED, EOF, EOF_TOLD, Flags, NEW, NOT_LIVE, RESTING};
+use crate::flags::{
+    BEGIN, BLOCKED, CONVERTED, EOF, EOF_TOLD, Flags, NEW, NOT_LIVE, PEER_TOLD, RESTING,
+};
 use crate::life::{Bound, Life, Origin, Stage};
 use crate::limits::Limits;
 use crate::listening::is_listener;
@@ -37,6 +39,8 @@ pub struct Endpoint {
     pub(crate) told: Option<io::ErrorKind>,
     /// `accept` has returned a connection since this was last reset.
     pub(crate) has_accepted: bool,
+    /// The holds of a chat channel, a bit each. In here, since there is room for a byte.
+    pub(crate) holds: u8,
     pub(crate) output: Output,
     /// Bytes that the wire has taken.
     pub(crate) taken: u64,
@@ -102,6 +106,7 @@ impl Endpoint {
             asked: 0,
             told: None,
             has_accepted: false,
+            holds: 0,
             output: Output::new(&limits),
             taken: 0,
             limits,
@@ -115,6 +120,7 @@ impl Endpoint {
     /// Another handler has the channel. It hears of the connection, or, if the one before
     /// did, of the conversion.
     pub(crate) fn change_hands(&mut self) {
+        self.flags &= !PEER_TOLD;
         if self.flags & NEW == 0 && self.me != Token::NONE {
             self.flags |= CONVERTED;
         }
@@ -349,13 +355,16 @@ impl Endpoint {
     }
 
     /// Receiving has failed for good. A plain socket is dead then. A transport
-    /// may have something left to send: an alert, and what was queued before.
+    /// may have something left to send: an alert, and what was queued before. Input that
+    /// was received before and waits for a release is delivered still.
     pub(crate) fn end_input(&mut self, error: io::Error) {
         self.flags |= EOF | EOF_TOLD;
-        let reason = CloseReason::Io(error);
-        match self.wire.transport().is_some() && self.has_output() {
-            true => self.close_when_done_with(reason),
-            false => self.close_with(reason),
+        if self.wire.transport().is_some() && self.has_output() {
+            self.close_when_done_with(CloseReason::Io(error));
+        } else if self.holds_input() {
+            self.has_failed(error);
+        } else {
+            self.close_with(CloseReason::Io(error));
         }
     }
 

@@ -12,7 +12,7 @@ pub(crate) type Flags = u32;
 pub(crate) const NOT_LIVE: Flags = 1;
 /// `handle_connect` is due, once the channel is connected.
 pub(crate) const NEW: Flags = 1 << 1;
-/// The handler has paused the channel.
+/// The channel is held: nothing is delivered. `Endpoint::holds` says by which holds.
 pub(crate) const PAUSED: Flags = 1 << 2;
 /// Something waits to be delivered: input that was received before, or the end
 /// of a message that needs no further input.
@@ -42,5 +42,9 @@ pub(crate) const FINISHED: Flags = 1 << 12;
 pub(crate) const FINISHED_TOLD: Flags = 1 << 13;
 /// `handle_convert` is due.
 pub(crate) const CONVERTED: Flags = 1 << 14;
+/// The poller has reported a hang-up, and is not to report it again.
+pub(crate) const HUNG_UP: Flags = 1 << 15;
+/// `handle_peer_finished` was called.
+pub(crate) const PEER_TOLD: Flags = 1 << 16;
 /// Something is due that comes before anything else.
 pub(crate) const BEGIN: Flags = NEW | CONVERTED;

@@ -108,12 +108,29 @@ pub trait ChatHandler: 'static {
     /// | input that was received but not delivered | yes | yes |
     /// | the terminator, also half of one that was received | yes | as input |
     /// | the [partial message](Chat::partial_message) | yes | no: take it before |
-    /// | a [pause](Chat::pause) | yes | no |
+    /// | the [holds](Chat::hold), a pause among them | yes | no |
     /// | the handler's own state | as the conversion says | as the conversion says |
     ///
     /// Over another [`Transport`](crate::Transport) nothing of this goes along: such a
     /// channel is a new one.
     fn handle_convert(&mut self, chat: &mut Chat, map: &mut ChannelMap) -> Result {
+        Ok(())
+    }
+
+    /// Hears that the peer of a [held](Chat::hold) channel has finished: it has closed its
+    /// end, at least for sending, or the connection has failed. Called at most once, and
+    /// only while the channel is held. The default does nothing.
+    ///
+    /// A server that has promised the client something takes the promise back here, and
+    /// may close the channel. Otherwise the held input is delivered after the release, and
+    /// [`handle_eof`](Self::handle_eof) follows. After a failure, that the next send finds
+    /// at the latest, the channel closes with the error instead, when the held input is
+    /// delivered or after [`Limits::linger`](crate::Limits::linger).
+    ///
+    /// Without held input, a failure that is received closes the channel at once: then
+    /// [`handle_close`](Self::handle_close) says so, and this is not called. See
+    /// [`Chat::hold`] for an end that is not noticed.
+    fn handle_peer_finished(&mut self, chat: &mut Chat, map: &mut ChannelMap) -> Result {
         Ok(())
     }
 
@@ -228,6 +245,11 @@ pub trait MessageHandler: 'static {
         Ok(())
     }
 
+    /// See [`ChatHandler::handle_peer_finished`].
+    fn handle_peer_finished(&mut self, chat: &mut Chat, map: &mut ChannelMap) -> Result {
+        Ok(())
+    }
+
     /// See [`ChatHandler::handle_eof`]. Input without a terminator is
     /// [`Chat::partial_message`].
     fn handle_eof(&mut self, chat: &mut Chat, map: &mut ChannelMap) -> Result {
@@ -326,6 +348,10 @@ impl<M: MessageHandler> ChatHandler for M {
 
     fn handle_convert(&mut self, chat: &mut Chat, map: &mut ChannelMap) -> Result {
         MessageHandler::handle_convert(self, chat, map)
+    }
+
+    fn handle_peer_finished(&mut self, chat: &mut Chat, map: &mut ChannelMap) -> Result {
+        MessageHandler::handle_peer_finished(self, chat, map)
     }
 
     fn handle_eof(&mut self, chat: &mut Chat, map: &mut ChannelMap) -> Result {

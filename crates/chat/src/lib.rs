@@ -184,6 +184,8 @@ mod file_dispatcher;
 mod flags;
 mod framer;
 mod handler;
+mod hold;
+mod holding;
 mod life;
 mod limits;
 mod listening;
@@ -215,6 +217,7 @@ pub use endpoint::Endpoint;
 #[cfg(unix)]
 pub use file_dispatcher::{FileDispatcher, FileWrapper};
 pub use handler::{ChatHandler, MessageHandler};
+pub use hold::Hold;
 pub use limits::Limits;
 pub use producer::{
     ChunkedProducer, HookedProducer, IterProducer, More, Producer, ReadProducer, SimpleProducer,

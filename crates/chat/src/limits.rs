@@ -8,7 +8,7 @@ use std::time::Duration;
 /// Change the fields of a `default()`. 0 never means "unlimited". Where 0 would stop
 /// the channel for ever, it counts as 1.
 ///
-/// Only chat channels use `in_buffer_size`, `message` and `messages_per_turn`. A
+/// Only chat channels use `in_buffer_size`, `held`, `message` and `messages_per_turn`. A
 /// dispatcher uses `reads_per_turn` only while it discards input.
 ///
 /// ```
@@ -21,13 +21,21 @@ use std::time::Duration;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
-    /// Bytes that one `recv` asks for, and so the most input that a paused channel
-    /// holds. Default 65,536, as CPython's `ac_in_buffer_size`; at most 262,144.
+    /// Bytes that one `recv` asks for. Default 65,536, as CPython's `ac_in_buffer_size`;
+    /// at most 262,144.
     ///
     /// A message with a numeric terminator, or none, is never held. For it one `recv`
     /// asks for all [`reads_per_turn`](Self::reads_per_turn) together.
     #[doc(alias = "ac_in_buffer_size")]
     pub in_buffer_size: usize,
+    /// Undelivered bytes up to which a [held](crate::Chat::hold) channel goes on
+    /// receiving. 0: it receives nothing. Default 65,536.
+    ///
+    /// So much memory may each held channel take; a read that was under way when the hold
+    /// began may leave `in_buffer_size` instead. The end of the input is noticed while
+    /// there is room, so a command that holds its channel needs room for what clients send
+    /// behind it.
+    pub held: usize,
     /// Bytes that a producer is asked for at a time. Default 65,536, as CPython's
     /// `ac_out_buffer_size`.
     #[doc(alias = "ac_out_buffer_size")]
@@ -90,6 +98,7 @@ impl Limits {
     /// The defaults, in a constant.
     pub const DEFAULT: Self = Self {
         in_buffer_size: 65_536,
+        held: 65_536,
         out_buffer_size: 65_536,
         message: 65_536,
         output: 8 * 1024 * 1024,

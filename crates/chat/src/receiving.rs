@@ -115,7 +115,7 @@ impl<H: ChatHandler> AsyncChat<H> {
         if self.chat.endpoint.flags & (HELD | OVER_LIMIT | DISCARDED) == 0 && rest.is_empty() {
             return result;
         }
-        self.chat.hold(rest, whole);
+        self.chat.keep(rest, whole);
         result?;
         self.tell_over_limit(map)
     }
@@ -223,7 +223,7 @@ impl Chat {
 
     /// Keeps the rest of a read that cannot be delivered now; but not for a channel
     /// that is closing, or whose buffers were discarded.
-    fn hold(&mut self, rest: &[u8], whole: Option<&Bytes>) {
+    fn keep(&mut self, rest: &[u8], whole: Option<&Bytes>) {
         let left = mem::take(&mut self.left_of_read);
         if left > 0 && !self.closing() {
             let rest = &rest[rest.len() - left..];

@@ -19,10 +19,10 @@ use crate::token::Token;
 /// callback runs, its channel is outside of its slot: the map's
 /// [`get_mut`](ChannelMap::get_mut) does not find it, but finds every other channel.
 ///
-/// The loop asks the three questions [`readable`](Self::readable),
-/// [`writable`](Self::writable) and [`pending`](Self::pending) after the channel's
-/// callbacks, and after the channel was reached through the map or
-/// [touched](ChannelMap::touch). The answers must depend on the channel's own state
+/// The loop asks the four questions [`readable`](Self::readable),
+/// [`writable`](Self::writable), [`watches_hang_up`](Self::watches_hang_up) and
+/// [`pending`](Self::pending) after the channel's callbacks, and after the channel was
+/// reached through the map or [touched](ChannelMap::touch). The answers must depend on the channel's own state
 /// only.
 ///
 /// # Example
@@ -90,6 +90,16 @@ pub trait Channel: Any + fmt::Debug {
         false
     }
 
+    /// Whether the channel wants [`handle_hang_up`](Self::handle_hang_up). A channel that
+    /// is neither readable nor writable hears of the end of its connection in no other
+    /// way. The default is `false`.
+    ///
+    /// A hang-up is reported for ever. A channel that has handled one and still answers
+    /// `true` keeps the loop from sleeping.
+    fn watches_hang_up(&self, me: Token) -> bool {
+        false
+    }
+
     /// Whether the channel has something to do that no event will announce:
     /// input that it holds already, or a callback that is due. If so, the next turn
     /// does not sleep and calls [`handle_pending`](Self::handle_pending). The default
@@ -99,7 +109,7 @@ pub trait Channel: Any + fmt::Debug {
     }
 
     /// Sends what is queued, if that takes one call. `true` says that nothing is left
-    /// to send, and that the three questions and the registration have the answers
+    /// to send, and that the four questions and the registration have the answers
     /// that the map was given last: it asks none of them. A channel that may have been
     /// converted since, or have lent its source, must say `false`.
     ///
@@ -148,6 +158,16 @@ pub trait Channel: Any + fmt::Debug {
     /// Called on epoll and `poll(2)` when the poller reported an error (`POLLERR`), after
     /// the channel's other events of the turn. The default does nothing.
     fn discard_errors(&mut self, me: Token) {}
+
+    /// Handles a hang-up: the connection is closed at both ends, or was reset. A peer that
+    /// has closed a TCP connection at its own end alone does not hang up.
+    ///
+    /// Called on epoll and `poll(2)`, as the last of the channel's events, if the channel
+    /// [watches](Self::watches_hang_up) it. There may be input that is not read yet. The
+    /// default does nothing.
+    fn handle_hang_up(&mut self, me: Token, map: &mut ChannelMap) -> Result {
+        Ok(())
+    }
 
     /// Does the work that [`pending`](Self::pending) announced. Called before the
     /// channel's events of the same turn. The default calls

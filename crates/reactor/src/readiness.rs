@@ -33,6 +33,8 @@ impl Readiness {
     pub const WRITABLE: Self = Self(16);
     /// An error (`POLLERR`), which the events before may have cleared.
     pub(crate) const ERROR: Self = Self(32);
+    /// A hang-up: a connection that is closed at both ends, or was reset (`POLLHUP`).
+    pub const HANG_UP: Self = Self(64);
 
     /// Whether every event of `other` is in this set.
     #[must_use]
@@ -85,6 +87,7 @@ impl fmt::Debug for Readiness {
             (Self::PENDING, "PENDING"),
             (Self::SHUTDOWN, "SHUTDOWN"),
             (Self::ERROR, "ERROR"),
+            (Self::HANG_UP, "HANG_UP"),
         ];
         let mut set = f.debug_set();
         for (event, name) in names {

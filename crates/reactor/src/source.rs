@@ -273,11 +273,12 @@ impl Link {
             }
             return Ok(());
         }
-        let event = Event::new(
+        let mut event = Event::new(
             owner.key().0 as usize,
             interest.contains(Readiness::READABLE),
             interest.contains(Readiness::WRITABLE),
         );
+        event.set_interrupt(interest.contains(Readiness::HANG_UP));
         match watching {
             Some(watching) => {
                 if let Err(error) = poller.modify_with_mode(self.borrow(), event, mode) {

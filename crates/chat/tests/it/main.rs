@@ -22,6 +22,7 @@ mod framing;
 mod fuzzed;
 mod half_closed;
 mod half_shut;
+mod holding;
 mod limits;
 mod linger;
 mod lingering;

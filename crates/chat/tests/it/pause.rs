@@ -36,11 +36,15 @@ fn lines_already_read_wait_for_resume_which_needs_no_new_input() {
     }
 }
 
+/// If so told: by default some input is received.
 #[test]
-fn nothing_is_received_while_paused() {
+fn nothing_is_received_while_paused_if_nothing_is_to_be_held() {
     let log = Log::default();
     let mut map = ChannelMap::new().unwrap();
     let (me, peer) = simulated(&mut map, pausing_at_every_line(&log));
+    let mut limits = Limits::default();
+    limits.held = 0;
+    map.get_mut(me).unwrap().chat.set_limits(limits);
     peer.say("1\n");
     peer.say("2\n");
     sim::settle(&mut map, me, &peer);
@@ -59,7 +63,7 @@ fn the_end_of_the_input_waits_for_resume_too() {
     peer.say("1\n2");
     peer.say_eof();
     sim::settle(&mut map, me, &peer);
-    assert_eq!(log.take(), ["message 1"]);
+    assert_eq!(log.take(), ["message 1", "peer finished"]);
     map.get_mut(me).unwrap().chat.resume();
     sim::settle(&mut map, me, &peer);
     assert_eq!(log.take(), ["eof 2", "close Eof"]);

@@ -139,6 +139,9 @@ pub(super) fn interest(channel: &dyn Channel, me: Token) -> Readiness {
     if channel.writable(me) {
         interest |= Readiness::WRITABLE;
     }
+    if channel.watches_hang_up(me) {
+        interest |= Readiness::HANG_UP;
+    }
     if !interest.is_empty() {
         interest |= Readiness::ERROR; // every poller reports errors
     }

@@ -261,15 +261,19 @@ impl ChannelMap {
                 reported |= Readiness::READABLE;
             }
             if event.writable {
+                // A hang-up or an error is reported as everything at once.
+                rare();
                 reported |= Readiness::WRITABLE;
+                if event.is_err() == Some(true) {
+                    reported |= Readiness::ERROR;
+                }
+                if event.is_interrupt() {
+                    reported |= Readiness::HANG_UP;
+                }
             }
             if event.is_priority() {
                 reported |= Readiness::PRIORITY;
             }
-            if event.is_err() == Some(true) {
-                reported |= Readiness::ERROR;
-            }
-            // A hang-up or an error is reported as everything at once.
             slot.ready |= reported & slot.interest;
             self.ready.push(slot.token);
         });
@@ -411,10 +415,11 @@ impl ChannelMap {
                     Readiness::PRIORITY => channel.handle_expt_event(me, self),
                     Readiness::READABLE => channel.handle_read_event(me, self),
                     Readiness::WRITABLE => channel.handle_write_event(me, self),
-                    _ => {
+                    Readiness::ERROR => {
                         channel.discard_errors(me);
                         Ok(())
                     }
+                    _ => channel.handle_hang_up(me, self),
                 };
                 if let Err(error) = result {
                     channel.handle_error(error, me, self);
@@ -499,3 +504,8 @@ impl ChannelMap {
         self.slots.is_empty()
     }
 }
+
+/// Tells the compiler that the usual event does not come here.
+#[inline]
+#[cold]
+fn rare() {}

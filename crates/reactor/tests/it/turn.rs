@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::io::Write;
+use std::net::Shutdown;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -35,6 +36,33 @@ fn at_rest_the_loop_does_not_turn() {
     map.run().unwrap();
     assert_eq!(log.take(), ["clock.timer"]);
     assert!(map.turns() < 5, "{} turns", map.turns());
+}
+
+/// Neither what the peer wrote nor the end of its output is one.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_hang_up_reaches_a_channel_that_wants_nothing_else_and_costs_one_turn() {
+    let log = Log::default();
+    let mut map = ChannelMap::new().unwrap();
+    let (ours, mut theirs) = pair();
+    let mut probe = Probe::new("watching", &log).over(&ours);
+    (probe.readable, probe.watches_hang_up) = (false, true);
+    let probe = map.insert(probe).unwrap();
+    theirs.write_all(b"unread").unwrap();
+    theirs.shutdown(Shutdown::Write).unwrap();
+    stop_after_a_pause(&mut map, &log);
+    map.run().unwrap();
+    assert_eq!(log.take(), ["clock.timer"]);
+
+    drop(theirs);
+    stop_after_a_pause(&mut map, &log);
+    map.run().unwrap();
+    assert_eq!(log.take(), ["watching.hang-up", "clock.timer"]);
+    assert!(map.turns() < 8, "{} turns", map.turns());
+    change(&mut map, probe, |probe| probe.readable = true);
+    turn(&mut map);
+    assert_eq!(log.take(), ["watching.read"]);
+    assert_eq!(map.get(probe).unwrap().received, b"unread");
 }
 
 #[test]

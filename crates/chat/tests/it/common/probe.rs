@@ -16,6 +16,7 @@ pub(crate) struct Probe {
     message: Option<MessageHook>,
     connect: Option<Hook>,
     convert: Option<Hook>,
+    peer_finished: Option<Hook>,
     eof: Option<Hook>,
     overlimit: Option<Hook>,
     drained: Option<Hook>,
@@ -53,6 +54,14 @@ impl Probe {
         hook: impl FnMut(&mut Chat, &mut ChannelMap) -> Result + 'static,
     ) -> Self {
         self.convert = Some(Box::new(hook));
+        self
+    }
+
+    pub(crate) fn on_peer_finished(
+        mut self,
+        hook: impl FnMut(&mut Chat, &mut ChannelMap) -> Result + 'static,
+    ) -> Self {
+        self.peer_finished = Some(Box::new(hook));
         self
     }
 
@@ -125,6 +134,14 @@ impl MessageHandler for Probe {
     fn handle_convert(&mut self, chat: &mut Chat, map: &mut ChannelMap) -> Result {
         self.log.add("convert");
         match &mut self.convert {
+            Some(hook) => hook(chat, map),
+            None => Ok(()),
+        }
+    }
+
+    fn handle_peer_finished(&mut self, chat: &mut Chat, map: &mut ChannelMap) -> Result {
+        self.log.add("peer finished");
+        match &mut self.peer_finished {
             Some(hook) => hook(chat, map),
             None => Ok(()),
         }

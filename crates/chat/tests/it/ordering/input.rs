@@ -231,10 +231,38 @@ fn what_was_held_comes_before_what_is_received_afterwards_and_eof_comes_last() {
             }
             record.extend(stage.play_out(&a));
         }
+        record.retain(|callback| callback != "a.peer finished");
         let mut expected: Vec<_> = (1..=7).map(|nth| format!("a.message {nth}")).collect();
         expected.extend(["a.eof rest", "a.finished", "a.close Eof"].map(String::from));
         assert_eq!(record, expected);
     }
+}
+
+#[test]
+fn peer_finished_comes_while_input_is_held_and_eof_after_all_of_it() {
+    let mut stage = Stage::new();
+    let a = stage.enter("a", |callback, chat, _| {
+        if callback == "message 1" {
+            chat.pause();
+        }
+        Ok(())
+    });
+    stage.say(&a, "1\n2\n");
+    assert_eq!(stage.turn(), ["a.message 1"]);
+    a.peer.say("3\nrest");
+    a.peer.say_eof();
+    assert_eq!(stage.play_out(&a), ["a.peer finished"]);
+    stage.map.get_mut(a.me).unwrap().chat.resume();
+    assert_eq!(
+        stage.play_out(&a),
+        [
+            "a.message 2",
+            "a.message 3",
+            "a.eof rest",
+            "a.finished",
+            "a.close Eof"
+        ]
+    );
 }
 
 #[test]

@@ -62,6 +62,10 @@ impl MessageHandler for Actor {
         self.play("connect", chat, map)
     }
 
+    fn handle_peer_finished(&mut self, chat: &mut Chat, map: &mut ChannelMap) -> Result {
+        self.play("peer finished", chat, map)
+    }
+
     fn handle_eof(&mut self, chat: &mut Chat, map: &mut ChannelMap) -> Result {
         let tail = chat.partial_message().escape_ascii().to_string();
         let played = self.play(format!("eof {tail}").trim_end(), chat, map);

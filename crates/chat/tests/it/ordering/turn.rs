@@ -131,6 +131,10 @@ impl Channel for Raw {
         true
     }
 
+    fn watches_hang_up(&self, _: Token) -> bool {
+        true
+    }
+
     fn pending(&self, _: Token) -> bool {
         true
     }
@@ -147,6 +151,10 @@ impl Channel for Raw {
         self.hear("priority")
     }
 
+    fn handle_hang_up(&mut self, _: Token, _: &mut ChannelMap) -> Result {
+        self.hear("hang-up")
+    }
+
     fn handle_pending(&mut self, _: Token, _: &mut ChannelMap) -> Result {
         self.hear("pending")
     }
@@ -157,11 +165,12 @@ impl Channel for Raw {
 }
 
 #[test]
-fn one_channels_events_come_as_shutdown_pending_priority_read_write() {
+fn one_channels_events_come_as_shutdown_pending_priority_read_write_hang_up() {
     let mut map = ChannelMap::new().unwrap();
     let raw = map.insert(Raw(Vec::new())).unwrap();
     // Reported in any order.
     for event in [
+        Readiness::HANG_UP,
         Readiness::WRITABLE,
         Readiness::READABLE,
         Readiness::PRIORITY,
@@ -172,7 +181,9 @@ fn one_channels_events_come_as_shutdown_pending_priority_read_write() {
     map.turn_at(map.now()).unwrap();
     assert_eq!(
         map.get(raw).unwrap().0,
-        ["shutdown", "pending", "priority", "read", "write"]
+        [
+            "shutdown", "pending", "priority", "read", "write", "hang-up"
+        ]
     );
 }
 

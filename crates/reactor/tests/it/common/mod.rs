@@ -32,6 +32,7 @@ pub(crate) enum On {
     Read,
     Write,
     Expt,
+    HangUp,
     Pending,
     Timer,
     Shutdown,
@@ -48,6 +49,7 @@ pub(crate) struct Probe {
     pub(crate) stream: Option<Source<Stream>>,
     pub(crate) readable: bool,
     pub(crate) writable: bool,
+    pub(crate) watches_hang_up: bool,
     pub(crate) pending: bool,
     /// Whether it finishes by itself when it is shut down.
     pub(crate) shuts_down: bool,
@@ -73,6 +75,7 @@ impl Probe {
             stream: None,
             readable: true,
             writable: false,
+            watches_hang_up: false,
             pending: false,
             shuts_down: false,
             shutdown_calls: 0,
@@ -145,6 +148,10 @@ impl Channel for Probe {
         self.writable
     }
 
+    fn watches_hang_up(&self, _me: Token) -> bool {
+        self.watches_hang_up
+    }
+
     fn pending(&self, _me: Token) -> bool {
         self.pending
     }
@@ -174,6 +181,12 @@ impl Channel for Probe {
     fn handle_expt_event(&mut self, me: Token, map: &mut ChannelMap) -> Result {
         self.note("expt");
         self.play(On::Expt, me, map).unwrap_or(Ok(()))
+    }
+
+    fn handle_hang_up(&mut self, me: Token, map: &mut ChannelMap) -> Result {
+        self.note("hang-up");
+        self.watches_hang_up = false;
+        self.play(On::HangUp, me, map).unwrap_or(Ok(()))
     }
 
     fn handle_pending(&mut self, me: Token, map: &mut ChannelMap) -> Result {

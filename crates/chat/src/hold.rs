@@ -1,0 +1,39 @@
+//! The name of a hold: [`Hold`].
+
+/// A reason to hold a channel: see [`Chat::hold`](crate::Chat::hold).
+///
+/// Each part of a program that holds channels has a constant of its own.
+///
+/// ```
+/// use chat::Hold;
+///
+/// const BLOCKED: Hold = Hold::new(0);
+/// const THROTTLED: Hold = Hold::new(1);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Hold(u8);
+
+impl Hold {
+    /// The hold of [`Chat::pause`](crate::Chat::pause).
+    pub const PAUSE: Self = Self(1);
+
+    /// The hold of this number, from 0 to 6.
+    ///
+    /// # Panics
+    ///
+    /// If the number is larger. In a constant, that is an error of the compiler's:
+    ///
+    /// ```compile_fail
+    /// const EIGHTH: chat::Hold = chat::Hold::new(7);
+    /// ```
+    #[must_use]
+    pub const fn new(number: u8) -> Self {
+        assert!(number < 7, "a channel has the holds 0 to 6");
+        Self(2 << number)
+    }
+
+    /// Its bit in the set of a channel's holds.
+    pub(crate) fn bit(self) -> u8 {
+        self.0
+    }
+}

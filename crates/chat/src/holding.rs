@@ -1,0 +1,194 @@
+//! How a chat channel is held: delivery stops, and receiving goes on up to a bound.
+
+use std::io;
+use std::mem;
+
+use bytes::{Bytes, BytesMut};
+use reactor::{ChannelMap, Result};
+
+use crate::async_chat::AsyncChat;
+use crate::chat::Chat;
+use crate::endpoint::Endpoint;
+use crate::flags::{EOF, EOF_TOLD, HELD, HUNG_UP, PAUSED, PEER_TOLD, RESTING};
+use crate::handler::ChatHandler;
+use crate::hold::Hold;
+use crate::life::Stage;
+
+/// # Holding messages back
+impl Chat {
+    /// Stops the delivery of messages until the same hold is [released](Self::release),
+    /// and every other. To hold twice is to hold once.
+    ///
+    /// The channel goes on receiving, up to [`Limits::held`](crate::Limits::held)
+    /// undelivered bytes. After the release these are delivered in order, before later
+    /// input, and the end of the input after all of them. Beyond the bound the peer is
+    /// held back by its own full socket.
+    ///
+    /// If the peer finishes meanwhile,
+    /// [`handle_peer_finished`](crate::ChatHandler::handle_peer_finished) is called: the
+    /// client whose request holds the channel may have left. On epoll and `poll(2)` a
+    /// reset, or a Unix peer that closes its socket, is noticed at any time. Beyond the
+    /// bound, the end of a peer's input is not: it lies behind input that is not read yet.
+    ///
+    /// If the connection fails, a held channel without undelivered input closes at once.
+    /// One with such input has [`Limits::linger`](crate::Limits::linger) to be released
+    /// and to deliver it. A [`Transport`](crate::Transport) that fails to receive, and has
+    /// output queued, sends that and closes.
+    ///
+    /// A held channel sends, and its timers come. [`into_endpoint`](Self::into_endpoint)
+    /// ends every hold; `with_handler` keeps them.
+    ///
+    /// ```
+    /// use chat::{Chat, Hold};
+    ///
+    /// const BLOCKED: Hold = Hold::new(0);
+    ///
+    /// fn block(chat: &mut Chat) {
+    ///     chat.hold(BLOCKED);
+    ///     chat.pause();
+    ///     chat.resume();
+    ///     assert!(chat.is_held());
+    ///     chat.release(BLOCKED);
+    ///     assert!(!chat.is_held());
+    /// }
+    /// # let (ours, _theirs) = std::os::unix::net::UnixStream::pair()?;
+    /// # block(&mut chat::AsyncChat::new(ours, "\n", ())?.chat);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn hold(&mut self, hold: Hold) {
+        self.endpoint.holds |= hold.bit();
+        self.endpoint.flags |= PAUSED;
+    }
+
+    /// Ends a [`hold`](Self::hold). Delivery goes on if there is no other.
+    pub fn release(&mut self, hold: Hold) {
+        self.endpoint.holds &= !hold.bit();
+        if self.endpoint.holds == 0 {
+            self.endpoint.flags &= !PAUSED;
+        }
+    }
+
+    /// Whether the channel is held, by [`pause`](Self::pause) or another
+    /// [hold](Self::hold).
+    pub fn is_held(&self) -> bool {
+        self.endpoint.flags & PAUSED != 0
+    }
+
+    /// [Holds](Self::hold) the channel until [`resume`](Self::resume): the hold
+    /// [`Hold::PAUSE`].
+    pub fn pause(&mut self) {
+        self.hold(Hold::PAUSE);
+    }
+
+    /// Ends a [`pause`](Self::pause). Delivery goes on if there is no other hold.
+    pub fn resume(&mut self) {
+        self.release(Hold::PAUSE);
+    }
+
+    /// Whether the channel is [paused](Self::pause). Other holds do not count.
+    pub fn is_paused(&self) -> bool {
+        self.endpoint.holds & Hold::PAUSE.bit() != 0
+    }
+
+    pub(crate) fn release_all(&mut self) {
+        self.endpoint.holds = 0;
+        self.endpoint.flags &= !PAUSED;
+    }
+
+    /// Whether the channel is held, and receives meanwhile.
+    pub(crate) fn takes_input(&self) -> bool {
+        self.endpoint.flags & (PAUSED | EOF | RESTING) == PAUSED
+            && matches!(
+                self.endpoint.life.stage(),
+                Stage::Live | Stage::Shut | Stage::Failing(_)
+            )
+            && self.undelivered() < self.endpoint.limits.held
+    }
+
+    /// Receives once, up to the bound, if the channel [takes input](Self::takes_input).
+    /// What that brings is delivered after the release.
+    #[cold]
+    pub(crate) fn receive_held(&mut self, map: &ChannelMap) {
+        let limits = &self.endpoint.limits;
+        let bound = limits.held;
+        let room = (bound - self.undelivered()).min(limits.in_buffer_size.max(1));
+        let mut buffer = map.buffers().read_buffer();
+        let room = room.min(buffer.len());
+        match self.endpoint.receive(&mut buffer[..room]) {
+            Ok(len) => {
+                if len == 0 {
+                    self.endpoint.flags |= EOF;
+                }
+                if self.framer.held > 0 {
+                    self.put_back_held(); // nobody writes it in front of held input
+                }
+                append(&mut self.endpoint.unread, &buffer[..len], bound);
+                self.note_held();
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) if self.endpoint.rests_after(&error) => {}
+            Err(error) => self.endpoint.end_input(error),
+        }
+    }
+}
+
+impl Chat {
+    /// Whether the channel is held, and has heard of no hang-up.
+    pub(crate) fn watches_hang_up(&self) -> bool {
+        self.endpoint.flags & (PAUSED | HUNG_UP) == PAUSED
+            && matches!(self.endpoint.life.stage(), Stage::Live | Stage::Shut)
+    }
+
+    /// The poller has reported a hang-up. If the end of the input was received before, a
+    /// reset is news: no call will receive that.
+    pub(crate) fn hang_up(&mut self) {
+        self.endpoint.flags |= HUNG_UP;
+        if self.endpoint.flags & EOF != 0 {
+            let error = self.endpoint.wire.socket().map(|it| it.take_error());
+            if let Some(Ok(Some(error))) = error {
+                self.endpoint.end_input(error);
+            }
+        }
+    }
+}
+
+impl Endpoint {
+    /// Whether input waits for the release of a chat channel.
+    pub(crate) fn holds_input(&self) -> bool {
+        self.flags & (PAUSED | HELD) == PAUSED | HELD
+    }
+
+    /// Whether the peer of a held channel has finished, or the connection failed, and the
+    /// handler hears nothing else of it before the release.
+    pub(crate) fn has_peer_finished(&self) -> bool {
+        match self.life.stage() {
+            Stage::Failing(_) => self.holds_input(),
+            _ => self.flags & (EOF | HUNG_UP) != 0 && self.flags & EOF_TOLD == 0,
+        }
+    }
+}
+
+impl<H: ChatHandler> AsyncChat<H> {
+    /// Calls `handle_peer_finished`, once.
+    pub(crate) fn tell_peer_finished(&mut self, map: &mut ChannelMap) -> Result {
+        self.chat.endpoint.flags |= PEER_TOLD;
+        self.handler.handle_peer_finished(&mut self.chat, map)
+    }
+}
+
+/// Appends `data`. All of it together is at most `max` bytes, and takes as much memory;
+/// a peer that sends it byte by byte does not have it copied each time.
+fn append(unread: &mut Bytes, data: &[u8], max: usize) {
+    let mut all = match mem::take(unread).try_into_mut() {
+        Ok(all) => all,
+        Err(shared) => BytesMut::from(&shared[..]),
+    };
+    let len = all.len() + data.len();
+    if len > all.capacity() {
+        let mut larger = BytesMut::with_capacity((2 * len).min(max));
+        larger.extend_from_slice(&all);
+        all = larger;
+    }
+    all.extend_from_slice(data);
+    *unread = all.freeze();
+}
