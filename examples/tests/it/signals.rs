@@ -4,14 +4,22 @@ use std::cell::RefCell;
 use std::process::Command;
 use std::rc::Rc;
 
-use chat::ChannelMap;
+use chat::{ChannelMap, TimerChannel};
 use examples::on_signal;
 use libc::{SIGCHLD, SIGHUP, SIGKILL, SIGUSR1, SIGUSR2};
+
+/// A map with a channel that keeps the loop running.
+fn busy_map() -> ChannelMap {
+    let mut map = ChannelMap::new().expect("a poller");
+    map.insert(TimerChannel::new(|_, _, _| Ok(())))
+        .expect("no shutdown");
+    map
+}
 
 #[test]
 fn each_signal_calls_its_own_function_from_the_loop() {
     let heard = Rc::new(RefCell::new(Vec::new()));
-    let mut map = ChannelMap::new().expect("a poller");
+    let mut map = busy_map();
     for signal in [SIGHUP, SIGUSR1] {
         let heard = Rc::clone(&heard);
         on_signal(signal, &mut map, move |_| {
@@ -32,15 +40,13 @@ fn each_signal_calls_its_own_function_from_the_loop() {
 
 #[test]
 fn a_child_that_ends_is_heard() {
-    let mut map = ChannelMap::new().expect("a poller");
+    let mut map = busy_map();
     on_signal(SIGCHLD, &mut map, |map| {
         map.stop();
         Ok(())
     })
     .expect("the signal can be had");
     let mut child = Command::new("true").spawn().expect("it starts");
-    map.insert(chat::TimerChannel::new(|_, _, _| Ok(())))
-        .expect("somebody keeps the loop running");
     map.run().expect("it stops");
     assert!(child.wait().expect("it is our child").success());
 }
