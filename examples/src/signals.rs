@@ -1,8 +1,10 @@
 //! Signals as channels: [`on_signal`]. This file needs `chat` and `signal-hook` only.
 
+use std::io;
 use std::os::unix::net::UnixStream;
 
 use chat::{ChannelMap, CloseReason, Dispatcher, DispatcherHandler, Endpoint, Result, Token};
+use signal_hook::consts::FORBIDDEN;
 use signal_hook::low_level::pipe;
 
 /// Calls `f` from the loop after the process has got `signal`, such as `SIGHUP` or
@@ -14,13 +16,17 @@ use signal_hook::low_level::pipe;
 ///
 /// # Errors
 ///
-/// The operating system's, if it has no descriptor. `InvalidInput` for a signal that no
-/// process may handle, such as `SIGKILL`.
+/// The operating system's, if it has no descriptor. `InvalidInput` for a signal that
+/// cannot be handled (`SIGKILL`, `SIGSTOP`) or cannot be put off (`SIGSEGV`, `SIGFPE`,
+/// `SIGILL`).
 pub fn on_signal(
     signal: i32,
     map: &mut ChannelMap,
     f: impl FnMut(&mut ChannelMap) -> Result + 'static,
 ) -> Result<Token> {
+    if FORBIDDEN.contains(&signal) {
+        return Err(io::Error::from(io::ErrorKind::InvalidInput).into());
+    }
     let (read_end, write_end) = UnixStream::pair()?;
     let channel = map.insert(Dispatcher::new(read_end, Signal(f))?)?;
     map.set_background(channel);
