@@ -357,6 +357,7 @@ impl Endpoint {
     /// Receiving has failed for good. A plain socket is dead then. A transport
     /// may have something left to send: an alert, and what was queued before. Input that
     /// was received before and waits for a release is delivered still.
+    #[cold]
     pub(crate) fn end_input(&mut self, error: io::Error) {
         self.flags |= EOF | EOF_TOLD;
         if self.wire.transport().is_some() && self.has_output() {

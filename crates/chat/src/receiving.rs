@@ -223,6 +223,7 @@ impl Chat {
 
     /// Keeps the rest of a read that cannot be delivered now; but not for a channel
     /// that is closing, or whose buffers were discarded.
+    #[cold]
     fn keep(&mut self, rest: &[u8], whole: Option<&Bytes>) {
         let left = mem::take(&mut self.left_of_read);
         if left > 0 && !self.closing() {
