@@ -5,7 +5,7 @@ use std::mem;
 use std::rc::Rc;
 use std::time::Duration;
 
-use chat::{Address, ChannelMap, Chat, Limits, MessageHandler, Result, Timer};
+use chat::{Address, ChannelMap, Chat, Hold, Limits, MessageHandler, Result, Timer};
 use examples::Output;
 
 use crate::envelope::Envelope;
@@ -23,6 +23,11 @@ const MAX_LINE: usize = 510;
 
 /// With SIZE, BODY and SMTPUTF8 (RFC 1870, RFC 6152 and RFC 6531).
 const MAX_MAIL_LINE: usize = MAX_LINE + 26 + 17 + 10;
+
+/// Of a client that says too much that is no mail, until the timer with the number
+/// [`GO_ON`] is due.
+const DELAYED: Hold = Hold::new(0);
+const GO_ON: u32 = 1;
 
 const EXTENSIONS: &str = "250-8BITMIME\r\n250-SMTPUTF8\r\n250-PIPELINING\r\n250 HELP";
 
@@ -59,8 +64,6 @@ pub(crate) struct Session {
     peer: Address,
     stdout: Output,
     patience: Patience,
-    /// Until then no further command is read.
-    wait: Option<Timer>,
     /// By then the next command or the message must be there.
     deadline: Option<Timer>,
     bounds: Rc<Bounds>,
@@ -86,7 +89,6 @@ impl Session {
             peer,
             stdout,
             patience: Patience::default(),
-            wait: None,
             deadline: None,
             bounds,
             greeting: Greeting::None,
@@ -123,8 +125,8 @@ impl Session {
         match self.patience.judge(&verb, &answer) {
             Then::GoOn => {}
             Then::Wait(delay) => {
-                chat.pause();
-                self.wait = Some(map.set_timer(chat.token(), map.now() + delay));
+                chat.hold(DELAYED);
+                map.set_numbered_timer(chat.token(), GO_ON, map.now() + delay);
             }
             Then::HangUp => {
                 log::warn!("{} says too much that is no mail", self.peer);
@@ -240,14 +242,6 @@ impl Session {
             map.cancel(before);
         }
     }
-
-    /// Whether further commands are read now.
-    fn go_on(&self, chat: &mut Chat) {
-        match self.wait.is_some() || chat.needs_drain() {
-            true => chat.pause(),
-            false => chat.resume(),
-        }
-    }
 }
 
 impl MessageHandler for Session {
@@ -264,7 +258,9 @@ impl MessageHandler for Session {
             true => self.handle_data(message, is_too_long, chat, map),
             false => self.handle_line(message, is_too_long, chat, map),
         }
-        self.go_on(chat); // unless the client does not read its answers
+        if chat.needs_drain() {
+            chat.pause(); // the client does not read its answers
+        }
         Ok(())
     }
 
@@ -275,17 +271,16 @@ impl MessageHandler for Session {
     }
 
     fn handle_drained(&mut self, chat: &mut Chat, _map: &mut ChannelMap) -> Result {
-        self.go_on(chat);
+        chat.resume();
         Ok(())
     }
 
     fn handle_timer(&mut self, timer: Timer, chat: &mut Chat, _map: &mut ChannelMap) -> Result {
-        if self.deadline == Some(timer) {
+        if timer.number() == GO_ON {
+            chat.release(DELAYED);
+        } else {
             log::info!("{} takes too long", self.peer);
             hang_up(chat, "421 that takes too long");
-        } else {
-            self.wait = None;
-            self.go_on(chat);
         }
         Ok(())
     }

@@ -56,7 +56,9 @@ pub trait ChatMap {
     /// returned](ChannelMap::amend): behind what the callback pushes, and before its next
     /// message, its end or its close. `true` then says that it will be sent even if that
     /// callback ends the output; [`unsent`](Chat::unsent) counts it if it cannot be. So
-    /// what is pushed to many channels by this method has one order for all of them.
+    /// what is pushed to many channels by this method has one order for all of them. More
+    /// than 65,536 such pushes during one callback close the channel as a
+    /// [`SlowReader`](CloseReason::SlowReader).
     ///
     /// # Errors
     ///
