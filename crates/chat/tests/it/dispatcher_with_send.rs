@@ -141,6 +141,27 @@ fn while_something_is_queued_send_says_would_block_and_nothing_overtakes() {
     assert_eq!(peer.take_sent(), b"123");
 }
 
+#[test]
+fn a_queue_needs_to_be_drained_from_above_high_water_to_low_water() {
+    let log = Log::default();
+    let mut map = ChannelMap::new().unwrap();
+    let (me, peer) = simulated(&mut map, &log);
+    peer.set_room(0);
+    let mut limits = Limits::default();
+    (limits.high_water, limits.low_water) = (10, 4);
+    map.get_mut(me).unwrap().endpoint.set_limits(limits);
+    let needs_drain = |map: &ChannelMap| map.get(me).unwrap().endpoint.needs_drain();
+    for (pushed, room, needed) in [(0, 0, false), (10, 0, false), (1, 0, true), (0, 6, true)] {
+        map.get_mut(me).unwrap().endpoint.push(vec![b'x'; pushed]);
+        peer.set_room(room);
+        sim::settle(&mut map, me, &peer);
+        assert_eq!(needs_drain(&map), needed, "{pushed} {room}");
+    }
+    peer.set_room(1);
+    sim::settle(&mut map, me, &peer);
+    assert!(!needs_drain(&map));
+}
+
 /// A handler that writes by hand as well is asked when the queue is gone.
 #[test]
 fn handle_write_comes_after_all_that_was_pushed() {

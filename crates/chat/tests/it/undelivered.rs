@@ -52,3 +52,20 @@ fn input_that_was_put_back_is_undelivered_with_the_rest_of_the_read() {
 fn the_collected_part_of_a_message_is_delivered() {
     assert_eq!(undelivered(&["half of a line"], ""), (vec![], 0));
 }
+
+/// It delivers nothing more.
+#[test]
+fn a_channel_that_closes_when_done_keeps_nothing_of_the_read() {
+    let probe = Probe::default().on_message(|_, chat, _| {
+        chat.push("goodbye\n");
+        chat.close_when_done();
+        Ok(())
+    });
+    let (line, peer) = sim::line();
+    peer.set_room(0);
+    let mut map = ChannelMap::new().unwrap();
+    let me = map.insert(AsyncChat::over(line, "\r\n", probe)).unwrap();
+    peer.say("one\r\ntwo\r\n");
+    sim::settle(&mut map, me, &peer);
+    assert_eq!(map.get(me).unwrap().chat.undelivered(), 0);
+}
