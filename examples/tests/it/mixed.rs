@@ -163,9 +163,9 @@ fn the_command_line_lists_every_channel() {
     member.send("here\n");
     assert_eq!(mixed.line(), "room: here");
     mixed.command("list");
-    // Signals, two listeners, UDP, the client, its end and the member in the
+    // Two signals, two listeners, UDP, the client, its end and the member in the
     // room, and standard input, output and error.
-    let listed: Vec<String> = (0..10).map(|_| mixed.line()).collect();
+    let listed: Vec<String> = (0..11).map(|_| mixed.line()).collect();
     let count = |part: &str| listed.iter().filter(|line| line.contains(part)).count();
     assert_eq!(count("Listener"), 2, "{listed:#?}");
     assert_eq!(count("UdpEcho"), 1);
