@@ -211,7 +211,7 @@ impl<H: ChatHandler> AsyncChat<H> {
         if flags & (EOF | EOF_TOLD | HELD | OVER_LIMIT | PAUSED) == EOF {
             due |= EOF;
         }
-        if flags & (PAUSED | PEER_TOLD) == PAUSED && endpoint.has_peer_finished() {
+        if flags & PAUSED != 0 && flags & PEER_TOLD == 0 && endpoint.has_peer_finished() {
             due |= PEER_TOLD;
         }
         if endpoint.is_drained() {

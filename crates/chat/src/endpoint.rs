@@ -39,8 +39,6 @@ pub struct Endpoint {
     pub(crate) told: Option<io::ErrorKind>,
     /// `accept` has returned a connection since this was last reset.
     pub(crate) has_accepted: bool,
-    /// The holds of a chat channel, a bit each. In here, since there is room for a byte.
-    pub(crate) holds: u8,
     pub(crate) output: Output,
     /// Bytes that the wire has taken.
     pub(crate) taken: u64,
@@ -106,7 +104,6 @@ impl Endpoint {
             asked: 0,
             told: None,
             has_accepted: false,
-            holds: 0,
             output: Output::new(&limits),
             taken: 0,
             limits,

@@ -12,8 +12,6 @@ pub(crate) type Flags = u32;
 pub(crate) const NOT_LIVE: Flags = 1;
 /// `handle_connect` is due, once the channel is connected.
 pub(crate) const NEW: Flags = 1 << 1;
-/// The channel is held: nothing is delivered. `Endpoint::holds` says by which holds.
-pub(crate) const PAUSED: Flags = 1 << 2;
 /// Something waits to be delivered: input that was received before, or the end
 /// of a message that needs no further input.
 pub(crate) const HELD: Flags = 1 << 3;
@@ -48,3 +46,5 @@ pub(crate) const HUNG_UP: Flags = 1 << 15;
 pub(crate) const PEER_TOLD: Flags = 1 << 16;
 /// Something is due that comes before anything else.
 pub(crate) const BEGIN: Flags = NEW | CONVERTED;
+/// The channel is held: nothing is delivered. A bit for each [`Hold`](crate::Hold).
+pub(crate) const PAUSED: Flags = 0xff << 20;

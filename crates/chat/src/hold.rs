@@ -1,5 +1,7 @@
 //! The name of a hold: [`Hold`].
 
+use crate::flags::{Flags, PAUSED};
+
 /// A reason to hold a channel: see [`Chat::hold`](crate::Chat::hold).
 ///
 /// Each part of a program that holds channels has a constant of its own.
@@ -32,8 +34,8 @@ impl Hold {
         Self(2 << number)
     }
 
-    /// Its bit in the set of a channel's holds.
-    pub(crate) fn bit(self) -> u8 {
-        self.0
+    /// Its bit, one of [`PAUSED`].
+    pub(crate) fn flag(self) -> Flags {
+        Flags::from(self.0) << PAUSED.trailing_zeros()
     }
 }

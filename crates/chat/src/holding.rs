@@ -56,16 +56,12 @@ impl Chat {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn hold(&mut self, hold: Hold) {
-        self.endpoint.holds |= hold.bit();
-        self.endpoint.flags |= PAUSED;
+        self.endpoint.flags |= hold.flag();
     }
 
     /// Ends a [`hold`](Self::hold). Delivery goes on if there is no other.
     pub fn release(&mut self, hold: Hold) {
-        self.endpoint.holds &= !hold.bit();
-        if self.endpoint.holds == 0 {
-            self.endpoint.flags &= !PAUSED;
-        }
+        self.endpoint.flags &= !hold.flag();
     }
 
     /// Whether the channel is held, by [`pause`](Self::pause) or another
@@ -87,17 +83,17 @@ impl Chat {
 
     /// Whether the channel is [paused](Self::pause). Other holds do not count.
     pub fn is_paused(&self) -> bool {
-        self.endpoint.holds & Hold::PAUSE.bit() != 0
+        self.endpoint.flags & Hold::PAUSE.flag() != 0
     }
 
     pub(crate) fn release_all(&mut self) {
-        self.endpoint.holds = 0;
         self.endpoint.flags &= !PAUSED;
     }
 
     /// Whether the channel is held, and receives meanwhile.
     pub(crate) fn takes_input(&self) -> bool {
-        self.endpoint.flags & (PAUSED | EOF | RESTING) == PAUSED
+        self.is_held()
+            && self.endpoint.flags & (EOF | RESTING) == 0
             && matches!(
                 self.endpoint.life.stage(),
                 Stage::Live | Stage::Shut | Stage::Failing(_)
@@ -135,7 +131,8 @@ impl Chat {
 impl Chat {
     /// Whether the channel is held, and has heard of no hang-up.
     pub(crate) fn watches_hang_up(&self) -> bool {
-        self.endpoint.flags & (PAUSED | HUNG_UP) == PAUSED
+        self.is_held()
+            && self.endpoint.flags & HUNG_UP == 0
             && matches!(self.endpoint.life.stage(), Stage::Live | Stage::Shut)
     }
 
@@ -155,7 +152,7 @@ impl Chat {
 impl Endpoint {
     /// Whether input waits for the release of a chat channel.
     pub(crate) fn holds_input(&self) -> bool {
-        self.flags & (PAUSED | HELD) == PAUSED | HELD
+        self.flags & PAUSED != 0 && self.flags & HELD != 0
     }
 
     /// Whether the peer of a held channel has finished, or the connection failed, and the

@@ -470,7 +470,6 @@ impl Chat {
     /// was queued, or a producer, and a producer or more than
     /// [`Limits::low_water`](crate::Limits::low_water) still is. A handler that answers
     /// requests [pauses](Self::pause) until then.
-    #[inline] // asked after each answer, mostly in vain
     pub fn needs_drain(&self) -> bool {
         self.endpoint.flags & HIGH != 0 && !self.endpoint.is_drained()
     }
