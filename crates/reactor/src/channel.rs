@@ -22,8 +22,8 @@ use crate::token::Token;
 /// The loop asks the four questions [`readable`](Self::readable),
 /// [`writable`](Self::writable), [`watches_hang_up`](Self::watches_hang_up) and
 /// [`pending`](Self::pending) after the channel's callbacks, and after the channel was
-/// reached through the map or [touched](ChannelMap::touch). The answers must depend on the channel's own state
-/// only.
+/// reached through the map or [touched](ChannelMap::touch). The answers must depend on the
+/// channel's own state only.
 ///
 /// # Example
 ///
@@ -90,12 +90,12 @@ pub trait Channel: Any + fmt::Debug {
         false
     }
 
-    /// Whether the channel wants [`handle_hang_up`](Self::handle_hang_up). A channel that
-    /// is neither readable nor writable hears of the end of its connection in no other
-    /// way. The default is `false`.
+    /// Whether the channel wants [`handle_hang_up`](Self::handle_hang_up). The default is
+    /// `false`. A channel that is neither readable nor writable notices the end of its
+    /// connection in no other way.
     ///
-    /// A hang-up is reported for ever. A channel that has handled one and still answers
-    /// `true` keeps the loop from sleeping.
+    /// The poller reports a hang-up again and again. A channel that has handled one and
+    /// still answers `true` keeps the loop from sleeping.
     fn watches_hang_up(&self, me: Token) -> bool {
         false
     }
@@ -159,12 +159,12 @@ pub trait Channel: Any + fmt::Debug {
     /// the channel's other events of the turn. The default does nothing.
     fn discard_errors(&mut self, me: Token) {}
 
-    /// Handles a hang-up: the connection is closed at both ends, or was reset. A peer that
-    /// has closed a TCP connection at its own end alone does not hang up.
+    /// Handles a hang-up: the connection is closed at both ends, or was reset. The end of a
+    /// TCP peer's output alone is no hang-up.
     ///
     /// Called on epoll and `poll(2)`, as the last of the channel's events, if the channel
-    /// [watches](Self::watches_hang_up) it. There may be input that is not read yet. The
-    /// default does nothing.
+    /// [watches for it](Self::watches_hang_up). Input may still be unread. The default does
+    /// nothing.
     fn handle_hang_up(&mut self, me: Token, map: &mut ChannelMap) -> Result {
         Ok(())
     }
@@ -176,7 +176,8 @@ pub trait Channel: Any + fmt::Debug {
         self.handle_read_event(me, map)
     }
 
-    /// Handles a timer of this channel that is due. The timer is spent.
+    /// Handles a timer of this channel that is due. The timer is spent. Its
+    /// [number](Timer::number) tells several apart. The default does nothing.
     fn handle_timer(&mut self, timer: Timer, me: Token, map: &mut ChannelMap) -> Result {
         Ok(())
     }
@@ -188,14 +189,15 @@ pub trait Channel: Any + fmt::Debug {
         Ok(())
     }
 
-    /// The part of the channel that others may use without its type: in the `chat` crate,
-    /// the `Chat` of a chat channel and the `Endpoint` of a dispatcher, whatever their
-    /// handlers are. The default is `None`.
+    /// The part of the channel that others can use without knowing its type, to be
+    /// downcast: in the `chat` crate, the `Chat` of a chat channel and the `Endpoint` of a
+    /// dispatcher. The default is `None`.
     fn wire(&self) -> Option<&dyn Any> {
         None
     }
 
-    /// The same as [`wire`](Self::wire), to change it. The default is `None`.
+    /// Like [`wire`](Self::wire), to change it. A channel that overrides one overrides
+    /// both. The default is `None`.
     fn wire_mut(&mut self) -> Option<&mut dyn Any> {
         None
     }

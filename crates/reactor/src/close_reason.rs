@@ -32,7 +32,8 @@ pub enum CloseReason {
     TimedOut,
     /// The map was [shut down](crate::ChannelMap::shut_down).
     Shutdown,
-    /// A reason of the program's own, which closes with it. Displayed as that error.
+    /// A reason of the program's own, for [`close_with`](crate::ChannelMap::close_with).
+    /// Displayed as that error. The map and its channels never make one.
     Other(Error),
 }
 

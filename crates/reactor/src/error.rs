@@ -48,26 +48,28 @@ impl fmt::Display for NestedTurn {
 
 impl std::error::Error for NestedTurn {}
 
-/// Why a channel cannot be reached: the error of [`ChannelMap::get`](crate::ChannelMap::get)
-/// and its like.
+/// Why a map does not give a channel or a [`State`](crate::State) out: the error of
+/// [`ChannelMap::get`](crate::ChannelMap::get),
+/// [`ChannelMap::state`](crate::ChannelMap::state) and their like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Absent {
-    /// It is closed, or was taken out of the map.
+    /// The channel is closed, the state was removed, or either belongs to another map.
     Closed,
-    /// It is of another type than the handle says: it was converted.
+    /// The channel is of another type than the handle says: it was converted.
     OtherType,
-    /// It is inside one of its own callbacks, or lent by
-    /// [`ChannelMap::with`](crate::ChannelMap::with).
-    /// [`ChannelMap::post`](crate::ChannelMap::post) reaches it afterwards.
+    /// The channel is inside one of its own callbacks, or lent by
+    /// [`ChannelMap::with`](crate::ChannelMap::with):
+    /// [`ChannelMap::post`](crate::ChannelMap::post) reaches it afterwards. Or the state is
+    /// lent by [`ChannelMap::with_state`](crate::ChannelMap::with_state).
     InCallback,
 }
 
 impl fmt::Display for Absent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Closed => "the channel is closed",
-            Self::OtherType => "the channel is of another type",
-            Self::InCallback => "the channel is inside its own callback",
+            Self::Closed => "no such channel or state is in the map",
+            Self::OtherType => "the channel is of another type than its handle says",
+            Self::InCallback => "the channel or state is inside a callback",
         })
     }
 }

@@ -13,7 +13,9 @@
 //! - [`Token`], [`Handle`]: names of channels. A name that outlives its channel finds
 //!   nothing.
 //! - [`Source`], [`Registration`]: an I/O object and its entry in the poller.
-//! - [`Timer`]: deadlines of channels. [`Remote`]: work from other threads.
+//! - [`Timer`]: deadlines of channels. [`TimerChannel`]: a channel with nothing else.
+//! - [`State`]: the name of a value that channels share.
+//! - [`Remote`]: work from other threads.
 //!
 //! # One turn
 //!
@@ -24,7 +26,8 @@
 //!    is pending.
 //! 3. **Dispatch**: callbacks run one after the other, each with `&mut` access to
 //!    its channel and to the map. A channel closed meanwhile gets its
-//!    [`handle_close`](Channel::handle_close) before the next event.
+//!    [`handle_close`](Channel::handle_close), and [posts](ChannelMap::post) run, before
+//!    the next event.
 //! 4. **Timers** that are due fire, then **remote** work runs.
 //!
 //! # Example

@@ -37,12 +37,11 @@ use crate::remote::Remote;
 use crate::source::Watch;
 use crate::token::{Handle, Token};
 
+pub use amend::Amendment;
 pub use buffers::{Buffers, ReadBuffer};
 pub use iter::ChannelMut;
 pub use state::State;
 pub use timer::Timer;
-
-pub use amend::Amendment;
 
 use home::{Home, Parked};
 use post::Post;
@@ -88,7 +87,7 @@ const CAPACITY: usize = 65_536;
 /// | to | use |
 /// |---|---|
 /// | add a channel | [`insert`](Self::insert), [`try_insert`](Self::try_insert) |
-/// | reach one | [`get`](Self::get), [`get_mut`](Self::get_mut) |
+/// | reach one | [`get`](Self::get), [`get_mut`](Self::get_mut); of any type: [`get_any_mut`](Self::get_any_mut) |
 /// | reach one, and the map | [`with`](Self::with) |
 /// | reach one that may be in its own callback | [`amend`](Self::amend); with the map: [`post`](Self::post) |
 /// | reach all | [`iter`](Self::iter), [`iter_mut`](Self::iter_mut) |
@@ -96,8 +95,8 @@ const CAPACITY: usize = 65_536;
 /// | take one out, without | [`remove`](Self::remove) |
 /// | make it another type | [`convert`](Self::convert) |
 /// | keep one to the end, for the others | [`set_background`](Self::set_background) |
-/// | be called later | [`set_timer`](Self::set_timer), [`reset_timer`](Self::reset_timer) |
-/// | keep what many channels share | [`insert_state`](Self::insert_state) |
+/// | be called later | [`set_timer`](Self::set_timer), [`set_numbered_timer`](Self::set_numbered_timer), [`reset_timer`](Self::reset_timer), [`cancel`](Self::cancel) |
+/// | keep what many channels share | [`insert_state`](Self::insert_state), [`state`](Self::state), [`state_mut`](Self::state_mut), [`with_state`](Self::with_state) |
 /// | be called from another thread | [`remote`](Self::remote) |
 /// | end the loop | [`stop`](Self::stop), [`shut_down`](Self::shut_down), [`close_all`](Self::close_all) |
 #[doc(alias = "socket_map")]
@@ -124,7 +123,8 @@ pub struct ChannelMap {
     buffers: Buffers,
     now: Instant,
     turns: u64,
-    /// The channel that is called with its events, until it is closed or converted.
+    /// The channel that is called with its events, until it is closed, converted or
+    /// amended, or something is posted.
     calling: Option<Token>,
     /// Whether it is turning or lending, for a turn that has lost its map.
     home: Rc<Home>,
@@ -324,7 +324,7 @@ impl ChannelMap {
     ///
     /// # Errors
     ///
-    /// As [`get`](Self::get), but for the type.
+    /// [`Absent::Closed`] or [`Absent::InCallback`].
     pub fn get_any_mut(&mut self, channel: impl Into<Token>) -> Result<&mut dyn Channel, Absent> {
         let slot = slot_mut(&mut self.slots, channel.into()).ok_or(Absent::Closed)?;
         slot.touch(self.touched.get_mut());
@@ -356,8 +356,8 @@ impl ChannelMap {
         lent.flatten().ok_or(Absent::InCallback)
     }
 
-    /// The number of open channels: also those that close when all is sent, and those in
-    /// the [background](Self::set_background).
+    /// The number of open channels. Those that close when all is sent count, and so do
+    /// those in the [background](Self::set_background).
     pub fn len(&self) -> usize {
         self.open
     }

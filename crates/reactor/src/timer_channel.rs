@@ -9,9 +9,13 @@ use crate::map::{ChannelMap, Timer};
 use crate::source::Registration;
 use crate::token::Token;
 
-/// A channel without a source, for work that is due now and then. It calls its function
-/// for each of its [timers](ChannelMap::set_timer), with the timer, its own token and the
-/// map. An `Err` is logged and closes the channel.
+/// A channel without a source, for periodic work. It calls its function for each of its
+/// [timers](ChannelMap::set_timer), with the timer, its own token and the map. An `Err` is
+/// logged and closes the channel.
+///
+/// The channel is open, and keeps [`run`](ChannelMap::run) going, until it is closed; it
+/// does so even without a timer. A shutdown closes it at once. One that serves the others
+/// as long as there are any belongs in the [background](ChannelMap::set_background).
 ///
 /// ```
 /// use std::time::Duration;
@@ -36,7 +40,7 @@ use crate::token::Token;
 pub struct TimerChannel<F>(F);
 
 impl<F: FnMut(Timer, Token, &mut ChannelMap) -> Result + 'static> TimerChannel<F> {
-    /// A channel that calls `f` for each of its timers. It has none yet.
+    /// A channel that calls `f` for each of its timers. It has none until one is set.
     pub fn new(f: F) -> Self {
         Self(f)
     }

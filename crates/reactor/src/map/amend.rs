@@ -14,9 +14,9 @@ pub type Amendment = Box<dyn FnOnce(&mut dyn Channel)>;
 
 /// # Amendments
 impl ChannelMap {
-    /// Changes a channel, and [touches](Self::touch) it: at once, or, if it is inside its
-    /// own callback, as soon as that has returned. `f` does not get the map; where it needs
-    /// that, [`post`](Self::post) is the way.
+    /// Changes a channel of any type, and [touches](Self::touch) it: at once or, if it is
+    /// inside its own callback, as soon as that has returned. If `f` needs the map, use
+    /// [`post`](Self::post) instead.
     ///
     /// A channel that delivers several messages in one callback is changed
     /// [between two of them](Self::take_amendments). Changes keep their order. They come

@@ -19,13 +19,14 @@ pub(super) struct Post {
 
 /// # Posts
 impl ChannelMap {
-    /// Calls `f` with a channel and the map, as [`with`](Self::with) does, but when the
-    /// present callback has returned: so the channel is reached even from inside its own
-    /// callback, and from anything that this has called. Nothing is lost silently: if the
-    /// channel is gone by then, or was [converted](Self::convert), `f` is told so.
+    /// Calls `f` with a channel and the map, as [`with`](Self::with) does, but not before
+    /// the present callback has returned. So `f` reaches a channel that is inside its own
+    /// callback now. Nothing is lost silently: if the channel is closed by then, or was
+    /// [converted](Self::convert), `f` gets [`Absent`].
     ///
     /// - The channel that is being called delivers no further message of its present read
-    ///   before the posts have run; the rest is held, and comes before later input.
+    ///   before the posts have run. The rest of the read is kept, and comes before later
+    ///   input.
     /// - Posts run first in first out, after the closes that were asked for, and before the
     ///   next event, timer or remote work. A post that `f` makes waits for the next
     ///   callback, or the next turn, which then does not sleep.
@@ -88,7 +89,7 @@ impl ChannelMap {
             return false;
         }
         self.posts.push_back(Post { to, kind, work });
-        // Whoever is being called delivers nothing more before this has run.
+        // The channel that is being called delivers nothing more before this has run.
         self.calling = None;
         true
     }

@@ -47,9 +47,9 @@ fn cell<T: 'static>(state: &Rc<dyn Any>) -> Result<&RefCell<T>, Absent> {
 /// # Shared state
 impl ChannelMap {
     /// Keeps a value that many channels share: the members of a room, a table of
-    /// sessions. It is no channel: [`run`](Self::run) does not wait for it,
-    /// [`len`](Self::len) does not count it, and no shutdown ends it. The map drops it
-    /// after all channels.
+    /// sessions. A state is no channel: [`run`](Self::run) does not wait for it,
+    /// [`len`](Self::len) does not count it, and a shutdown leaves it alone. A map that is
+    /// dropped drops its states after its channels.
     ///
     /// ```
     /// use reactor::{Absent, ChannelMap};
@@ -72,19 +72,19 @@ impl ChannelMap {
         }
     }
 
-    /// Borrows a state, and with it the map: copy what is needed, or use
+    /// Borrows a state. The map is borrowed as long: copy what is needed, or use
     /// [`with_state`](Self::with_state).
     ///
     /// # Errors
     ///
-    /// [`Absent::Closed`] if this map does not have it (any more);
-    /// [`Absent::InCallback`] inside [`with_state`](Self::with_state).
+    /// [`Absent::Closed`] if it was removed, or is another map's; [`Absent::InCallback`]
+    /// inside [`with_state`](Self::with_state).
     pub fn state<T: 'static>(&self, state: State<T>) -> Result<Ref<'_, T>, Absent> {
         let cell = cell(self.states.get(state)?)?;
         cell.try_borrow().map_err(|_| Absent::InCallback)
     }
 
-    /// Borrows a state, to change it, and with it the map.
+    /// Borrows a state mutably. The map is borrowed as long.
     ///
     /// # Errors
     ///
@@ -94,8 +94,24 @@ impl ChannelMap {
         cell.try_borrow_mut().map_err(|_| Absent::InCallback)
     }
 
-    /// Calls `f` with a state and the map, and returns its result. Meanwhile the map does
-    /// not give the state out again.
+    /// Calls `f` with a state *and* the map, and returns the result of `f`. Inside `f`, the
+    /// state is [`InCallback`](Absent::InCallback).
+    ///
+    /// ```
+    /// use reactor::{ChannelMap, TimerChannel, Token};
+    ///
+    /// let mut map = ChannelMap::new()?;
+    /// let members = map.insert_state(Vec::<Token>::new());
+    /// let member = map.insert(TimerChannel::new(|_, _, _| Ok(())))?;
+    /// map.state_mut(members)?.push(member.token());
+    /// map.with_state(members, |members, map| {
+    ///     for member in members.drain(..) {
+    ///         map.close(member);
+    ///     }
+    /// })?;
+    /// map.run()?; // the last channel is closed
+    /// # Ok::<(), reactor::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -121,7 +137,7 @@ impl ChannelMap {
         let (_, cell) = self.states.0.remove(state.key);
         let cell = cell.downcast::<RefCell<T>>();
         let cell = cell.map_err(|_| Absent::OtherType)?;
-        // Whoever else had a part of it had it borrowed.
+        // Another owner would have had it borrowed, which `state_mut` refuses.
         let cell = Rc::into_inner(cell).ok_or(Absent::InCallback)?;
         Ok(cell.into_inner())
     }

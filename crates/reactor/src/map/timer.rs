@@ -50,26 +50,13 @@ impl ChannelMap {
     ///
     /// ```
     /// use std::time::Duration;
-    /// use reactor::{Channel, ChannelMap, Registration, Result, Timer, Token};
-    ///
-    /// #[derive(Debug)]
-    /// struct Alarm;
-    ///
-    /// impl Channel for Alarm {
-    ///     fn registration(&self) -> Option<&Registration> {
-    ///         None // timers only
-    ///     }
-    ///     fn handle_read_event(&mut self, _: Token, _: &mut ChannelMap) -> Result {
-    ///         Ok(())
-    ///     }
-    ///     fn handle_timer(&mut self, _: Timer, me: Token, map: &mut ChannelMap) -> Result {
-    ///         map.close(me);
-    ///         Ok(())
-    ///     }
-    /// }
+    /// use reactor::{ChannelMap, TimerChannel};
     ///
     /// let mut map = ChannelMap::new()?;
-    /// let alarm = map.insert(Alarm)?;
+    /// let alarm = map.insert(TimerChannel::new(|_, me, map| {
+    ///     map.close(me);
+    ///     Ok(())
+    /// }))?;
     /// map.set_timer(alarm, map.now() + Duration::from_millis(10));
     /// map.run()?; // until the alarm has closed itself
     /// # Ok::<(), reactor::Error>(())
@@ -78,8 +65,9 @@ impl ChannelMap {
         self.set_numbered_timer(channel, 0, deadline)
     }
 
-    /// Like [`set_timer`](Self::set_timer), with a number of the caller's, by which
-    /// `handle_timer` tells the timers of a channel apart:
+    /// Like [`set_timer`](Self::set_timer), with a number of the caller's choice.
+    /// `handle_timer` tells the timers of a channel apart by
+    /// [`Timer::number`]. Two timers may have the same number.
     ///
     /// ```
     /// use std::time::Duration;
@@ -121,8 +109,24 @@ impl ChannelMap {
         }
     }
 
-    /// Moves a timer to another deadline, as if it were cancelled and set again: `timer`
-    /// is its new name. Returns whether it was still set; otherwise nothing changes.
+    /// Moves a timer to another deadline, as if it were cancelled and set again. It keeps
+    /// its number, and `timer` becomes its new name; a copy of the old one is spent.
+    ///
+    /// Returns `false` if the timer was spent already. Then nothing changes.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use reactor::{ChannelMap, TimerChannel};
+    ///
+    /// let mut map = ChannelMap::new()?;
+    /// let channel = map.insert(TimerChannel::new(|_, _, _| Ok(())))?;
+    /// let mut idle = map.set_timer(channel, map.now() + Duration::from_secs(5));
+    /// let later = map.now() + Duration::from_secs(9);
+    /// assert!(map.reset_timer(&mut idle, later));
+    /// assert!(map.cancel(idle));
+    /// assert!(!map.reset_timer(&mut idle, later));
+    /// # Ok::<(), reactor::Error>(())
+    /// ```
     pub fn reset_timer(&mut self, timer: &mut Timer, deadline: Instant) -> bool {
         if !self.timers.is_set(*timer) {
             return false;

@@ -20,8 +20,9 @@ const SETTLE_ROUNDS: usize = 5;
 /// # Turning the loop
 impl ChannelMap {
     /// Turns until no channel is left (and no [remote](Self::remote) work and no
-    /// [post](Self::post) waits), or until [`stop`](Self::stop) is called: asyncore's `loop()`. When only
-    /// [background](Self::set_background) channels are left, it tells them to finish.
+    /// [post](Self::post) waits), or until [`stop`](Self::stop) is called: asyncore's
+    /// `loop()`. When only [background](Self::set_background) channels are left, it tells
+    /// them to finish.
     ///
     /// # Errors
     ///
@@ -118,10 +119,9 @@ impl ChannelMap {
         is_open
     }
 
-    /// Whether a channel that is inside one of its callbacks should go on
-    /// delivering what it has: it was neither closed, [converted](Self::convert) nor
-    /// [amended](Self::amend) by what it delivered so far, and nothing was
-    /// [posted](Self::post).
+    /// Whether a channel that is inside one of its callbacks should go on delivering the
+    /// input it has. `false` if that callback has closed, [converted](Self::convert) or
+    /// [amended](Self::amend) it, or [posted](Self::post) to any channel.
     #[inline]
     pub fn may_continue(&self, me: Token) -> bool {
         self.calling == Some(me) || self.may_continue_so_far(me)
