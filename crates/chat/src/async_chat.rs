@@ -242,7 +242,7 @@ impl<H: ChatHandler> AsyncChat<H> {
         Ok(())
     }
 
-    /// Calls `handle_connect` or `handle_convert`, which come before anything else.
+    /// Calls `handle_connect` or `handle_convert`, before any other callback.
     fn begin(&mut self, map: &mut ChannelMap) -> Result {
         self.chat.endpoint.output.use_buffers(map.buffers());
         match self.chat.endpoint.begins_connected() {

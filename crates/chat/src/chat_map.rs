@@ -6,14 +6,15 @@ use reactor::{Absent, Channel, ChannelMap, CloseReason, Token};
 use crate::chat::Chat;
 use crate::endpoint::Endpoint;
 
-/// What a [`ChannelMap`] can do with a chat channel whose handler's type is not known: a
-/// room with members of several protocols keeps their tokens.
+/// Methods of [`ChannelMap`] that reach a chat channel by its token, whatever its handler
+/// is. A room with members of several protocols keeps their tokens. Import the trait to
+/// call its methods.
 ///
 /// ```
 /// use std::os::unix::net::UnixStream;
 /// use chat::{AsyncChat, ChannelMap, Chat, ChatMap, MessageHandler, Result, Token};
 ///
-/// /// Says to all, itself included, what it hears.
+/// /// Repeats each line to all members, itself included.
 /// struct Member<const KIND: char> {
 ///     members: Vec<Token>,
 /// }
@@ -22,7 +23,7 @@ use crate::endpoint::Endpoint;
 ///     fn handle_message(&mut self, line: &[u8], _: &mut Chat, map: &mut ChannelMap) -> Result {
 ///         let line = format!("{KIND}: {}\n", String::from_utf8_lossy(line));
 ///         for &member in &self.members {
-///             let _ = map.push(member, line.clone()); // whoever has left hears nothing
+///             let _ = map.push(member, line.clone()); // a member may have left
 ///         }
 ///         Ok(())
 ///     }
@@ -46,23 +47,24 @@ pub trait ChatMap {
     ///
     /// # Errors
     ///
-    /// [`Absent`]; `OtherType` is a channel that is no chat channel.
+    /// [`Absent`]. `OtherType`: it is no chat channel.
     fn chat_mut(&mut self, channel: impl Into<Token>) -> Result<&mut Chat, Absent>;
 
     /// Pushes to a chat channel or a dispatcher, as [`Chat::push_bytes`] does: `false` if
     /// it takes no output any more, and closes.
     ///
     /// A channel that is inside its own callback gets `data` [when that has
-    /// returned](ChannelMap::amend): behind what the callback pushes, and before its next
-    /// message, its end or its close. `true` then says that it will be sent even if that
-    /// callback ends the output; [`unsent`](Chat::unsent) counts it if it cannot be. So
-    /// what is pushed to many channels by this method has one order for all of them. More
-    /// than 65,536 such pushes during one callback close the channel as a
-    /// [`SlowReader`](CloseReason::SlowReader).
+    /// returned](ChannelMap::amend): behind the callback's own pushes, and before the
+    /// channel's next message, its end or its close. So data that is pushed to many
+    /// channels by this method has the same order in all of them. `true` then says that
+    /// `data` is queued even if that callback ends the output. [`unsent`](Chat::unsent)
+    /// counts it if it cannot be sent. More than 65,536 such pushes during one callback
+    /// close the channel as a [`SlowReader`](CloseReason::SlowReader), and return `false`.
     ///
     /// # Errors
     ///
-    /// [`Absent`]; never `InCallback`. `OtherType` is a channel that is neither.
+    /// [`Absent`], but never `InCallback`. `OtherType`: it is neither a chat channel nor a
+    /// dispatcher.
     fn push(&mut self, channel: impl Into<Token>, data: impl Into<Bytes>) -> Result<bool, Absent>;
 
     /// The number of chat channels and dispatchers that have sent all and wait for the

@@ -253,7 +253,8 @@ impl<H: DispatcherHandler> Dispatcher<H> {
         self.endpoint.flags & BEGIN != 0 && !self.endpoint.connecting() && !self.endpoint.closing()
     }
 
-    /// Calls either, which come before anything else. Returns whether the channel goes on.
+    /// Calls the one that is due, before any other callback. Returns whether the channel
+    /// goes on.
     fn begin(&mut self, me: Token, map: &mut ChannelMap) -> Result<bool> {
         if self.is_begin_due() {
             match self.endpoint.begins_connected() {

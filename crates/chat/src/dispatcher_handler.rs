@@ -73,8 +73,8 @@ pub trait DispatcherHandler: 'static {
     /// before `handle_connect` leaves that to the new handler, which gets no
     /// `handle_convert`.
     ///
-    /// The token, the user's timers, the limits, the queued output and input that was
-    /// received but not handed out go along.
+    /// The token, the user's timers, the limits, the queued output and the input that was
+    /// received but not handed out go along. The default does nothing.
     fn handle_convert(&mut self, endpoint: &mut Endpoint, map: &mut ChannelMap) -> Result {
         Ok(())
     }
@@ -121,15 +121,16 @@ pub trait DispatcherHandler: 'static {
         Ok(())
     }
 
-    /// Notes that all output has left: everything [pushed](Endpoint::push), producers
+    /// Handles the end of the output: everything [pushed](Endpoint::push), producers
     /// included, is with the operating system, and so is the end of the stream. Called at
     /// most once, after [`close_when_done`](Endpoint::close_when_done) or a
     /// [`shutdown`](Endpoint::shutdown) of the writing half, and before
     /// [`handle_close`](Self::handle_close), which may wait for the peer as long as
     /// [`Limits::linger`](crate::Limits::linger).
     ///
-    /// Not called if sending failed, output was lost by a close, or the writing half could
-    /// not be shut. Only an answer shows that the peer has received everything.
+    /// Not called if sending failed, if a close dropped output, or if the writing half
+    /// could not be shut. Only an answer shows that the peer has received everything. The
+    /// default does nothing.
     fn handle_finished(&mut self, endpoint: &mut Endpoint, map: &mut ChannelMap) -> Result {
         Ok(())
     }
@@ -174,5 +175,5 @@ pub trait DispatcherHandler: 'static {
     }
 }
 
-/// All of the defaults.
+/// A handler with all of the defaults.
 impl DispatcherHandler for () {}

@@ -106,30 +106,32 @@ pub trait ChatHandler: 'static {
     /// | the token, the user's timers, the limits, the queued output | yes | yes |
     /// | an end of input that `handle_eof` has not handled | yes | yes |
     /// | input that was received but not delivered | yes | yes |
-    /// | the terminator, also half of one that was received | yes | as input |
+    /// | the terminator | yes | no: the new one is an argument |
+    /// | the part of a terminator that was received | yes | as input |
     /// | the [partial message](Chat::partial_message) | yes | no: take it before |
     /// | the [holds](Chat::hold), a pause among them | yes | no |
     /// | the handler's own state | as the conversion says | as the conversion says |
     ///
-    /// Over another [`Transport`](crate::Transport) nothing of this goes along: such a
-    /// channel is a new one.
+    /// A channel made over another [`Transport`](crate::Transport) is a new one, and nothing
+    /// of this goes along. The default does nothing.
     fn handle_convert(&mut self, chat: &mut Chat, map: &mut ChannelMap) -> Result {
         Ok(())
     }
 
-    /// Hears that the peer of a [held](Chat::hold) channel has finished: it has closed its
-    /// end, at least for sending, or the connection has failed. Called at most once, and
-    /// only while the channel is held. The default does nothing.
+    /// Handles the end of the peer of a [held](Chat::hold) channel: the peer has closed its
+    /// end, at least for sending, or the connection has failed. Called at most once for
+    /// each handler, and only while the channel is held. The default does nothing.
     ///
-    /// A server that has promised the client something takes the promise back here, and
-    /// may close the channel. Otherwise the held input is delivered after the release, and
-    /// [`handle_eof`](Self::handle_eof) follows. After a failure, that the next send finds
-    /// at the latest, the channel closes with the error instead, when the held input is
-    /// delivered or after [`Limits::linger`](crate::Limits::linger).
+    /// A server that keeps a place for the client, in a queue for example, gives the place
+    /// to another here. It may close the channel. Otherwise the held input is delivered
+    /// after the release, and [`handle_eof`](Self::handle_eof) follows. If the connection
+    /// has failed, which the next send finds at the latest, the channel closes with the
+    /// error instead: when the held input is delivered, or after
+    /// [`Limits::linger`](crate::Limits::linger).
     ///
-    /// Without held input, a failure that is received closes the channel at once: then
-    /// [`handle_close`](Self::handle_close) says so, and this is not called. See
-    /// [`Chat::hold`] for an end that is not noticed.
+    /// A channel without held input closes at once when receiving fails. It gets
+    /// [`handle_close`](Self::handle_close) and no call of this method. [`Chat::hold`]
+    /// names the ends that are not noticed.
     fn handle_peer_finished(&mut self, chat: &mut Chat, map: &mut ChannelMap) -> Result {
         Ok(())
     }
@@ -160,21 +162,23 @@ pub trait ChatHandler: 'static {
         Ok(())
     }
 
-    /// Notes that all output has left: everything pushed, producers included, is with the
+    /// Handles the end of the output: everything pushed, producers included, is with the
     /// operating system, and so is the end of the stream. Called at most once, after
     /// [`close_when_done`](Chat::close_when_done) or
     /// [`shutdown_when_done`](Chat::shutdown_when_done), and before
     /// [`handle_close`](Self::handle_close), which may wait for the peer as long as
-    /// [`Limits::linger`](crate::Limits::linger). An FTP server answers `226` here.
+    /// [`Limits::linger`](crate::Limits::linger). An FTP server answers `226` here. The
+    /// default does nothing.
     ///
-    /// Not called if sending failed, output was lost by a close, or the sending half could
-    /// not be shut. Only an answer shows that the peer has received everything.
+    /// Not called if sending failed, if a close dropped output, or if the sending half
+    /// could not be shut. Only an answer shows that the peer has received everything.
     fn handle_finished(&mut self, chat: &mut Chat, map: &mut ChannelMap) -> Result {
         Ok(())
     }
 
-    /// Handles a timer of this channel that is due. Called even after
-    /// [`close_when_done`](Chat::close_when_done), while the channel is open.
+    /// Handles a timer of this channel that is due. Its [number](Timer::number) tells
+    /// several apart. Called even after [`close_when_done`](Chat::close_when_done), while
+    /// the channel is open. The default does nothing.
     fn handle_timer(&mut self, timer: Timer, chat: &mut Chat, map: &mut ChannelMap) -> Result {
         Ok(())
     }
@@ -292,7 +296,7 @@ pub trait MessageHandler: 'static {
     }
 }
 
-/// Drops every message. A client that is refused needs no handler of its own:
+/// A handler that drops every message. A client that is refused needs no other:
 ///
 /// ```
 /// # use std::io::Read;

@@ -2,9 +2,10 @@
 
 use crate::flags::{Flags, PAUSED};
 
-/// A reason to hold a channel: see [`Chat::hold`](crate::Chat::hold).
+/// A reason to hold a channel back: see [`Chat::hold`](crate::Chat::hold).
 ///
-/// Each part of a program that holds channels has a constant of its own.
+/// Give each part of a program that holds channels a constant of its own: then one cannot
+/// release the hold of another. There are seven, besides [`PAUSE`](Self::PAUSE).
 ///
 /// ```
 /// use chat::Hold;

@@ -16,27 +16,28 @@ use crate::life::Stage;
 
 /// # Holding messages back
 impl Chat {
-    /// Stops the delivery of messages until the same hold is [released](Self::release),
-    /// and every other. To hold twice is to hold once.
+    /// Stops the delivery of messages until this hold, and every other on the channel, is
+    /// [released](Self::release). A second call with the same hold changes nothing.
     ///
     /// The channel goes on receiving, up to [`Limits::held`](crate::Limits::held)
-    /// undelivered bytes. After the release these are delivered in order, before later
-    /// input, and the end of the input after all of them. Beyond the bound the peer is
-    /// held back by its own full socket.
+    /// undelivered bytes. They are delivered in order after the release, before later
+    /// input and before [`handle_eof`](crate::ChatHandler::handle_eof). At the bound the
+    /// channel stops reading, and the peer's socket fills up.
     ///
-    /// If the peer finishes meanwhile,
-    /// [`handle_peer_finished`](crate::ChatHandler::handle_peer_finished) is called: the
-    /// client whose request holds the channel may have left. On epoll and `poll(2)` a
-    /// reset, or a Unix peer that closes its socket, is noticed at any time. Beyond the
-    /// bound, the end of a peer's input is not: it lies behind input that is not read yet.
+    /// If the peer finishes meanwhile, perhaps because it gave up waiting,
+    /// [`handle_peer_finished`](crate::ChatHandler::handle_peer_finished) is called. On
+    /// epoll and `poll(2)` the channel notices a reset, or a Unix peer that closes its
+    /// socket, at any time. At the bound it does not notice that a TCP peer has closed its
+    /// end: the end lies behind unread input.
     ///
     /// If the connection fails, a held channel without undelivered input closes at once.
-    /// One with such input has [`Limits::linger`](crate::Limits::linger) to be released
-    /// and to deliver it. A [`Transport`](crate::Transport) that fails to receive, and has
-    /// output queued, sends that and closes.
+    /// One with such input closes when it has delivered that, or after
+    /// [`Limits::linger`](crate::Limits::linger), released or not. A channel over a
+    /// [`Transport`](crate::Transport) that fails to receive while output is queued sends
+    /// that and closes; its undelivered input is dropped.
     ///
-    /// A held channel sends, and its timers come. [`into_endpoint`](Self::into_endpoint)
-    /// ends every hold; `with_handler` keeps them.
+    /// Output is sent and timers fire as usual. [`into_endpoint`](Self::into_endpoint)
+    /// ends every hold. [`with_handler`](crate::AsyncChat::with_handler) keeps them.
     ///
     /// ```
     /// use chat::{Chat, Hold};
@@ -59,7 +60,8 @@ impl Chat {
         self.endpoint.flags |= hold.flag();
     }
 
-    /// Ends a [`hold`](Self::hold). Delivery goes on if there is no other.
+    /// Ends a [`hold`](Self::hold). Delivery goes on in the next turn if there is no other.
+    /// Without such a hold nothing changes.
     pub fn release(&mut self, hold: Hold) {
         self.endpoint.flags &= !hold.flag();
     }

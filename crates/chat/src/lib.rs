@@ -21,9 +21,9 @@
 //! | timers only | a function | [`TimerChannel`] |
 //! | no socket at all | a [`Channel`] | yours |
 //!
-//! State that several channels share has a home in the map:
-//! [`ChannelMap::insert_state`]. How channels that belong together reach each other is
-//! on a page of its own, `docs/several-channels.md`.
+//! [`ChannelMap::insert_state`] keeps state that several channels share.
+//! [`ChatMap::push`] sends to any channel by its token. The page
+//! `docs/several-channels.md` shows how channels that belong together reach each other.
 //!
 //! # Example
 //!
@@ -96,28 +96,25 @@
 //! use std::time::Duration;
 //! use chat::{AsyncChat, Chat, ChannelMap, CloseReason, MessageHandler, Result, Timer};
 //!
-//! /// Sends lines back; hangs up on who is silent for 5 s.
+//! /// Sends lines back; closes a connection that is silent for 5 s.
 //! #[derive(Default)]
 //! struct Echo {
 //!     idle: Option<Timer>,
 //! }
 //!
 //! impl Echo {
-//!     fn restart(&mut self, chat: &Chat, map: &mut ChannelMap) {
-//!         if let Some(timer) = self.idle.take() {
-//!             map.cancel(timer);
-//!         }
-//!         self.idle = Some(map.set_timer(chat.token(), map.now() + Duration::from_secs(5)));
-//!     }
+//!     const PATIENCE: Duration = Duration::from_secs(5);
 //! }
 //!
 //! impl MessageHandler for Echo {
 //!     fn handle_connect(&mut self, chat: &mut Chat, map: &mut ChannelMap) -> Result {
-//!         self.restart(chat, map);
+//!         self.idle = Some(map.set_timer(chat.token(), map.now() + Self::PATIENCE));
 //!         Ok(())
 //!     }
 //!     fn handle_message(&mut self, line: &[u8], chat: &mut Chat, map: &mut ChannelMap) -> Result {
-//!         self.restart(chat, map);
+//!         if let Some(timer) = &mut self.idle {
+//!             map.reset_timer(timer, map.now() + Self::PATIENCE);
+//!         }
 //!         chat.push(line);
 //!         chat.push("\r\n");
 //!         Ok(())

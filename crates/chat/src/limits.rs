@@ -31,10 +31,10 @@ pub struct Limits {
     /// Undelivered bytes up to which a [held](crate::Chat::hold) channel goes on
     /// receiving. 0: it receives nothing. Default 65,536.
     ///
-    /// So much memory may each held channel take; a read that was under way when the hold
-    /// began may leave `in_buffer_size` instead. The end of the input is noticed while
-    /// there is room, so a command that holds its channel needs room for what clients send
-    /// behind it.
+    /// A held channel may take that much memory, or `in_buffer_size` after a read that was
+    /// under way when the hold began. The channel notices the end of its input only while
+    /// there is room. So leave room for the requests that a client may send behind the one
+    /// that holds its channel.
     pub held: usize,
     /// Bytes that a producer is asked for at a time. Default 65,536, as CPython's
     /// `ac_out_buffer_size`.

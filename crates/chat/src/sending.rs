@@ -22,10 +22,10 @@ impl Endpoint {
     /// `WouldBlock`.
     ///
     /// Returns `false` if `data` is dropped: the channel is closing or closed, its
-    /// sending half is [shut](Self::shutdown), sending has failed, or this push closes it. (A channel that
-    /// [`ChannelMap::close`](reactor::ChannelMap::close) has closed learns of it only
-    /// later, so this returns `true`.) In `handle_close`, [`unsent`](Self::unsent)
-    /// counts the queued output that did not leave.
+    /// sending half is [shut](Self::shutdown), sending has failed, or this push closes
+    /// it. (A channel that [`ChannelMap::close`](reactor::ChannelMap::close) has closed
+    /// learns of it only later, so this returns `true`.) In `handle_close`,
+    /// [`unsent`](Self::unsent) counts the queued output that did not leave.
     ///
     /// If more than [`Limits::output`](crate::Limits::output) is queued, even after one
     /// more attempt to send, the queue is dropped and the channel is closed as a
@@ -86,9 +86,8 @@ impl Endpoint {
     }
 
     /// Queues `data` as [`push`](Self::push) does, but copies only up to 1,024 bytes.
-    /// Use it for data that goes to many channels. More than that keeps the whole
-    /// allocation of `data` alive until it is sent, with the spare room of a `String` or
-    /// a `Vec` that it was made of.
+    /// Use it for data that goes to many channels. Longer data keeps its whole allocation
+    /// alive until it is sent: if it was a `String` or a `Vec`, its spare room, too.
     pub fn push_bytes(&mut self, data: impl Into<Bytes>) -> bool {
         let mut data = data.into();
         if let Wire::Datagram(_) = self.wire {
@@ -406,10 +405,10 @@ impl Chat {
     /// whenever there is room.
     ///
     /// Returns `false` if `data` is dropped: the channel is closing or closed, its
-    /// sending half is [shut](Self::shutdown_when_done), sending has failed, or this push closes it. (A channel that
-    /// [`ChannelMap::close`](reactor::ChannelMap::close) has closed learns of it only
-    /// later, so this returns `true`.) In `handle_close`, [`unsent`](Self::unsent)
-    /// counts the queued output that did not leave.
+    /// sending half is [shut](Self::shutdown_when_done), sending has failed, or this push closes
+    /// it. (A channel that [`ChannelMap::close`](reactor::ChannelMap::close) has closed
+    /// learns of it only later, so this returns `true`.) In `handle_close`,
+    /// [`unsent`](Self::unsent) counts the queued output that did not leave.
     ///
     /// If more than [`Limits::output`](crate::Limits::output) is queued, even after one
     /// more attempt to send, the queue is dropped and the channel is closed as a
@@ -423,9 +422,8 @@ impl Chat {
     }
 
     /// Queues `data` as [`push`](Self::push) does, but copies only up to 1,024 bytes.
-    /// Use it for data that goes to many channels. More than that keeps the whole
-    /// allocation of `data` alive until it is sent, with the spare room of a `String` or
-    /// a `Vec` that it was made of.
+    /// Use it for data that goes to many channels. Longer data keeps its whole allocation
+    /// alive until it is sent: if it was a `String` or a `Vec`, its spare room, too.
     pub fn push_bytes(&mut self, data: impl Into<Bytes>) -> bool {
         self.endpoint.push_bytes(data)
     }
