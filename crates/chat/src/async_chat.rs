@@ -287,23 +287,17 @@ impl<H: ChatHandler> AsyncChat<H> {
 
     #[cold]
     fn conclude_ending(&mut self, me: Token, map: &mut ChannelMap) {
-        self.take_amendments(map);
+        map.amend_now(me, self); // others may have pushed during the callback
         self.chat.endpoint.finish_early();
         self.chat.endpoint.close_in(map, me);
-    }
-
-    /// What others have pushed during the last callback comes now.
-    fn take_amendments(&mut self, map: &mut ChannelMap) {
-        for amend in map.take_amendments(self.chat.endpoint.me) {
-            amend(self);
-        }
     }
 
     /// Whether the channel goes on after a callback, once it is amended.
     #[cold]
     pub(crate) fn goes_on_amended(&mut self, map: &mut ChannelMap) -> bool {
-        self.take_amendments(map);
-        map.may_continue(self.chat.endpoint.me)
+        let me = self.chat.endpoint.me;
+        map.amend_now(me, self);
+        map.may_continue(me)
     }
 }
 

@@ -310,9 +310,7 @@ impl<H: DispatcherHandler> Dispatcher<H> {
             },
         };
         let told = self.endpoint.told;
-        for amend in map.take_amendments(me) {
-            amend(self);
-        }
+        map.amend_now(me, self);
         self.endpoint.finish_early();
         self.endpoint.close_in(map, me);
         let Err(error) = result else {

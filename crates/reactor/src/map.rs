@@ -37,7 +37,6 @@ use crate::remote::Remote;
 use crate::source::Watch;
 use crate::token::{Handle, Token};
 
-pub use amend::Amendment;
 pub use buffers::{Buffers, ReadBuffer};
 pub use iter::ChannelMut;
 pub use state::State;

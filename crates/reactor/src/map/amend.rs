@@ -10,7 +10,7 @@ use crate::readiness::Readiness;
 use crate::token::Token;
 
 /// A change that waits.
-pub type Amendment = Box<dyn FnOnce(&mut dyn Channel)>;
+pub(super) type Amendment = Box<dyn FnOnce(&mut dyn Channel)>;
 
 /// # Amendments
 impl ChannelMap {
@@ -19,7 +19,7 @@ impl ChannelMap {
     /// [`post`](Self::post) instead.
     ///
     /// A channel that delivers several messages in one callback is changed
-    /// [between two of them](Self::take_amendments). Changes keep their order. They come
+    /// [between two of them](Self::amend_now). Changes keep their order. They come
     /// before the close and the [conversion](Self::convert) that the callback has asked
     /// for.
     ///
@@ -29,6 +29,35 @@ impl ChannelMap {
     /// # Errors
     ///
     /// [`Absent::Closed`]; `f` is dropped.
+    ///
+    /// ```
+    /// use std::any::Any;
+    /// use reactor::{Channel, ChannelMap, Registration};
+    ///
+    /// #[derive(Debug, Default)]
+    /// struct Counter(u32);
+    /// # impl Channel for Counter {
+    /// #     fn registration(&self) -> Option<&Registration> { None }
+    /// # }
+    ///
+    /// fn count(channel: &mut dyn Channel) {
+    ///     if let Some(counter) = (channel as &mut dyn Any).downcast_mut::<Counter>() {
+    ///         counter.0 += 1;
+    ///     }
+    /// }
+    ///
+    /// let mut map = ChannelMap::new()?;
+    /// let counter = map.insert(Counter::default())?;
+    /// map.amend(counter, count)?;
+    /// assert_eq!(map.get(counter)?.0, 1); // at once
+    /// map.with(counter, |lent, map| {
+    ///     map.amend(counter, count)?;
+    ///     assert_eq!(lent.0, 1);
+    ///     Ok::<_, reactor::Absent>(())
+    /// })??;
+    /// assert_eq!(map.get(counter)?.0, 2); // afterwards
+    /// # Ok::<(), reactor::Error>(())
+    /// ```
     pub fn amend(
         &mut self,
         channel: impl Into<Token>,
@@ -51,17 +80,19 @@ impl ChannelMap {
         Ok(true)
     }
 
-    /// Takes the [changes](Self::amend) that wait for a channel which is inside its
-    /// callback, for the channel to make: `for amend in map.take_amendments(me) {
-    /// amend(self) }`. A channel that delivers several messages in one callback calls this
-    /// when [`may_continue`](Self::may_continue) says `false`, and asks that again. The
-    /// map makes the changes that are left when the callback has returned.
-    pub fn take_amendments(&mut self, me: Token) -> Vec<Amendment> {
+    /// Makes the [changes](Self::amend) that wait for a channel which is inside its callback
+    /// now: `map.amend_now(me, self)`. A channel that delivers several messages in one
+    /// callback calls this when [`may_continue`](Self::may_continue) says `false`, and asks
+    /// that again. Without a call, the map makes the changes when the callback has
+    /// returned.
+    pub fn amend_now(&mut self, me: Token, channel: &mut dyn Channel) {
         let slot = self.slots.get_mut(me.slot).filter(|slot| slot.token == me);
         let Some(deferred) = slot.and_then(|slot| slot.deferred.as_mut()) else {
-            return Vec::new();
+            return;
         };
-        mem::take(&mut deferred.amendments)
+        for amend in mem::take(&mut deferred.amendments) {
+            amend(channel);
+        }
     }
 
     /// Does what was deferred until the channel's callback has returned, and puts it in
