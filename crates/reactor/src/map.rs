@@ -252,7 +252,7 @@ impl ChannelMap {
     /// [`Absent`], and the channel stays where it is.
     #[doc(alias = "del_channel")]
     pub fn remove<C: Channel>(&mut self, handle: Handle<C>) -> Result<C, Absent> {
-        self.reach(handle.token(), Some(TypeId::of::<C>()))?;
+        self.reach(handle.token(), TypeId::of::<C>())?;
         let channel = self.vacate(handle.token()).ok_or(Absent::Closed)?;
         match (channel as Box<dyn Any>).downcast() {
             Ok(channel) => Ok(*channel),
@@ -487,9 +487,9 @@ impl ChannelMap {
     }
 
     /// Whether a channel, of this type, is at home.
-    fn reach(&self, token: Token, kind: Option<TypeId>) -> Result<(), Absent> {
+    fn reach(&self, token: Token, kind: TypeId) -> Result<(), Absent> {
         let slot = self.slot(token).ok_or(Absent::Closed)?;
-        if kind.is_some_and(|kind| slot.kind != kind) {
+        if slot.kind != kind {
             return Err(Absent::OtherType);
         }
         match slot.channel {

@@ -13,7 +13,7 @@ type Work = Box<dyn FnOnce(Result<&mut dyn Channel, Absent>, &mut ChannelMap)>;
 pub(super) struct Post {
     to: Token,
     /// The type that the channel must have.
-    kind: Option<TypeId>,
+    kind: TypeId,
     work: Work,
 }
 
@@ -63,6 +63,11 @@ impl ChannelMap {
         handle: Handle<C>,
         f: impl FnOnce(Result<&mut C, Absent>, &mut Self) + 'static,
     ) -> bool {
+        let to = handle.token();
+        if self.posts.len() >= CAPACITY {
+            log::error!("a post for channel {to} is lost: {CAPACITY} wait already");
+            return false;
+        }
         let work = |channel: Result<&mut dyn Channel, Absent>, map: &mut Self| {
             let channel = channel.and_then(|channel| {
                 (channel as &mut dyn Any)
@@ -71,24 +76,11 @@ impl ChannelMap {
             });
             f(channel, map);
         };
-        self.queue_post(handle.token(), Some(TypeId::of::<C>()), Box::new(work))
-    }
-
-    /// Like [`post`](Self::post), for a channel of any type.
-    pub fn post_any(
-        &mut self,
-        channel: impl Into<Token>,
-        f: impl FnOnce(Result<&mut dyn Channel, Absent>, &mut Self) + 'static,
-    ) -> bool {
-        self.queue_post(channel.into(), None, Box::new(f))
-    }
-
-    fn queue_post(&mut self, to: Token, kind: Option<TypeId>, work: Work) -> bool {
-        if self.posts.len() >= CAPACITY {
-            log::error!("a post for channel {to} is lost: {CAPACITY} wait already");
-            return false;
-        }
-        self.posts.push_back(Post { to, kind, work });
+        self.posts.push_back(Post {
+            to,
+            kind: TypeId::of::<C>(),
+            work: Box::new(work),
+        });
         // The channel that is being called delivers nothing more before this has run.
         self.calling = None;
         true
