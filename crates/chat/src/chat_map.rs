@@ -12,6 +12,7 @@ use crate::endpoint::Endpoint;
 ///
 /// ```
 /// use std::os::unix::net::UnixStream;
+/// use chat::bytes::Bytes;
 /// use chat::{AsyncChat, ChannelMap, Chat, ChatMap, MessageHandler, Result, Token};
 ///
 /// /// Repeats each line to all members, itself included.
@@ -21,7 +22,7 @@ use crate::endpoint::Endpoint;
 ///
 /// impl<const KIND: char> MessageHandler for Member<KIND> {
 ///     fn handle_message(&mut self, line: &[u8], _: &mut Chat, map: &mut ChannelMap) -> Result {
-///         let line = format!("{KIND}: {}\n", String::from_utf8_lossy(line));
+///         let line = Bytes::from(format!("{KIND}: {}\n", String::from_utf8_lossy(line)));
 ///         for &member in &self.members {
 ///             let _ = map.push(member, line.clone()); // a member may have left
 ///         }
@@ -42,8 +43,8 @@ use crate::endpoint::Endpoint;
 /// # Ok::<(), chat::Error>(())
 /// ```
 pub trait ChatMap {
-    /// Borrows the wire of a chat channel, as
-    /// [`get_mut`](ChannelMap::get_mut) borrows a channel.
+    /// Borrows the [`Chat`] of a chat channel, as [`get_mut`](ChannelMap::get_mut) borrows
+    /// a channel.
     ///
     /// # Errors
     ///
