@@ -18,7 +18,7 @@ pub struct Hold(u8);
 
 impl Hold {
     /// The hold of [`Chat::pause`](crate::Chat::pause).
-    pub const PAUSE: Self = Self(1);
+    pub const PAUSE: Self = Self(7);
 
     /// The hold of this number, from 0 to 6.
     ///
@@ -32,11 +32,11 @@ impl Hold {
     #[must_use]
     pub const fn new(number: u8) -> Self {
         assert!(number < 7, "a channel has the holds 0 to 6");
-        Self(2 << number)
+        Self(number)
     }
 
     /// Its bit, one of [`PAUSED`].
     pub(crate) fn flag(self) -> Flags {
-        Flags::from(self.0) << PAUSED.trailing_zeros()
+        1 << (PAUSED.trailing_zeros() + u32::from(self.0))
     }
 }
