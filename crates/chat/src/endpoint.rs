@@ -212,10 +212,13 @@ impl Endpoint {
         if how == Shutdown::Both {
             self.wire.shutdown(Shutdown::Read)?;
         }
-        match self.connected() && !self.has_output() {
-            true => self.shut_if_due(),
-            false => Ok(()),
+        if self.connected() && !self.has_output() {
+            self.shut_if_due()?;
+            if !self.has_output() {
+                self.has_finished(self.flags & EOF != 0);
+            }
         }
+        Ok(())
     }
 
     /// The channel's token; [`Token::NONE`] until the loop has reached it.

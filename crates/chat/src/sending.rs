@@ -102,20 +102,20 @@ impl Endpoint {
     }
 
     /// Queues what others pushed while a callback of the channel ran. That may have ended
-    /// the output, which is this much longer then.
-    pub(crate) fn push_belatedly(&mut self, data: Bytes) {
-        let is_ending = match self.life.stage() {
-            Stage::Finishing(_) | Stage::Connecting(_) => true,
-            Stage::Shut => self.flags & SHUT_DUE != 0,
-            _ => false,
-        };
-        if is_ending {
-            self.output.push_bytes(data);
+    /// the output, which is this much longer then. What cannot be sent is
+    /// [`unsent`](Self::unsent), since nobody can be told that it is dropped.
+    pub(crate) fn push_belatedly(&mut self, mut data: Bytes) {
+        if let Wire::Datagram(_) = self.wire {
+            self.push_record(&data);
+            return;
+        }
+        let left = self.send_before_it_is_queued(&data).len();
+        let is_ending = self.flags & SHUT_DUE != 0 && self.is_sending();
+        if is_ending || self.takes_output() {
+            self.output.push_bytes(data.split_off(data.len() - left));
             self.bears_queue();
-        } else if self.is_closed() {
-            self.output.lose_also(data.len());
-        } else if !self.push_bytes(data) {
-            log::debug!("channel {}: it takes no output any more", self.me);
+        } else {
+            self.output.lose_also(left);
         }
     }
 

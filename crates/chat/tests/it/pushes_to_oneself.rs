@@ -11,6 +11,8 @@ use chat::{
     Limits, MessageHandler, Result, State, Token,
 };
 
+use crate::common::part::{Part, Record, Side};
+use crate::common::sim;
 use crate::common::{Log, name, turn_to_rest, turn_until};
 
 /// The members of a room, each of which hears all that is said, itself included.
@@ -311,4 +313,46 @@ fn a_dispatcher_gets_it_too() {
     let mut heard = String::new();
     theirs.read_to_string(&mut heard).unwrap();
     assert_eq!(heard, "hello, got 4");
+}
+
+/// What [`ChatMap::push`] has promised is sent, or unsent.
+#[test]
+fn what_is_pushed_to_oneself_after_the_end_of_output_is_unsent() {
+    let ends: [fn(&mut Side<'_>); 3] = [
+        |_| {},
+        |side| side.close_when_done(),
+        |side| side.shutdown_when_done(),
+    ];
+    for is_chat in [false, true] {
+        for end in ends {
+            let record = Record::default();
+            let mut map = ChannelMap::new().unwrap();
+            let (line, peer) = sim::line();
+            let part = Part::<0>::new(&record).on_event(move |what, side, map| {
+                match what {
+                    "connect" if is_chat => side.shutdown_when_done(),
+                    "line go" => {
+                        if !is_chat {
+                            side.raw().shutdown(Shutdown::Write).unwrap();
+                        }
+                        end(side);
+                        let me = side.endpoint().token();
+                        assert!(map.push(me, "lost").unwrap());
+                    }
+                    _ => {}
+                }
+                false
+            });
+            let me = part.insert(is_chat, line, Limits::default(), &mut map);
+            sim::settle(&mut map, me, &peer);
+            peer.say("go\r\n");
+            sim::settle(&mut map, me, &peer);
+            peer.say_eof();
+            sim::settle(&mut map, me, &peer);
+            assert!(record.is_closed());
+            assert_eq!(peer.shuts(), 1);
+            assert_eq!(peer.take_sent(), b"", "chat: {is_chat}");
+            assert_eq!(record.unsent(), (4, 0), "chat: {is_chat}");
+        }
+    }
 }
