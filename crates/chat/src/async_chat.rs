@@ -12,7 +12,7 @@ use socket2::Socket;
 use crate::chat::Chat;
 use crate::endpoint::Endpoint;
 use crate::flags::{
-    BEGIN, BLOCKED, EOF, EOF_TOLD, FINISHED, FINISHED_TOLD, Flags, HELD, HIGH, NOT_LIVE,
+    BEGIN, BLOCKED, CONVERTED, EOF, EOF_TOLD, FINISHED, FINISHED_TOLD, Flags, HELD, HIGH, NOT_LIVE,
     OVER_LIMIT, PAUSED, PEER_TOLD, RESTING,
 };
 use crate::handler::ChatHandler;
@@ -383,6 +383,16 @@ impl<H: ChatHandler> Channel for AsyncChat<H> {
             0 => Ok(()),
             _ => self.tell_peer_finished(map),
         };
+        self.conclude(result, me, map)
+    }
+
+    fn must_begin(&self, _me: Token) -> bool {
+        self.due() & CONVERTED != 0
+    }
+
+    fn handle_begin(&mut self, me: Token, map: &mut ChannelMap) -> Result {
+        self.chat.endpoint.enter(me);
+        let result = self.begin(map);
         self.conclude(result, me, map)
     }
 

@@ -256,11 +256,12 @@ impl<H: DispatcherHandler> Dispatcher<H> {
     /// Calls the one that is due, before any other callback. Returns whether the channel
     /// goes on.
     fn begin(&mut self, me: Token, map: &mut ChannelMap) -> Result<bool> {
-        if self.is_begin_due() {
-            match self.endpoint.begins_connected() {
-                true => self.handler.handle_connect(&mut self.endpoint, map)?,
-                false => self.handler.handle_convert(&mut self.endpoint, map)?,
-            }
+        if !self.is_begin_due() {
+            return Ok(!self.endpoint.is_closed());
+        }
+        match self.endpoint.begins_connected() {
+            true => self.handler.handle_connect(&mut self.endpoint, map)?,
+            false => self.handler.handle_convert(&mut self.endpoint, map)?,
         }
         Ok(!self.endpoint.is_closed() && map.may_continue(me))
     }
@@ -406,6 +407,15 @@ impl<H: DispatcherHandler> Channel for Dispatcher<H> {
 
     fn discard_errors(&mut self, _me: Token) {
         self.endpoint.discard_errors();
+    }
+
+    fn must_begin(&self, _me: Token) -> bool {
+        self.is_begin_due()
+    }
+
+    fn handle_begin(&mut self, me: Token, map: &mut ChannelMap) -> Result {
+        self.enter(me);
+        self.call(me, map, |_, _| Ok(()))
     }
 
     fn handle_pending(&mut self, me: Token, map: &mut ChannelMap) -> Result {

@@ -71,7 +71,7 @@ pub trait DispatcherHandler: 'static {
     /// after [`Dispatcher::with_handler`](crate::Dispatcher::with_handler) or
     /// [`Dispatcher::from_endpoint`](crate::Dispatcher::from_endpoint). A conversion
     /// before `handle_connect` leaves that to the new handler, which gets no
-    /// `handle_convert`.
+    /// `handle_convert`; nor does that of a channel that [closes](Endpoint::closing).
     ///
     /// The token, the user's timers, the limits, the queued output and the input that was
     /// received but not handed out go along. The default does nothing.

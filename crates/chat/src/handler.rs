@@ -99,7 +99,7 @@ pub trait ChatHandler: 'static {
     /// after [`AsyncChat::with_handler`](crate::AsyncChat::with_handler) or
     /// [`AsyncChat::from_endpoint`](crate::AsyncChat::from_endpoint). A conversion
     /// before `handle_connect` leaves that to the new handler, which gets no
-    /// `handle_convert`.
+    /// `handle_convert`; nor does that of a channel that [closes](Chat::closing).
     ///
     /// | goes along | with `with_handler` | with `from_endpoint` |
     /// |---|---|---|

@@ -169,6 +169,19 @@ pub trait Channel: Any + fmt::Debug {
         Ok(())
     }
 
+    /// Whether [`handle_begin`](Self::handle_begin) is due. The default is `false`.
+    fn must_begin(&self, me: Token) -> bool {
+        false
+    }
+
+    /// Does what comes before anything else, such as a greeting. Called if the channel
+    /// [must begin](Self::must_begin), before a timer, a shutdown or a hang-up, which may
+    /// come before any other event. It is a callback of its own: the closes and posts that
+    /// it asks for come before the timer, which it may cancel. The default does nothing.
+    fn handle_begin(&mut self, me: Token, map: &mut ChannelMap) -> Result {
+        Ok(())
+    }
+
     /// Does the work that [`pending`](Self::pending) announced. Called before the
     /// channel's events of the same turn. The default calls
     /// [`handle_read_event`](Self::handle_read_event).

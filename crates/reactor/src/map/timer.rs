@@ -12,6 +12,9 @@ use std::time::Instant;
 use slab::Slab;
 
 use super::ChannelMap;
+use super::slot::slot_mut;
+use crate::channel::Channel;
+use crate::error::Result;
 use crate::token::Token;
 
 /// The next sequence number of the whole process, so that a timer of one map is
@@ -165,6 +168,11 @@ impl ChannelMap {
             if deadline > self.now || sequence >= mark {
                 break;
             }
+            // What this does may cancel the timer.
+            if self.begin(self.timers.entries[key].token) {
+                called += 1;
+                continue;
+            }
             let Entry { token, number, .. } = self.timers.take(key);
             let timer = Timer {
                 key,
@@ -178,10 +186,27 @@ impl ChannelMap {
     }
 
     fn call_timer(&mut self, timer: Timer, me: Token) {
+        self.call(me, |channel, map| channel.handle_timer(timer, me, map));
+    }
+
+    /// Has the channel do what comes before its first timer; returns whether there was
+    /// anything.
+    fn begin(&mut self, me: Token) -> bool {
+        let slot = slot_mut(&mut self.slots, me);
+        let channel = slot.and_then(|slot| slot.channel.as_ref());
+        let must_begin = channel.is_some_and(|channel| channel.must_begin(me));
+        if must_begin {
+            self.call(me, |channel, map| channel.handle_begin(me, map));
+        }
+        must_begin
+    }
+
+    /// Makes a call that no event has caused.
+    fn call(&mut self, me: Token, callback: impl FnOnce(&mut dyn Channel, &mut Self) -> Result) {
         let home = Rc::clone(&self.home);
         self.touch(me);
         self.lend(me, |channel, map| {
-            if let Err(error) = channel.handle_timer(timer, me, map) {
+            if let Err(error) = callback(channel, map) {
                 channel.handle_error(error, me, map);
             }
         });

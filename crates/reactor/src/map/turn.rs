@@ -408,6 +408,9 @@ impl ChannelMap {
         is_known &= !ready.contains(Readiness::PENDING);
         let mut was_called = false;
         while let Some(event) = ready.take_first() {
+            if !self.begin_before(event, channel, me) {
+                break;
+            }
             if is_known || self.is_wanted(event, channel, me) {
                 let result = match event {
                     Readiness::SHUTDOWN => channel.handle_shutdown(me, self),
@@ -432,6 +435,23 @@ impl ChannelMap {
             }
         }
         was_called
+    }
+
+    /// Has the channel do what comes before `event`, unless it does so by itself. Returns
+    /// whether `event` may come now; otherwise it comes in the next turn.
+    fn begin_before(&mut self, event: Readiness, channel: &mut dyn Channel, me: Token) -> bool {
+        let is_first = matches!(event, Readiness::SHUTDOWN | Readiness::HANG_UP);
+        if !is_first || !channel.must_begin(me) {
+            return true;
+        }
+        if let Err(error) = channel.handle_begin(me, self) {
+            channel.handle_error(error, me, self);
+        }
+        let goes_on = self.may_continue(me);
+        if !goes_on {
+            self.make_ready(me, event);
+        }
+        goes_on
     }
 
     /// Whether an event that was reported is still the channel's: callbacks may
