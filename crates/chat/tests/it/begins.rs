@@ -5,10 +5,12 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use chat::{AsyncChat, ChannelMap, ChatMap, Dispatcher, Limits, Token};
+use chat::{
+    AsyncChat, ChannelMap, Chat, ChatMap, Dispatcher, Limits, MessageHandler, Result, Timer, Token,
+};
 
 use crate::common::part::{Part, Record};
-use crate::common::sim;
+use crate::common::{Log, sim};
 
 type Deed = fn(Token, &mut ChannelMap);
 
@@ -149,4 +151,47 @@ fn handle_convert_comes_before_a_shutdown() {
         sim::settle(&mut map, me, &peer);
         assert_eq!(record.of(0), ["connect", "convert", "shutdown"]);
     }
+}
+
+/// Becomes another again and again.
+struct Restless(Log);
+
+impl Restless {
+    fn change(chat: &Chat, map: &mut ChannelMap) -> Result {
+        let me = chat.token().handle::<AsyncChat<Self>>();
+        map.convert(me, |channel| channel.with_handler(|handler| handler))?;
+        Ok(())
+    }
+}
+
+impl MessageHandler for Restless {
+    fn handle_message(&mut self, _: &[u8], _: &mut Chat, _: &mut ChannelMap) -> Result {
+        Ok(())
+    }
+
+    fn handle_connect(&mut self, chat: &mut Chat, map: &mut ChannelMap) -> Result {
+        Self::change(chat, map)
+    }
+
+    fn handle_convert(&mut self, chat: &mut Chat, map: &mut ChannelMap) -> Result {
+        Self::change(chat, map)
+    }
+
+    fn handle_timer(&mut self, _: Timer, _: &mut Chat, _: &mut ChannelMap) -> Result {
+        self.0.add("timer");
+        Ok(())
+    }
+}
+
+#[test]
+fn a_channel_that_is_converted_for_ever_does_not_keep_a_turn_from_its_end() {
+    let log = Log::default();
+    let mut map = ChannelMap::new().unwrap();
+    let (line, _peer) = sim::line();
+    let restless = AsyncChat::over(line, "\n", Restless(log.clone()));
+    let restless = map.insert(restless).unwrap();
+    map.turn_at(map.now()).unwrap();
+    map.set_timer(restless, map.now());
+    map.turn_at(map.now()).unwrap();
+    assert_eq!(log.all(), ["timer"]);
 }

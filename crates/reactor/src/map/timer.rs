@@ -163,13 +163,16 @@ impl ChannelMap {
     /// turn's.
     pub(super) fn call_timers(&mut self) -> usize {
         let mut called = 0;
+        let mut begun = None;
         let mark = NEXT_SEQUENCE.load(Ordering::Relaxed);
         while let Some(&Due(deadline, sequence, key)) = self.timers.heap.first() {
             if deadline > self.now || sequence >= mark {
                 break;
             }
-            // What this does may cancel the timer.
-            if self.begin(self.timers.entries[key].token) {
+            // That may cancel the timer. It is done once for each, or a channel that is
+            // converted again and again would never let go.
+            if begun != Some(sequence) && self.begin(self.timers.entries[key].token) {
+                begun = Some(sequence);
                 called += 1;
                 continue;
             }
