@@ -13,7 +13,7 @@ use crate::chat::Chat;
 use crate::endpoint::Endpoint;
 use crate::flags::{
     BEGIN, BLOCKED, CONVERTED, EOF, EOF_TOLD, FINISHED, FINISHED_TOLD, Flags, HELD, HIGH, NOT_LIVE,
-    OVER_LIMIT, PAUSED, PEER_TOLD, RESTING,
+    OVER_LIMIT, PEER_TOLD, RESTING, UNDELIVERED,
 };
 use crate::handler::ChatHandler;
 use crate::life::Stage;
@@ -205,13 +205,13 @@ impl<H: ChatHandler> AsyncChat<H> {
             }
         }
         let mut due = rare | flags & (BEGIN | OVER_LIMIT);
-        if flags & (HELD | PAUSED) == HELD {
-            due |= HELD;
+        if flags & (UNDELIVERED | HELD) == UNDELIVERED {
+            due |= UNDELIVERED;
         }
-        if flags & (EOF | EOF_TOLD | HELD | OVER_LIMIT | PAUSED) == EOF {
+        if flags & (EOF | EOF_TOLD | UNDELIVERED | OVER_LIMIT | HELD) == EOF {
             due |= EOF;
         }
-        if flags & PAUSED != 0 && flags & PEER_TOLD == 0 && endpoint.has_peer_finished() {
+        if flags & HELD != 0 && flags & PEER_TOLD == 0 && endpoint.has_peer_finished() {
             due |= PEER_TOLD;
         }
         if endpoint.is_drained() {
@@ -236,7 +236,7 @@ impl<H: ChatHandler> AsyncChat<H> {
                 self.chat.endpoint.flags &= !HIGH;
                 return self.handler.handle_drained(&mut self.chat, map);
             }
-            HELD => return self.deliver_held(map),
+            UNDELIVERED => return self.deliver_held(map),
             _ => return self.handle_read_event(self.chat.token(), map), // what a transport has
         }
         Ok(())
@@ -333,7 +333,7 @@ impl<H: ChatHandler> Channel for AsyncChat<H> {
         self.chat.endpoint.enter(me);
         let flags = self.chat.endpoint.flags;
         // A held channel that has failed, and holds nothing, may never be released.
-        let is_deaf = flags & HELD == 0 && (flags & PAUSED != 0 || !self.readable(me));
+        let is_deaf = flags & UNDELIVERED == 0 && (flags & HELD != 0 || !self.readable(me));
         self.chat.endpoint.settle(is_deaf)?;
         let is_usual =
             self.chat.endpoint.flags == 0 && !self.chat.endpoint.has_output() && self.due() == 0;
@@ -403,7 +403,7 @@ impl<H: ChatHandler> Channel for AsyncChat<H> {
             UNTIMED,
             BEGIN,
             OVER_LIMIT,
-            HELD,
+            UNDELIVERED,
             PEER_TOLD,
             EOF,
             HIGH,

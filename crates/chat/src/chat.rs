@@ -7,7 +7,7 @@ use std::rc::Rc;
 use reactor::{CloseReason, Token};
 
 use crate::endpoint::Endpoint;
-use crate::flags::{DISCARDED, HELD, OVER_LIMIT};
+use crate::flags::{DISCARDED, OVER_LIMIT, UNDELIVERED};
 use crate::framer::Framer;
 use crate::limits::Limits;
 use crate::terminator::Terminator;
@@ -287,7 +287,7 @@ impl Chat {
     pub fn into_endpoint(mut self) -> Endpoint {
         self.put_back_held();
         self.release_all();
-        self.endpoint.flags &= !(HELD | OVER_LIMIT);
+        self.endpoint.flags &= !(UNDELIVERED | OVER_LIMIT);
         self.endpoint
     }
 
@@ -309,8 +309,8 @@ impl Chat {
     /// Finds out whether something waits to be delivered.
     pub(crate) fn note_held(&mut self) {
         match !self.endpoint.unread.is_empty() || self.framer.is_due() {
-            true => self.endpoint.flags |= HELD,
-            false => self.endpoint.flags &= !HELD,
+            true => self.endpoint.flags |= UNDELIVERED,
+            false => self.endpoint.flags &= !UNDELIVERED,
         }
     }
 }

@@ -14,7 +14,7 @@ pub(crate) const NOT_LIVE: Flags = 1;
 pub(crate) const NEW: Flags = 1 << 1;
 /// Something waits to be delivered: input that was received before, or the end
 /// of a message that needs no further input.
-pub(crate) const HELD: Flags = 1 << 3;
+pub(crate) const UNDELIVERED: Flags = 1 << 3;
 /// `handle_overlimit` is due.
 pub(crate) const OVER_LIMIT: Flags = 1 << 4;
 /// The peer will send nothing more.
@@ -47,4 +47,4 @@ pub(crate) const PEER_TOLD: Flags = 1 << 16;
 /// Something is due that comes before anything else.
 pub(crate) const BEGIN: Flags = NEW | CONVERTED;
 /// The channel is held: nothing is delivered. A bit for each [`Hold`](crate::Hold).
-pub(crate) const PAUSED: Flags = 0xff << 20;
+pub(crate) const HELD: Flags = 0xff << 20;

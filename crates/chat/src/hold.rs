@@ -1,6 +1,6 @@
 //! The name of a hold: [`Hold`].
 
-use crate::flags::{Flags, PAUSED};
+use crate::flags::{Flags, HELD};
 
 /// A reason to hold a channel back: see [`Chat::hold`](crate::Chat::hold).
 ///
@@ -35,8 +35,8 @@ impl Hold {
         Self(number)
     }
 
-    /// Its bit, one of [`PAUSED`].
+    /// Its bit, one of [`HELD`].
     pub(crate) fn flag(self) -> Flags {
-        1 << (PAUSED.trailing_zeros() + u32::from(self.0))
+        1 << (HELD.trailing_zeros() + u32::from(self.0))
     }
 }

@@ -9,7 +9,7 @@ use reactor::{ChannelMap, Result};
 use crate::async_chat::AsyncChat;
 use crate::chat::Chat;
 use crate::endpoint::Endpoint;
-use crate::flags::{EOF, EOF_TOLD, HELD, HUNG_UP, PAUSED, PEER_TOLD, RESTING};
+use crate::flags::{EOF, EOF_TOLD, HELD, HUNG_UP, PEER_TOLD, RESTING, UNDELIVERED};
 use crate::handler::ChatHandler;
 use crate::hold::Hold;
 use crate::life::Stage;
@@ -69,7 +69,7 @@ impl Chat {
     /// Whether the channel is held, by [`pause`](Self::pause) or another
     /// [hold](Self::hold).
     pub fn is_held(&self) -> bool {
-        self.endpoint.flags & PAUSED != 0
+        self.endpoint.flags & HELD != 0
     }
 
     /// [Holds](Self::hold) the channel until [`resume`](Self::resume): the hold
@@ -89,7 +89,7 @@ impl Chat {
     }
 
     pub(crate) fn release_all(&mut self) {
-        self.endpoint.flags &= !PAUSED;
+        self.endpoint.flags &= !HELD;
     }
 
     /// Whether the channel is held, and receives meanwhile.
@@ -154,7 +154,7 @@ impl Chat {
 impl Endpoint {
     /// Whether input waits for the release of a chat channel.
     pub(crate) fn holds_input(&self) -> bool {
-        self.flags & PAUSED != 0 && self.flags & HELD != 0
+        self.flags & HELD != 0 && self.flags & UNDELIVERED != 0
     }
 
     /// Whether the peer of a held channel has finished, or the connection failed, and the

@@ -8,7 +8,7 @@ use reactor::{ChannelMap, CloseReason, Result};
 
 use crate::async_chat::AsyncChat;
 use crate::chat::Chat;
-use crate::flags::{DISCARDED, EOF, EOF_TOLD, HELD, NOT_LIVE, OVER_LIMIT, PAUSED, RESTING};
+use crate::flags::{DISCARDED, EOF, EOF_TOLD, HELD, NOT_LIVE, OVER_LIMIT, RESTING, UNDELIVERED};
 use crate::framer::Frame;
 use crate::handler::ChatHandler;
 
@@ -77,7 +77,7 @@ impl<H: ChatHandler> AsyncChat<H> {
                         None => {
                             rest = &rest[message.len()..];
                             chat.framer.reopen(rest.len() - behind.len());
-                            chat.endpoint.flags |= HELD;
+                            chat.endpoint.flags |= UNDELIVERED;
                             chat.left_of_read = rest.len();
                             match message {
                                 [] => Ok(()),
@@ -112,7 +112,8 @@ impl<H: ChatHandler> AsyncChat<H> {
                 break Ok(());
             }
         };
-        if self.chat.endpoint.flags & (HELD | OVER_LIMIT | DISCARDED) == 0 && rest.is_empty() {
+        if self.chat.endpoint.flags & (UNDELIVERED | OVER_LIMIT | DISCARDED) == 0 && rest.is_empty()
+        {
             return result;
         }
         self.chat.keep(rest, whole);
@@ -134,7 +135,7 @@ impl<H: ChatHandler> AsyncChat<H> {
         let frame = chat.framer.next(rest, limit, is_last);
         chat.left_of_read = rest.len();
         if chat.framer.is_due() {
-            chat.endpoint.flags |= HELD;
+            chat.endpoint.flags |= UNDELIVERED;
         }
         match frame? {
             Frame::Part(part) => Some(handler.collect_incoming_data(part, chat, map)),
@@ -214,7 +215,7 @@ impl Chat {
     fn may_deliver(&self, left: usize) -> bool {
         let flags = self.endpoint.flags;
         // An end follows its data at once, even after a pause.
-        let is_paused = flags & PAUSED != 0 && !self.framer.has_ended();
+        let is_paused = flags & HELD != 0 && !self.framer.has_ended();
         !(self.closing() || is_paused)
             && flags & (OVER_LIMIT | DISCARDED) == 0
             && self.endpoint.unread.is_empty() // what was put back comes first
@@ -243,7 +244,7 @@ impl Chat {
     pub(crate) fn may_receive(&self) -> bool {
         let flags = self.endpoint.flags;
         // A channel that can send nothing any more goes on receiving; one that ends does not.
-        flags & (PAUSED | HELD | OVER_LIMIT | EOF | RESTING) == 0
+        flags & (HELD | UNDELIVERED | OVER_LIMIT | EOF | RESTING) == 0
             && (flags & NOT_LIVE == 0 || (self.endpoint.receives() && !self.closing()))
     }
 

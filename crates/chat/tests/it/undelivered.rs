@@ -1,4 +1,4 @@
-//! How much input waits, for whoever changes the protocol behind it.
+//! The number of input bytes that wait: a program checks it before it changes the protocol.
 
 use std::cell::RefCell;
 use std::rc::Rc;
