@@ -73,10 +73,6 @@ impl ChatHandler for Bulk {
         Ok(())
     }
 
-    fn found_terminator(&mut self, _chat: &mut Chat, _map: &mut ChannelMap) -> Result {
-        Ok(())
-    }
-
     fn handle_drained(&mut self, chat: &mut Chat, _map: &mut ChannelMap) -> Result {
         chat.resume();
         Ok(())

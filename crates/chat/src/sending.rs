@@ -405,9 +405,9 @@ impl Chat {
     /// whenever there is room.
     ///
     /// Returns `false` if `data` is dropped: the channel is closing or closed, its
-    /// sending half is [shut](Self::shutdown_when_done), sending has failed, or this push closes
-    /// it. (A channel that [`ChannelMap::close`](reactor::ChannelMap::close) has closed
-    /// learns of it only later, so this returns `true`.) In `handle_close`,
+    /// sending half is [shut](Self::shutdown_when_done), sending has failed, or this push
+    /// closes it. (A channel that [`ChannelMap::close`](reactor::ChannelMap::close) has
+    /// closed learns of it only later, so this returns `true`.) In `handle_close`,
     /// [`unsent`](Self::unsent) counts the queued output that did not leave.
     ///
     /// If more than [`Limits::output`](crate::Limits::output) is queued, even after one

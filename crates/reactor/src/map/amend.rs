@@ -2,7 +2,7 @@
 
 use std::mem;
 
-use super::slot::slot_mut;
+use super::slot::{Deferred, slot_mut};
 use super::{CAPACITY, ChannelMap};
 use crate::channel::Channel;
 use crate::error::Absent;
@@ -103,14 +103,14 @@ impl ChannelMap {
             return;
         };
         slot.touch(self.touched.get_mut());
-        let Some(deferred) = slot.deferred.take() else {
-            slot.channel = Some(channel);
-            return;
-        };
-        for amend in deferred.amendments {
+        let Deferred {
+            amendments,
+            conversion,
+        } = *slot.deferred.take().unwrap_or_default();
+        for amend in amendments {
             amend(&mut *channel);
         }
-        let Some(convert) = deferred.conversion else {
+        let Some(convert) = conversion else {
             slot.channel = Some(channel);
             return;
         };
