@@ -14,7 +14,7 @@ use std::rc::Rc;
 use chat::bytes::Bytes;
 use chat::{
     Address, AsyncChat, ChannelMap, Chat, ChatMap, CloseReason, DispatcherHandler, Endpoint,
-    Limits, MessageHandler, Result, Socket, State, Token,
+    Limits, MessageHandler, Result, State, Stream, Token,
 };
 use examples::{Opt, printable};
 
@@ -77,7 +77,7 @@ impl Listener {
 impl DispatcherHandler for Listener {
     fn handle_accepted(
         &mut self,
-        socket: Socket,
+        stream: Stream,
         addr: Address,
         _listener: &mut Endpoint,
         map: &mut ChannelMap,
@@ -87,7 +87,7 @@ impl DispatcherHandler for Listener {
             room: self.room,
             nick: None,
         };
-        map.insert(AsyncChat::new(socket, "\n", member)?.limited(Rc::clone(&self.limits)))?;
+        map.insert(AsyncChat::new(stream, "\n", member).limited(Rc::clone(&self.limits)))?;
         Ok(())
     }
 }

@@ -4,7 +4,7 @@
 
 use chat::{
     Address, AsyncChat, ChannelMap, Chat, DispatcherHandler, Endpoint, MessageHandler, Result,
-    Socket,
+    Stream,
 };
 use examples::Opt;
 
@@ -13,13 +13,13 @@ struct Server;
 impl DispatcherHandler for Server {
     fn handle_accepted(
         &mut self,
-        socket: Socket,
+        stream: Stream,
         addr: Address,
         _server: &mut Endpoint,
         map: &mut ChannelMap,
     ) -> Result {
         log::debug!("connection from {addr}");
-        map.insert(AsyncChat::new(socket, "\n", Echo)?)?;
+        map.insert(AsyncChat::new(stream, "\n", Echo))?;
         Ok(())
     }
 }

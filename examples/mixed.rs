@@ -13,12 +13,11 @@
 //!   and `quit`.
 
 use std::io::{self, Write};
-use std::net::UdpSocket;
 use std::rc::Rc;
 
 use chat::{
     Address, AsyncChat, ChannelMap, Chat, CloseReason, Dispatcher, DispatcherHandler, Endpoint,
-    FileWrapper, Handle, Limits, MessageHandler, Result, Socket,
+    FileWrapper, Handle, Limits, MessageHandler, Result, Stream,
 };
 use examples::{Opt, Output, printable};
 
@@ -31,12 +30,12 @@ struct Listener<H> {
 impl<H: MessageHandler> DispatcherHandler for Listener<H> {
     fn handle_accepted(
         &mut self,
-        socket: Socket,
+        stream: Stream,
         _addr: Address,
         _listener: &mut Endpoint,
         map: &mut ChannelMap,
     ) -> Result {
-        let channel = AsyncChat::new(socket, "\n", (self.session)())?;
+        let channel = AsyncChat::new(stream, "\n", (self.session)());
         map.insert(channel.limited(Rc::clone(&self.limits)))?;
         Ok(())
     }
@@ -54,16 +53,15 @@ impl MessageHandler for Echo {
 }
 
 /// Sends datagrams back.
-struct UdpEcho {
-    port: u16,
-}
+struct UdpEcho;
 
 impl DispatcherHandler for UdpEcho {
     fn handle_read(&mut self, endpoint: &mut Endpoint, map: &mut ChannelMap) -> Result {
         let mut buffer = map.buffers().read_buffer();
         let (len, from) = endpoint.recv_from(&mut buffer)?;
         // A source is easily forged. Our own, or another echo's, would answer for ever.
-        if from.as_inet().is_some_and(|from| from.port() == self.port) {
+        let port = |address: &Address| address.as_inet().map(|address| address.port());
+        if port(&from) == endpoint.local_addr().as_ref().and_then(port) {
             log::debug!("nothing sent to {from}: that is our own port");
             return Ok(());
         }
@@ -177,13 +175,15 @@ fn main() -> Result {
         .and_then(|address| address.as_inet())
         .ok_or("the room has no address")?;
 
-    let udp = UdpSocket::bind(&udp).map_err(|error| format!("cannot bind to {udp}: {error}"))?;
-    let bound = udp.local_addr()?;
-    map.insert(Dispatcher::new(udp, UdpEcho { port: bound.port() })?)?;
+    let receiver = map
+        .insert(Dispatcher::bind(&udp, UdpEcho))
+        .map_err(|error| format!("cannot bind to {udp}: {error}"))?;
+    let bound = map.get(receiver)?.endpoint.local_addr();
+    let bound = bound.ok_or("no address")?;
     stdout.print(format!("receiving on {bound}\n"), &mut map);
 
     let client = Client { stdout };
-    let client = map.insert(AsyncChat::connect(room_address, "\n", client)?)?;
+    let client = map.insert(AsyncChat::connect(room_address, "\n", client))?;
 
     match FileWrapper::new(io::stdin()) {
         Ok(stdin) => {

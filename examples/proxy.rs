@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use chat::{
     Address, ChannelMap, CloseReason, Dispatcher, DispatcherHandler, Endpoint, Handle, Result,
-    Socket, Timer,
+    Stream, Timer,
 };
 use examples::Opt;
 
@@ -47,7 +47,7 @@ impl Target {
         while let Some(addr) = self.addrs.get(self.tried).copied() {
             self.tried += 1;
             let half = Half::new(addr.to_string(), Some((client, self.clone())));
-            match Dispatcher::connect(addr, half).and_then(|target| map.insert(target)) {
+            match map.insert(Dispatcher::connect(addr, half)) {
                 Ok(target) => {
                     map.set_timer(target.token(), map.now() + CONNECT_TIME);
                     if let Ok(client) = map.get_mut(client) {
@@ -65,12 +65,12 @@ impl Target {
 impl DispatcherHandler for Proxy {
     fn handle_accepted(
         &mut self,
-        socket: Socket,
+        stream: Stream,
         addr: Address,
         _proxy: &mut Endpoint,
         map: &mut ChannelMap,
     ) -> Result {
-        let client = map.insert(Dispatcher::new(socket, Half::new(addr.to_string(), None))?)?;
+        let client = map.insert(Dispatcher::new(stream, Half::new(addr.to_string(), None)))?;
         if let Err(error) = self.target.clone().dial(client, map) {
             map.close(client);
             return Err(error.into());

@@ -11,7 +11,6 @@
 use std::cell::Cell;
 use std::fs::{self, Permissions};
 use std::io;
-use std::net::UdpSocket;
 use std::os::unix::fs::PermissionsExt;
 use std::process::ExitCode;
 use std::rc::Rc;
@@ -163,21 +162,18 @@ fn main() -> Result<ExitCode> {
         has_failed: Rc::clone(&has_failed),
     };
 
-    let udp = UdpSocket::bind(&address)
+    let udp = map
+        .insert(Dispatcher::bind(&address, receiver()))
         .map_err(|error| format!("cannot listen on {address}: {error}"))?;
-    stdout.print(format!("listening on {}\n", udp.local_addr()?), &mut map);
-    map.insert(Dispatcher::new(udp, receiver())?)?;
+    let bound = map.get(udp)?.endpoint.local_addr().ok_or("no address")?;
+    stdout.print(format!("listening on {bound}\n"), &mut map);
 
     if !path.is_empty() {
         let bind = UnixBind::path(&path).replacing_dead().removed_on_close();
-        let unix = Dispatcher::bind_unix(bind, receiver())
-            .and_then(|unix| {
-                // Whatever the umask is, as of `/dev/log`: each user logs.
-                fs::set_permissions(&path, Permissions::from_mode(0o666))?;
-                Ok(unix)
-            })
+        map.insert(Dispatcher::bind_unix(bind, receiver()))
+            // Whatever the umask is, as of `/dev/log`: each user logs.
+            .and_then(|_| fs::set_permissions(&path, Permissions::from_mode(0o666)))
             .map_err(|error| format!("cannot listen on {path}: {error}"))?;
-        map.insert(unix)?;
         stdout.print(format!("listening on {path}\n"), &mut map);
     }
     map.run()?;

@@ -32,7 +32,7 @@ mod site;
 
 use std::rc::Rc;
 
-use chat::{Address, AsyncChat, ChannelMap, DispatcherHandler, Endpoint, Limits, Result, Socket};
+use chat::{Address, AsyncChat, ChannelMap, DispatcherHandler, Endpoint, Limits, Result, Stream};
 use examples::Opt;
 
 use crate::handler::{HEAD_END, HttpRequestHandler};
@@ -46,13 +46,13 @@ struct HttpServer {
 impl DispatcherHandler for HttpServer {
     fn handle_accepted(
         &mut self,
-        socket: Socket,
+        stream: Stream,
         addr: Address,
         _server: &mut Endpoint,
         map: &mut ChannelMap,
     ) -> Result {
         let handler = HttpRequestHandler::new(addr, Rc::clone(&self.site));
-        let channel = AsyncChat::new(socket, HEAD_END, handler)?;
+        let channel = AsyncChat::new(stream, HEAD_END, handler);
         map.insert(channel.limited(Rc::clone(&self.limits)))?;
         Ok(())
     }

@@ -124,7 +124,7 @@ fn get(url: &str, stdout: Output, has_failed: &Rc<Cell<bool>>, map: &mut Channel
         stdout,
         has_failed: Rc::clone(has_failed),
     };
-    let channel = AsyncChat::connect((host.as_str(), port), head::END, client)?;
+    let channel = AsyncChat::connect((host.as_str(), port), head::END, client);
     let mut limits = Limits::default();
     limits.reads_per_turn = 1; // as much of each page may wait to be printed
     let mut channel = channel.limited(limits);

@@ -22,7 +22,7 @@ mod session;
 use std::rc::Rc;
 use std::time::Duration;
 
-use chat::{Address, AsyncChat, ChannelMap, DispatcherHandler, Endpoint, Result, Socket};
+use chat::{Address, AsyncChat, ChannelMap, DispatcherHandler, Endpoint, Result, Stream};
 use examples::{Opt, Output};
 
 use crate::session::{Bounds, Session};
@@ -35,14 +35,14 @@ struct SmtpServer {
 impl DispatcherHandler for SmtpServer {
     fn handle_accepted(
         &mut self,
-        socket: Socket,
+        stream: Stream,
         addr: Address,
         _server: &mut Endpoint,
         map: &mut ChannelMap,
     ) -> Result {
         log::debug!("connection from {addr}");
         let session = Session::new(addr, Rc::clone(&self.bounds), self.stdout);
-        let channel = AsyncChat::new(socket, session::LINE_END, session)?;
+        let channel = AsyncChat::new(stream, session::LINE_END, session);
         map.insert(channel.limited(Rc::clone(&self.bounds.command)))?;
         Ok(())
     }

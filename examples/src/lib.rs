@@ -73,10 +73,11 @@ pub fn listen<H: DispatcherHandler>(
     stdout: Output,
     map: &mut ChannelMap,
 ) -> Result<Handle<Dispatcher<H>>> {
-    let listener = Dispatcher::listen(address, handler)
+    let listener = map
+        .insert(Dispatcher::listen(address, handler))
         .map_err(|error| format!("cannot listen on {address}: {error}"))?;
-    let bound = listener.endpoint.local_addr().ok_or("no address")?;
-    let listener = map.insert(listener)?;
+    let bound = map.get(listener)?.endpoint.local_addr();
+    let bound = bound.ok_or("no address")?;
     stdout.print(format!("listening on {bound}\n"), map);
     Ok(listener)
 }

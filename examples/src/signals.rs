@@ -28,7 +28,7 @@ pub fn on_signal(
         return Err(io::Error::from(io::ErrorKind::InvalidInput).into());
     }
     let (read_end, write_end) = UnixStream::pair()?;
-    let channel = map.insert(Dispatcher::new(read_end, Signal(f))?)?;
+    let channel = map.insert(Dispatcher::new(read_end, Signal(f)))?;
     map.set_background(channel);
     pipe::register(signal, write_end).inspect_err(|_| {
         map.close(channel);

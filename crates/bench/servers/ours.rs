@@ -6,7 +6,7 @@ use std::rc::Rc;
 use bench::start::{self, Work};
 use chat::{Address, AsyncChat, ChannelMap, Chat, ChatHandler, CloseReason, Dispatcher};
 use chat::{
-    DispatcherHandler, Endpoint, Handle, Limits, MessageHandler, Result, Socket, Terminator,
+    DispatcherHandler, Endpoint, Handle, Limits, MessageHandler, Result, Stream, Terminator,
 };
 
 struct EchoServer;
@@ -14,12 +14,12 @@ struct EchoServer;
 impl DispatcherHandler for EchoServer {
     fn handle_accepted(
         &mut self,
-        socket: Socket,
+        stream: Stream,
         _addr: Address,
         _server: &mut Endpoint,
         map: &mut ChannelMap,
     ) -> Result {
-        map.insert(AsyncChat::new(socket, "\n", Echo)?)?;
+        map.insert(AsyncChat::new(stream, "\n", Echo))?;
         Ok(())
     }
 }
@@ -47,12 +47,12 @@ struct BulkServer;
 impl DispatcherHandler for BulkServer {
     fn handle_accepted(
         &mut self,
-        socket: Socket,
+        stream: Stream,
         _addr: Address,
         _server: &mut Endpoint,
         map: &mut ChannelMap,
     ) -> Result {
-        map.insert(AsyncChat::new(socket, Terminator::none(), Bulk)?)?;
+        map.insert(AsyncChat::new(stream, Terminator::none(), Bulk))?;
         Ok(())
     }
 }
@@ -112,7 +112,7 @@ impl Room {
 impl DispatcherHandler for Room {
     fn handle_accepted(
         &mut self,
-        socket: Socket,
+        stream: Stream,
         _addr: Address,
         room: &mut Endpoint,
         map: &mut ChannelMap,
@@ -120,7 +120,7 @@ impl DispatcherHandler for Room {
         let member = Member {
             room: room.token().handle(),
         };
-        let channel = AsyncChat::new(socket, "\n", member)?.limited(Rc::clone(&self.limits));
+        let channel = AsyncChat::new(stream, "\n", member).limited(Rc::clone(&self.limits));
         self.members.insert(map.insert(channel)?);
         Ok(())
     }
@@ -151,13 +151,13 @@ fn main() -> Result {
     let mut map = ChannelMap::new()?;
     match work {
         Work::Echo => {
-            map.insert(Dispatcher::new(start::listen()?, EchoServer)?)?;
+            map.insert(Dispatcher::new(start::listen()?, EchoServer))?;
         }
         Work::Bulk => {
-            map.insert(Dispatcher::new(start::listen()?, BulkServer)?)?;
+            map.insert(Dispatcher::new(start::listen()?, BulkServer))?;
         }
         Work::Room => {
-            map.insert(Dispatcher::new(start::listen()?, Room::new())?)?;
+            map.insert(Dispatcher::new(start::listen()?, Room::new()))?;
         }
         Work::Plaintext => start::refuse(work),
     }

@@ -3,21 +3,23 @@
 use std::any::{Any, type_name};
 use std::fmt;
 use std::io;
-use std::net::ToSocketAddrs;
 use std::rc::Rc;
 
-use reactor::{Channel, ChannelMap, CloseReason, Error, Registration, Result, Timer, Token};
-use socket2::Socket;
+use reactor::{
+    Channel, ChannelMap, CloseReason, Error, Opening, Registration, Result, Timer, Token,
+};
 
 use crate::chat::Chat;
 use crate::endpoint::Endpoint;
 use crate::flags::{
     BEGIN, BLOCKED, CONVERTED, EOF, EOF_TOLD, FINISHED, FINISHED_TOLD, Flags, HELD, HIGH, NOT_LIVE,
-    OVER_LIMIT, PEER_TOLD, RESTING, UNDELIVERED,
+    OVER_LIMIT, PEER_TOLD, RESTING, UNDELIVERED, UNOPENED,
 };
 use crate::handler::ChatHandler;
+use crate::inet_name::InetName;
 use crate::life::Stage;
 use crate::limits::Limits;
+use crate::opening::Target;
 use crate::terminator::Terminator;
 use crate::transport::Transport;
 #[cfg(unix)]
@@ -65,7 +67,7 @@ const UNTIMED: Flags = 1 << 30;
 /// let (ours, theirs) = UnixStream::pair()?;
 /// std::io::Write::write_all(&mut &theirs, b"ada\nhello\n")?;
 /// let mut map = ChannelMap::new()?;
-/// map.insert(AsyncChat::new(ours, "\n", Login)?)?;
+/// map.insert(AsyncChat::new(ours, "\n", Login))?;
 /// map.run()?;
 /// # Ok::<(), chat::Error>(())
 /// ```
@@ -81,25 +83,34 @@ pub struct AsyncChat<H> {
 }
 
 impl<H: ChatHandler> AsyncChat<H> {
-    /// Makes a chat channel of a connected stream socket, which becomes non-blocking.
-    /// `terminator` ends the first message.
+    /// Makes a chat channel of something that exists: a [`Stream`](crate::Stream) of a
+    /// listener, a connected stream socket, which becomes non-blocking, or the [`Endpoint`]
+    /// of another channel, such as a [`Dispatcher`](crate::Dispatcher)'s. `terminator` ends
+    /// the first message. Input that an endpoint has read already goes along; the new handler
+    /// gets [`handle_convert`](ChatHandler::handle_convert).
     ///
     /// # Errors
     ///
-    /// `InvalidInput` for a socket of another type (datagrams, `SOCK_SEQPACKET`) or one
-    /// that listens: a [`Dispatcher`](crate::Dispatcher) takes those. The operating
-    /// system's error, if it does not tell the type or does not make the socket
-    /// non-blocking.
+    /// None here: [`ChannelMap::insert`] fails with `InvalidInput` for a socket of another
+    /// type (datagrams, `SOCK_SEQPACKET`) or one that listens. A
+    /// [`Dispatcher`](crate::Dispatcher) takes those. If a conversion makes the channel, it is
+    /// closed with that error.
     pub fn new(
-        socket: impl Into<Socket>,
+        endpoint: impl Into<Endpoint>,
         terminator: impl Into<Terminator>,
         handler: H,
-    ) -> io::Result<Self> {
-        let endpoint = Endpoint::stream(socket.into())?;
-        Ok(Self::from_endpoint(endpoint, terminator, handler))
+    ) -> Self {
+        let mut endpoint = endpoint.into();
+        endpoint.expect_stream();
+        endpoint.change_hands();
+        Self {
+            chat: Chat::new(endpoint, terminator.into()),
+            handler,
+            asked: 1,
+        }
     }
 
-    /// Begins to connect to a TCP port. Several addresses are tried in turn.
+    /// Connects to a TCP port, as soon as it is in a map. Several addresses are tried in turn.
     ///
     /// [`handle_connect`](ChatHandler::handle_connect) follows on success,
     /// [`handle_close`](ChatHandler::handle_close) on failure. Output pushed before is
@@ -109,15 +120,16 @@ impl<H: ChatHandler> AsyncChat<H> {
     ///
     /// # Errors
     ///
-    /// The operating system's, if the name does not resolve or a socket cannot be
-    /// opened. Names are resolved here, which blocks.
+    /// None here: [`ChannelMap::insert`] fails with the operating system's, if the name does
+    /// not resolve, which blocks, or a socket cannot be opened.
     pub fn connect(
-        address: impl ToSocketAddrs,
+        address: impl Into<InetName>,
         terminator: impl Into<Terminator>,
         handler: H,
-    ) -> io::Result<Self> {
-        let endpoint = Endpoint::connect(address)?;
-        Ok(Self::from_endpoint(endpoint, terminator, handler))
+    ) -> Self {
+        let target = Target::Connect(address.into());
+        let endpoint = Endpoint::unopened(target, Stage::Connecting(Box::default()));
+        Self::new(endpoint, terminator, handler)
     }
 
     /// Like [`connect`](Self::connect), to a Unix socket: a path, or any [`UnixName`]. A
@@ -125,16 +137,18 @@ impl<H: ChatHandler> AsyncChat<H> {
     ///
     /// # Errors
     ///
-    /// `InvalidInput` if the path is empty, too long or has a zero byte. The operating
-    /// system's error if a socket cannot be opened.
+    /// None here: [`ChannelMap::insert`] fails with `InvalidInput` if the path is empty, too
+    /// long or has a zero byte, and with the operating system's error if a socket cannot be
+    /// opened.
     #[cfg(unix)]
     pub fn connect_unix(
         name: impl Into<UnixName>,
         terminator: impl Into<Terminator>,
         handler: H,
-    ) -> io::Result<Self> {
-        let endpoint = Endpoint::connect_unix(&name.into())?;
-        Ok(Self::from_endpoint(endpoint, terminator, handler))
+    ) -> Self {
+        let target = Target::ConnectUnix(name.into());
+        let endpoint = Endpoint::unopened(target, Stage::Connecting(Box::default()));
+        Self::new(endpoint, terminator, handler)
     }
 
     /// Makes a chat channel over a [`Transport`] in place of a socket.
@@ -143,27 +157,7 @@ impl<H: ChatHandler> AsyncChat<H> {
         terminator: impl Into<Terminator>,
         handler: H,
     ) -> Self {
-        Self::from_endpoint(Endpoint::over(Box::new(transport)), terminator, handler)
-    }
-
-    /// Makes a chat channel of another channel's endpoint, such as a
-    /// [`Dispatcher`](crate::Dispatcher)'s. Input that the endpoint has read already goes
-    /// along. The new handler gets [`handle_convert`](ChatHandler::handle_convert).
-    ///
-    /// An endpoint without a stream (a listener, datagrams or records) is closed:
-    /// `handle_close` follows, with [`CloseReason::Io`] of `InvalidInput`.
-    pub fn from_endpoint(
-        mut endpoint: Endpoint,
-        terminator: impl Into<Terminator>,
-        handler: H,
-    ) -> Self {
-        endpoint.expect_stream();
-        endpoint.change_hands();
-        Self {
-            chat: Chat::new(endpoint, terminator.into()),
-            handler,
-            asked: 1,
-        }
+        Self::new(Endpoint::over(Box::new(transport)), terminator, handler)
     }
 
     /// Replaces the handler by one that `f` makes of it. With
@@ -192,7 +186,10 @@ impl<H: ChatHandler> AsyncChat<H> {
         let endpoint = &self.chat.endpoint;
         let flags = endpoint.flags;
         let mut rare = 0;
-        if flags & (EOF | RESTING | NOT_LIVE) != 0 {
+        if flags & (EOF | RESTING | NOT_LIVE | UNOPENED) != 0 {
+            if endpoint.is_unopened() {
+                rare |= UNOPENED;
+            }
             if endpoint.has_wrong_timers() {
                 rare |= UNTIMED;
             }
@@ -226,6 +223,10 @@ impl<H: ChatHandler> AsyncChat<H> {
     /// Does one thing that is due.
     fn handle_due(&mut self, what: Flags, map: &mut ChannelMap) -> Result {
         match what {
+            UNOPENED => {
+                let me = self.chat.token();
+                self.chat.endpoint.open_late(&mut Opening::of(me, map));
+            }
             UNTIMED => self.chat.endpoint.set_timers(map),
             BEGIN => return self.begin(map),
             OVER_LIMIT => return self.tell_over_limit(map),
@@ -306,6 +307,10 @@ impl<H: ChatHandler> Channel for AsyncChat<H> {
         self.chat.endpoint.wire.registration()
     }
 
+    fn open(&mut self, opening: &mut Opening<'_>) -> io::Result<()> {
+        self.chat.endpoint.open(opening)
+    }
+
     fn readable(&self, _me: Token) -> bool {
         let chat = &self.chat;
         chat.endpoint.receives() && (!chat.is_held() || chat.takes_input() || chat.closing())
@@ -356,7 +361,7 @@ impl<H: ChatHandler> Channel for AsyncChat<H> {
     fn handle_write_event(&mut self, me: Token, map: &mut ChannelMap) -> Result {
         self.chat.endpoint.flags &= !BLOCKED; // and settle sends
         if self.chat.endpoint.connecting() {
-            self.chat.endpoint.finish_connect();
+            self.chat.endpoint.finish_connect(&mut Opening::of(me, map));
         }
         let result = match self.due() & BEGIN {
             0 => Ok(()),
@@ -400,6 +405,7 @@ impl<H: ChatHandler> Channel for AsyncChat<H> {
         let mut result = Ok(());
         let mut due = self.due();
         let order = [
+            UNOPENED,
             UNTIMED,
             BEGIN,
             OVER_LIMIT,

@@ -95,7 +95,7 @@ impl Chat {
     /// let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
     /// std::io::Write::write_all(&mut &theirs, b"DATA\r\nHello\r\n.\r\n")?;
     /// let mut map = ChannelMap::new()?;
-    /// map.insert(AsyncChat::new(ours, "\r\n", Smtp)?)?;
+    /// map.insert(AsyncChat::new(ours, "\r\n", Smtp))?;
     /// map.run()?;
     /// # Ok::<(), chat::Error>(())
     /// ```
@@ -200,7 +200,7 @@ impl Chat {
     ///
     /// let (ours, mut theirs) = UnixStream::pair()?;
     /// let mut map = ChannelMap::new()?;
-    /// map.insert(AsyncChat::new(ours, "\n", Client)?)?;
+    /// map.insert(AsyncChat::new(ours, "\n", Client))?;
     /// let server = std::thread::spawn(move || {
     ///     let mut question = String::new();
     ///     std::io::Read::read_to_string(&mut theirs, &mut question)?;
@@ -280,7 +280,7 @@ impl Chat {
     /// # }
     /// # impl DispatcherHandler for Tunnel {}
     /// # fn to_tunnel(map: &mut ChannelMap, smtp: Handle<AsyncChat<Smtp>>) {
-    /// map.convert(smtp, |channel| Dispatcher::from_endpoint(channel.chat.into_endpoint(), Tunnel));
+    /// map.convert(smtp, |channel| Dispatcher::new(channel.chat.into_endpoint(), Tunnel));
     /// # }
     /// ```
     #[must_use]

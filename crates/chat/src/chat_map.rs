@@ -5,6 +5,7 @@ use reactor::{Absent, Channel, ChannelMap, CloseReason, Token};
 
 use crate::chat::Chat;
 use crate::endpoint::Endpoint;
+use crate::network::Network;
 
 /// Methods of [`ChannelMap`] that reach a chat channel by its token, whatever its handler
 /// is. A room with members of several protocols keeps their tokens. Import the trait to
@@ -32,8 +33,8 @@ use crate::endpoint::Endpoint;
 ///
 /// let ((a, mut theirs), (b, _)) = (UnixStream::pair()?, UnixStream::pair()?);
 /// let mut map = ChannelMap::new()?;
-/// let a = map.insert(AsyncChat::new(a, "\n", Member::<'a'> { members: Vec::new() })?)?;
-/// let b = map.insert(AsyncChat::new(b, "\n", Member::<'b'> { members: Vec::new() })?)?;
+/// let a = map.insert(AsyncChat::new(a, "\n", Member::<'a'> { members: Vec::new() }))?;
+/// let b = map.insert(AsyncChat::new(b, "\n", Member::<'b'> { members: Vec::new() }))?;
 /// map.get_mut(a)?.handler.members = vec![a.token(), b.token()];
 /// std::io::Write::write_all(&mut theirs, b"hello\n")?;
 /// map.turn(None)?;
@@ -73,6 +74,10 @@ pub trait ChatMap {
     /// that has nothing else to do may stop instead of waiting with them. Looks at every
     /// channel that [`iter`](ChannelMap::iter) finds.
     fn lingering(&self) -> usize;
+
+    /// Has the channels that enter the map from now on open their sockets in `network`, in
+    /// place of the operating system's.
+    fn set_network(&mut self, network: impl Network);
 }
 
 impl ChatMap for ChannelMap {
@@ -108,6 +113,10 @@ impl ChatMap for ChannelMap {
         endpoints
             .filter(|endpoint: &&Endpoint| endpoint.lingers())
             .count()
+    }
+
+    fn set_network(&mut self, network: impl Network) {
+        self.set_provider(Box::new(network) as Box<dyn Network>);
     }
 }
 

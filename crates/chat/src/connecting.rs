@@ -1,14 +1,18 @@
 //! How a connection comes about: one address after another, without blocking.
 
 use std::io;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::mem;
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use reactor::CloseReason;
-use socket2::{Domain, SockAddr, Socket, Type};
+use reactor::{CloseReason, Opening};
+use socket2::{Domain, SockAddr, SockRef, Socket, Type};
 
 use crate::endpoint::{Endpoint, is_connection_oriented};
-use crate::life::Stage;
+use crate::inet_name::InetName;
+use crate::life::{Bound, Stage};
+use crate::network;
+use crate::opening::{Target, new_socket};
 #[cfg(unix)]
 use crate::unix_name::UnixName;
 use crate::wire::{Wire, retry};
@@ -18,8 +22,8 @@ impl Endpoint {
     /// [`Dispatcher::connect`](crate::Dispatcher::connect) does not cover, such as a
     /// chosen local port.
     ///
-    /// Make the channel by `from_endpoint`: its handler then gets `handle_connect` or
-    /// `handle_close`. A datagram socket is connected at once. A TCP socket that is bound
+    /// A channel made of it gets `handle_connect` or `handle_close`. `connect(2)` is called
+    /// when it enters a map. A datagram socket is connected at once. A TCP socket that is bound
     /// to `address` itself is refused (`ConnectionRefused`), as by a port without a
     /// listener.
     ///
@@ -44,110 +48,158 @@ impl Endpoint {
     /// let from = socket.local_addr()?.as_socket().unwrap();
     ///
     /// let mut map = ChannelMap::new()?;
-    /// let endpoint = Endpoint::connect_from(socket, server.local_addr()?)?;
-    /// map.insert(Dispatcher::from_endpoint(endpoint, Client(from)))?;
+    /// let endpoint = Endpoint::connect_from(socket, server.local_addr()?);
+    /// map.insert(Dispatcher::new(endpoint, Client(from)))?;
     /// map.run()?;
     /// # Ok::<(), chat::Error>(())
     /// ```
     ///
     /// # Errors
     ///
-    /// The operating system's, if it does not make the socket non-blocking, or if
-    /// `connect(2)` fails on a datagram socket. Any other failure of `connect(2)` goes to
-    /// `handle_close`.
-    pub fn connect_from(
-        socket: impl Into<Socket>,
-        address: impl Into<SockAddr>,
-    ) -> io::Result<Self> {
-        let (socket, address) = (socket.into(), address.into());
-        let kind = socket.r#type()?;
-        if is_connection_oriented(kind) {
-            return Self::begin_connect(socket, kind, &address);
-        }
-        socket.connect(&address)?;
-        Self::new(socket)
+    /// None here. If the operating system does not make the socket non-blocking, or if
+    /// `connect(2)` fails on a datagram socket, the insertion of the channel fails. Any other
+    /// failure of `connect(2)` goes to `handle_close`.
+    pub fn connect_from(socket: impl Into<Socket>, address: impl Into<SockAddr>) -> Self {
+        let socket = socket.into();
+        let kind = match socket.r#type() {
+            Ok(kind) => kind,
+            Err(error) => return Self::failed(socket, error),
+        };
+        let stage = match is_connection_oriented(kind) {
+            true => Stage::Connecting(Box::default()),
+            false => Stage::Datagrams(Bound::default()),
+        };
+        let target = Target::ConnectFrom(Wire::new(socket, kind), address.into());
+        Self::unopened(target, stage)
     }
 
-    pub(crate) fn connect(addresses: impl ToSocketAddrs) -> io::Result<Self> {
-        let mut addresses: Vec<SocketAddr> = addresses.to_socket_addrs()?.collect();
+    pub(crate) fn connect(&mut self, name: &InetName, opening: &mut Opening<'_>) -> io::Result<()> {
+        let mut addresses = network::resolve(opening, name)?;
         addresses.reverse(); // the first is taken first, from the end
-        let (socket, begun) = begin_next(&mut addresses, no_address())?;
-        let mut endpoint = Self::connecting_by(socket, Type::STREAM, begun)?;
-        if let Some(others) = endpoint.life.others() {
+        if let Some(others) = self.life.others() {
             *others = addresses;
         }
-        Ok(endpoint)
+        let begun = self.begin_next(opening);
+        self.has_begun(begun)
     }
 
     #[cfg(unix)]
-    pub(crate) fn connect_unix(name: &UnixName) -> io::Result<Self> {
-        let address = name.sock_addr()?;
-        let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-        Self::begin_connect(socket, Type::STREAM, &address)
+    pub(crate) fn connect_unix(
+        &mut self,
+        name: &UnixName,
+        opening: &mut Opening<'_>,
+    ) -> io::Result<()> {
+        let begun = begin_unix(name, opening).map(|wire| self.wire = wire);
+        self.has_begun(begun)
+    }
+
+    /// Connects the caller's socket.
+    pub(crate) fn connect_on(&mut self, wire: &mut Wire, address: &SockAddr) -> io::Result<()> {
+        let Some(socket) = wire.socket() else {
+            return Ok(());
+        };
+        socket.set_nonblocking(true)?;
+        let begun = begin(&socket, address);
+        if !self.connecting() {
+            begun?;
+            mem::swap(&mut self.wire, wire);
+            return Ok(());
+        }
+        mem::swap(&mut self.wire, wire);
+        self.has_begun(begun.map_err(Failure::Connect))
     }
 
     /// A connection under way has come to something. If it failed, the next
     /// address is tried; if that was the last one, the channel is closed.
-    pub(crate) fn finish_connect(&mut self) {
-        let outcome = self.wire.socket().map_or(Ok(()), |socket| {
-            match socket.take_error()? {
-                Some(error) => Err(error),
-                // Connected and reset at once: the error is gone, and so is the
-                // peer.
-                None => refuse_self(&socket.peer_addr()?, &socket),
-            }
-        });
-        let failure = match (outcome, self.life.others()) {
-            (Ok(()), _) => return self.has_connected(),
-            (Err(error), Some(others)) => begin_next(others, error),
-            (Err(error), None) => Err(error),
+    pub(crate) fn finish_connect(&mut self, opening: &mut Opening<'_>) {
+        let outcome = match &mut self.wire {
+            Wire::Other(transport) => transport.finish_connect(),
+            wire => wire.socket().map_or(Ok(()), outcome),
         };
-        match failure {
-            Ok((socket, Ok(()))) => self.wire = Wire::new(socket, Type::STREAM),
-            Ok((_, Err(error))) | Err(error) => self.close_with(CloseReason::Io(error)),
+        let error = match outcome {
+            Ok(()) => return self.has_connected(),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+            Err(error) => error,
+        };
+        let is_last = self.life.others().is_none_or(|others| others.is_empty());
+        let failure = match is_last {
+            true => Err(Failure::Connect(error)),
+            false => self.begin_next(opening).and_then(|()| {
+                let opened = self.open_transport(opening);
+                opened.map_err(Failure::Connect)
+            }),
+        };
+        if let Err(Failure::Socket(error) | Failure::Connect(error)) = failure {
+            self.close_with(CloseReason::Io(error));
         }
     }
 
-    /// Begins to connect. A failure is the channel's, not the caller's: it is
-    /// reported as one that the network takes its time for.
-    fn begin_connect(socket: Socket, kind: Type, address: &SockAddr) -> io::Result<Self> {
-        socket.set_nonblocking(true)?;
-        let begun = begin(&socket, address);
-        Self::connecting_by(socket, kind, begun)
+    /// Begins to connect to the next address, or to the one after that if this fails at
+    /// once, and so on.
+    fn begin_next(&mut self, opening: &mut Opening<'_>) -> Result<(), Failure> {
+        let mut last = None;
+        while let Some(address) = self.life.others().and_then(Vec::pop) {
+            match begin_inet(address, opening) {
+                Ok(wire) => {
+                    self.wire = wire;
+                    return Ok(());
+                }
+                Err(failure) => last = Some(failure),
+            }
+        }
+        Err(last.expect("a name has an address, or is an error"))
     }
 
-    fn connecting_by(socket: Socket, kind: Type, begun: io::Result<()>) -> io::Result<Self> {
-        let mut endpoint = Self::on(socket, kind, Stage::Connecting(Box::default()))?;
-        if let Err(error) = begun {
-            endpoint.close_with(CloseReason::Io(error));
+    /// A failure of `connect(2)` is the channel's, not the insertion's: it is told as one
+    /// that the network takes its time for.
+    fn has_begun(&mut self, begun: Result<(), Failure>) -> io::Result<()> {
+        match begun {
+            Ok(()) => Ok(()),
+            Err(Failure::Socket(error)) => Err(error),
+            Err(Failure::Connect(error)) => {
+                self.close_with(CloseReason::Io(error));
+                Ok(())
+            }
         }
-        Ok(endpoint)
     }
 }
 
-/// Begins to connect to the last of `addresses`, or to the one before if that
-/// fails at once, and so on; `error` is for there being none. Returns the socket,
-/// and how its connect began.
-fn begin_next(
-    addresses: &mut Vec<SocketAddr>,
-    mut error: io::Error,
-) -> io::Result<(Socket, io::Result<()>)> {
-    while let Some(address) = addresses.pop() {
-        let socket = tcp_socket(address).and_then(|socket| {
-            socket.set_nonblocking(true)?;
-            Ok(socket)
-        });
-        match socket {
-            Ok(socket) => {
-                let begun = begin(&socket, &address.into());
-                if begun.is_ok() || addresses.is_empty() {
-                    return Ok((socket, begun));
-                }
-            }
-            Err(next) => error = next,
-        }
+/// Why a connection could not even begin.
+enum Failure {
+    /// There is no socket for it.
+    Socket(io::Error),
+    Connect(io::Error),
+}
+
+fn begin_inet(address: SocketAddr, opening: &mut Opening<'_>) -> Result<Wire, Failure> {
+    if let Some(network) = network::of(opening) {
+        let begun = network.connect(&address.into());
+        return begun.map(Wire::Other).map_err(Failure::Connect);
     }
-    Err(error)
+    let socket = tcp_socket(address).map_err(Failure::Socket)?;
+    begin(&socket, &address.into()).map_err(Failure::Connect)?;
+    Ok(Wire::new(socket, Type::STREAM))
+}
+
+#[cfg(unix)]
+fn begin_unix(name: &UnixName, opening: &mut Opening<'_>) -> Result<Wire, Failure> {
+    if let Some(network) = network::of(opening) {
+        let begun = network.connect(&name.clone().into());
+        return begun.map(Wire::Other).map_err(Failure::Connect);
+    }
+    let address = name.sock_addr().map_err(Failure::Socket)?;
+    let socket = new_socket(Domain::UNIX, Type::STREAM).map_err(Failure::Socket)?;
+    begin(&socket, &address).map_err(Failure::Connect)?;
+    Ok(Wire::new(socket, Type::STREAM))
+}
+
+/// What has become of a socket's connection.
+fn outcome(socket: SockRef<'_>) -> io::Result<()> {
+    match socket.take_error()? {
+        Some(error) => Err(error),
+        // Connected and reset at once: the error is gone, and so is the peer.
+        None => refuse_self(&socket.peer_addr()?, &socket),
+    }
 }
 
 fn begin(socket: &Socket, address: &SockAddr) -> io::Result<()> {
@@ -181,14 +233,10 @@ fn refuse_self(peer: &SockAddr, socket: &Socket) -> io::Result<()> {
 /// delay. A peer that is gone without a word, such as a machine that was switched off,
 /// is found out by the system: nothing that a channel waits for would tell it.
 pub(crate) fn tcp_socket(address: SocketAddr) -> io::Result<Socket> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    let socket = new_socket(Domain::for_address(address), Type::STREAM)?;
     socket.set_tcp_nodelay(true)?;
     socket.set_keepalive(true)?;
     Ok(socket)
-}
-
-pub(crate) fn no_address() -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidInput, "the name has no address")
 }
 
 /// `connect(2)` of a non-blocking socket has begun. The standard library has no

@@ -6,15 +6,15 @@ use std::net::UdpSocket;
 #[cfg(unix)]
 use std::os::unix::net::UnixDatagram;
 
-use reactor::{Registration, Source};
-#[cfg(unix)]
-use socket2::Domain;
-use socket2::{SockRef, Socket, Type};
+use reactor::{Opening, Registration, Source};
+use socket2::{Domain, SockRef, Socket, Type};
 
 use crate::address::Address;
 use crate::endpoint::Endpoint;
-#[cfg(unix)]
+use crate::inet_name::InetName;
 use crate::life::Stage;
+use crate::network::{self, first_that_works};
+use crate::opening::new_socket;
 #[cfg(unix)]
 use crate::unix_bind::UnixBind;
 use crate::wire::{Wire, retry};
@@ -137,11 +137,34 @@ fn with_address<A: Into<Address>>((len, from): (usize, A)) -> (usize, Address) {
 }
 
 impl Endpoint {
+    /// On the first address that works.
+    pub(crate) fn bind(&mut self, name: &InetName, opening: &mut Opening<'_>) -> io::Result<()> {
+        self.wire = first_that_works(name, opening, |address, opening| {
+            if let Some(network) = network::of(opening) {
+                return network.bind(&address.into()).map(Wire::Other);
+            }
+            let socket = new_socket(Domain::for_address(address), Type::DGRAM)?;
+            socket.bind(&address.into())?;
+            Ok(Wire::new(socket, Type::DGRAM))
+        })?;
+        Ok(())
+    }
+
     #[cfg(unix)]
-    pub(crate) fn bind_unix(bind: &UnixBind) -> io::Result<Self> {
-        let socket = Socket::new(Domain::UNIX, Type::DGRAM, None)?;
+    pub(crate) fn bind_unix(
+        &mut self,
+        bind: &UnixBind,
+        opening: &mut Opening<'_>,
+    ) -> io::Result<()> {
+        if let Some(network) = network::of(opening) {
+            self.wire = Wire::Other(network.bind(&bind.address())?);
+            return Ok(());
+        }
+        let socket = new_socket(Domain::UNIX, Type::DGRAM)?;
         let path = bind.bind(&socket)?;
-        Self::on(socket, Type::DGRAM, Stage::Datagrams(path))
+        self.wire = Wire::new(socket, Type::DGRAM);
+        self.has_bound(path);
+        Ok(())
     }
 }
 
@@ -163,7 +186,7 @@ impl Endpoint {
     /// theirs.send_to(b"hello", ours.local_addr()?)?;
     /// theirs.send_to(b"hello", ours.local_addr()?)?;
     ///
-    /// let mut endpoint = Dispatcher::new(ours, Receiver)?.endpoint;
+    /// let mut endpoint = Dispatcher::new(ours, Receiver).endpoint;
     /// let mut buffer = [0; 5];
     /// assert_eq!(endpoint.recv_from(&mut buffer)?, (5, theirs.local_addr()?.into()));
     /// let too_long = endpoint.recv_from(&mut buffer[..4]).unwrap_err();
@@ -182,8 +205,9 @@ impl Endpoint {
     /// No error of a datagram socket closes the channel, even if the callback returns it,
     /// since the next datagram may be another peer's.
     pub fn recv_from(&mut self, buffer: &mut [u8]) -> io::Result<(usize, Address)> {
-        let received = match &mut self.wire {
-            Wire::Datagram(socket) => retry(|| socket.recv_from(buffer)),
+        let received = match (&mut self.wire, self.life.stage()) {
+            (Wire::Datagram(socket), _) => retry(|| socket.recv_from(buffer)),
+            (Wire::Other(transport), Stage::Datagrams(_)) => retry(|| transport.recv_from(buffer)),
             _ => return Err(no_datagrams()),
         };
         self.told(received, Self::end_input)
@@ -197,8 +221,9 @@ impl Endpoint {
     /// or if `to` is of another family or has no name. Otherwise those of `sendto(2)`,
     /// which do not close the channel.
     pub fn send_to(&mut self, data: &[u8], to: &Address) -> io::Result<usize> {
-        let sent = match &self.wire {
-            Wire::Datagram(socket) => retry(|| socket.send_to(data, to)),
+        let sent = match (&mut self.wire, self.life.stage()) {
+            (Wire::Datagram(socket), _) => retry(|| socket.send_to(data, to)),
+            (Wire::Other(transport), Stage::Datagrams(_)) => retry(|| transport.send_to(data, to)),
             _ => return Err(no_datagrams()),
         };
         self.told_of_sending(sent)

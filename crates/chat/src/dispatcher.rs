@@ -3,17 +3,20 @@
 use std::any::{Any, type_name};
 use std::fmt;
 use std::io;
-use std::net::ToSocketAddrs;
 use std::rc::Rc;
 use std::time::Duration;
 
-use reactor::{Channel, ChannelMap, CloseReason, Error, Registration, Result, Timer, Token};
-use socket2::Socket;
+use reactor::{
+    Channel, ChannelMap, CloseReason, Error, Opening, Registration, Result, Timer, Token,
+};
 
 use crate::dispatcher_handler::DispatcherHandler;
 use crate::endpoint::Endpoint;
 use crate::flags::{BEGIN, BLOCKED, EOF, EOF_TOLD, FINISHED_TOLD, HIGH};
+use crate::inet_name::InetName;
+use crate::life::{Bound, Stage};
 use crate::limits::Limits;
+use crate::opening::Target;
 use crate::transport::Transport;
 #[cfg(unix)]
 use crate::unix_bind::UnixBind;
@@ -35,7 +38,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(250);
 ///
 /// ```no_run
 /// use chat::{Address, AsyncChat, Chat, ChannelMap, Dispatcher, DispatcherHandler, Endpoint};
-/// use chat::{MessageHandler, Result, Socket};
+/// use chat::{MessageHandler, Result, Stream};
 ///
 /// struct Echo;
 ///
@@ -52,18 +55,18 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(250);
 /// impl DispatcherHandler for Server {
 ///     fn handle_accepted(
 ///         &mut self,
-///         socket: Socket,
+///         stream: Stream,
 ///         _addr: Address,
 ///         _server: &mut Endpoint,
 ///         map: &mut ChannelMap,
 ///     ) -> Result {
-///         map.insert(AsyncChat::new(socket, "\n", Echo)?)?;
+///         map.insert(AsyncChat::new(stream, "\n", Echo))?;
 ///         Ok(())
 ///     }
 /// }
 ///
 /// let mut map = ChannelMap::new()?;
-/// map.insert(Dispatcher::listen("127.0.0.1:7000", Server)?)?;
+/// map.insert(Dispatcher::listen("127.0.0.1:7000", Server))?;
 /// map.run()?;
 /// # Ok::<(), chat::Error>(())
 /// ```
@@ -80,21 +83,36 @@ pub struct Dispatcher<H> {
 }
 
 impl<H: DispatcherHandler> Dispatcher<H> {
-    /// Makes a dispatcher of an existing socket of any type: listening, connected or
-    /// neither. `UdpSocket::bind(..)?` makes one for datagrams. The socket becomes
-    /// non-blocking.
+    /// Makes a dispatcher of something that exists: a [`Stream`](crate::Stream) of a listener,
+    /// a socket of any type (listening, connected or neither), which becomes non-blocking, or
+    /// the [`Endpoint`] of another channel, such as a chat channel's. Input that an endpoint
+    /// has read but not handed out goes along.
     ///
-    /// # Errors
-    ///
-    /// The operating system's, if it does not tell the socket's state or does not make
-    /// it non-blocking.
+    /// To change only a dispatcher's handler, use [`with_handler`](Self::with_handler).
     #[doc(alias = "set_socket")]
-    pub fn new(socket: impl Into<Socket>, handler: H) -> io::Result<Self> {
-        Ok(Self::from_endpoint(Endpoint::new(socket.into())?, handler))
+    pub fn new(endpoint: impl Into<Endpoint>, handler: H) -> Self {
+        let mut endpoint = endpoint.into();
+        endpoint.change_hands();
+        Self {
+            endpoint,
+            handler,
+            accept_pause: None,
+            is_accept_failing: false,
+        }
     }
 
-    /// Listens on a TCP port. Of several addresses, the first that works is used. Port 0
-    /// asks for a free port, which [`Endpoint::local_addr`] tells.
+    /// Listens on a TCP port, as soon as it is in a map. Of several addresses, the first that
+    /// works is used. Port 0 asks for a free port, which [`Endpoint::local_addr`] then tells:
+    ///
+    /// ```
+    /// use chat::{ChannelMap, Dispatcher};
+    ///
+    /// let mut map = ChannelMap::new()?;
+    /// let server = map.insert(Dispatcher::listen("127.0.0.1:0", ()))?;
+    /// let address = map.get(server)?.endpoint.local_addr().unwrap();
+    /// assert_ne!(address.as_inet().unwrap().port(), 0);
+    /// # Ok::<(), chat::Error>(())
+    /// ```
     ///
     /// The address is reused (`SO_REUSEADDR`). Up to 1,024 connections may wait, or as
     /// many as the system allows. Accepted sockets inherit `TCP_NODELAY`
@@ -103,25 +121,42 @@ impl<H: DispatcherHandler> Dispatcher<H> {
     ///
     /// # Errors
     ///
-    /// Those of `socket(2)`, `bind(2)` and `listen(2)`, such as `EADDRINUSE` if the port
-    /// is taken; or of the name's resolution, which blocks.
+    /// None here: [`ChannelMap::insert`] fails with those of `socket(2)`, `bind(2)` and
+    /// `listen(2)`, such as `EADDRINUSE` if the port is taken, and with those of the name's
+    /// resolution, which blocks. [`ChannelMap::try_insert`] hands the channel back, to be
+    /// inserted later.
     #[doc(alias("create_socket", "bind", "set_reuse_addr"))]
-    pub fn listen(address: impl ToSocketAddrs, handler: H) -> io::Result<Self> {
-        Ok(Self::from_endpoint(Endpoint::listen(address)?, handler))
+    pub fn listen(address: impl Into<InetName>, handler: H) -> Self {
+        let target = Target::Listen(address.into());
+        Self::opened_later(target, Stage::Listening(Bound::default()), handler)
     }
 
-    /// Listens on a Unix socket, at a path or any [`UnixName`]. By default an existing
-    /// path is not replaced, and the path is not removed at the end; a [`UnixBind`] can
-    /// ask for both.
+    /// Receives datagrams on a UDP port, as soon as it is in a map. Port 0 asks for a free
+    /// port. For other options, such as a multicast group's, bring a socket to
+    /// [`new`](Self::new).
     ///
     /// # Errors
     ///
-    /// `EADDRINUSE` if the path exists; `InvalidInput` if it is empty, too long or has a
-    /// zero byte.
+    /// None here: [`ChannelMap::insert`] fails with those of `socket(2)` and `bind(2)`, and
+    /// with those of the name's resolution.
+    #[doc(alias = "create_socket")]
+    pub fn bind(address: impl Into<InetName>, handler: H) -> Self {
+        let target = Target::Bind(address.into());
+        Self::opened_later(target, Stage::Datagrams(Bound::default()), handler)
+    }
+
+    /// Listens on a Unix socket, at a path or any [`UnixName`], as soon as it is in a map. By
+    /// default an existing path is not replaced, and the path is not removed at the end; a
+    /// [`UnixBind`] can ask for both.
+    ///
+    /// # Errors
+    ///
+    /// None here: [`ChannelMap::insert`] fails with `EADDRINUSE` if the path exists, and with
+    /// `InvalidInput` if it is empty, too long or has a zero byte.
     #[cfg(unix)]
-    pub fn listen_unix(bind: impl Into<UnixBind>, handler: H) -> io::Result<Self> {
-        let endpoint = Endpoint::listen_unix(&bind.into())?;
-        Ok(Self::from_endpoint(endpoint, handler))
+    pub fn listen_unix(bind: impl Into<UnixBind>, handler: H) -> Self {
+        let target = Target::ListenUnix(bind.into());
+        Self::opened_later(target, Stage::Listening(Bound::default()), handler)
     }
 
     /// Receives datagrams on a Unix socket, bound as for
@@ -131,12 +166,12 @@ impl<H: DispatcherHandler> Dispatcher<H> {
     ///
     /// As [`listen_unix`](Self::listen_unix).
     #[cfg(unix)]
-    pub fn bind_unix(bind: impl Into<UnixBind>, handler: H) -> io::Result<Self> {
-        let endpoint = Endpoint::bind_unix(&bind.into())?;
-        Ok(Self::from_endpoint(endpoint, handler))
+    pub fn bind_unix(bind: impl Into<UnixBind>, handler: H) -> Self {
+        let target = Target::BindUnix(bind.into());
+        Self::opened_later(target, Stage::Datagrams(Bound::default()), handler)
     }
 
-    /// Begins to connect to a TCP port. Several addresses are tried in turn.
+    /// Connects to a TCP port, as soon as it is in a map. Several addresses are tried in turn.
     ///
     /// [`handle_connect`](DispatcherHandler::handle_connect) follows on success,
     /// [`handle_close`](DispatcherHandler::handle_close) on failure. Only the operating
@@ -146,10 +181,11 @@ impl<H: DispatcherHandler> Dispatcher<H> {
     ///
     /// # Errors
     ///
-    /// The operating system's, if the name does not resolve or a socket cannot be
-    /// opened. Names are resolved here, which blocks.
-    pub fn connect(address: impl ToSocketAddrs, handler: H) -> io::Result<Self> {
-        Ok(Self::from_endpoint(Endpoint::connect(address)?, handler))
+    /// None here: [`ChannelMap::insert`] fails with the operating system's, if the name does
+    /// not resolve, which blocks, or a socket cannot be opened.
+    pub fn connect(address: impl Into<InetName>, handler: H) -> Self {
+        let target = Target::Connect(address.into());
+        Self::opened_later(target, Stage::Connecting(Box::default()), handler)
     }
 
     /// Like [`connect`](Self::connect), to a Unix socket: a path, or any [`UnixName`]. A
@@ -157,31 +193,23 @@ impl<H: DispatcherHandler> Dispatcher<H> {
     ///
     /// # Errors
     ///
-    /// `InvalidInput` if the path is empty, too long or has a zero byte. The operating
-    /// system's error if a socket cannot be opened.
+    /// None here: [`ChannelMap::insert`] fails with `InvalidInput` if the path is empty, too
+    /// long or has a zero byte, and with the operating system's error if a socket cannot be
+    /// opened.
     #[cfg(unix)]
-    pub fn connect_unix(name: impl Into<UnixName>, handler: H) -> io::Result<Self> {
-        let endpoint = Endpoint::connect_unix(&name.into())?;
-        Ok(Self::from_endpoint(endpoint, handler))
+    pub fn connect_unix(name: impl Into<UnixName>, handler: H) -> Self {
+        let target = Target::ConnectUnix(name.into());
+        Self::opened_later(target, Stage::Connecting(Box::default()), handler)
     }
 
     /// Makes a connected dispatcher over a [`Transport`] in place of a socket: TLS, or a
     /// pipe or a terminal ([`FileWrapper`](crate::FileWrapper)).
     pub fn over(transport: impl Transport + 'static, handler: H) -> Self {
-        Self::from_endpoint(Endpoint::over(Box::new(transport)), handler)
+        Self::new(Endpoint::over(Box::new(transport)), handler)
     }
 
-    /// Makes a dispatcher of an endpoint, such as a chat channel's. Input that the
-    /// endpoint has read but not handed out goes along. To change only a dispatcher's
-    /// handler, use [`with_handler`](Self::with_handler).
-    pub fn from_endpoint(mut endpoint: Endpoint, handler: H) -> Self {
-        endpoint.change_hands();
-        Self {
-            endpoint,
-            handler,
-            accept_pause: None,
-            is_accept_failing: false,
-        }
+    fn opened_later(target: Target, stage: Stage, handler: H) -> Self {
+        Self::new(Endpoint::unopened(target, stage), handler)
     }
 
     /// Replaces the handler by one that `f` makes of it. The new one gets
@@ -337,6 +365,11 @@ impl<H: DispatcherHandler> Channel for Dispatcher<H> {
         self.endpoint.wire.registration()
     }
 
+    fn open(&mut self, opening: &mut Opening<'_>) -> io::Result<()> {
+        self.accept_pause = None;
+        self.endpoint.open(opening)
+    }
+
     fn readable(&self, _me: Token) -> bool {
         self.endpoint.receives()
             && self.accept_pause.is_none()
@@ -349,7 +382,8 @@ impl<H: DispatcherHandler> Channel for Dispatcher<H> {
     }
 
     fn pending(&self, _me: Token) -> bool {
-        self.endpoint.has_wrong_timers()
+        self.endpoint.is_unopened()
+            || self.endpoint.has_wrong_timers()
             || self.is_begin_due()
             || self.has_unread()
             || self.is_eof_due()
@@ -382,7 +416,7 @@ impl<H: DispatcherHandler> Channel for Dispatcher<H> {
         self.endpoint.flags &= !BLOCKED;
         self.call(me, map, |this, map| {
             if this.endpoint.connecting() {
-                this.endpoint.finish_connect();
+                this.endpoint.finish_connect(&mut Opening::of(me, map));
                 return this.begin(me, map).map(|_| ());
             }
             this.endpoint.send_queued();
@@ -419,6 +453,9 @@ impl<H: DispatcherHandler> Channel for Dispatcher<H> {
     }
 
     fn handle_pending(&mut self, me: Token, map: &mut ChannelMap) -> Result {
+        if self.endpoint.is_unopened() {
+            self.endpoint.open_late(&mut Opening::of(me, map));
+        }
         if self.endpoint.has_wrong_timers() {
             self.endpoint.set_timers(map);
         }

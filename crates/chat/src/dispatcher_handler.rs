@@ -1,7 +1,7 @@
 //! The callbacks of a raw dispatcher: [`DispatcherHandler`].
 
+use crate::stream::Stream;
 use reactor::{ChannelMap, CloseReason, Error, Result, Timer};
-use socket2::Socket;
 
 use crate::address::Address;
 use crate::endpoint::Endpoint;
@@ -49,10 +49,10 @@ pub trait DispatcherHandler: 'static {
     }
 
     /// Reads out-of-band data from [`endpoint.socket()`](Endpoint::socket), by
-    /// [`recv_out_of_band`](Socket::recv_out_of_band). Data left unread is discarded
+    /// [`recv_out_of_band`](socket2::Socket::recv_out_of_band). Data left unread is discarded
     /// afterwards: it would wake the loop for ever.
     ///
-    /// [`SO_OOBINLINE`](Socket::set_out_of_band_inline) puts such data into the stream
+    /// [`SO_OOBINLINE`](socket2::Socket::set_out_of_band_inline) puts such data into the stream
     /// instead.
     fn handle_expt(&mut self, endpoint: &mut Endpoint, map: &mut ChannelMap) -> Result {
         Ok(())
@@ -69,7 +69,7 @@ pub trait DispatcherHandler: 'static {
 
     /// Takes the channel over from another handler. Called once, before any other event,
     /// after [`Dispatcher::with_handler`](crate::Dispatcher::with_handler) or
-    /// [`Dispatcher::from_endpoint`](crate::Dispatcher::from_endpoint). A conversion
+    /// [`Dispatcher::new`](crate::Dispatcher::new). A conversion
     /// before `handle_connect` leaves that to the new handler, which gets no
     /// `handle_convert`; nor does that of a channel that [closes](Endpoint::closing).
     ///
@@ -83,7 +83,7 @@ pub trait DispatcherHandler: 'static {
     /// turn. The default calls [`handle_accepted`](Self::handle_accepted) with it.
     fn handle_accept(&mut self, endpoint: &mut Endpoint, map: &mut ChannelMap) -> Result {
         match endpoint.accept()? {
-            Some((socket, addr)) => self.handle_accepted(socket, addr, endpoint, map),
+            Some((stream, addr)) => self.handle_accepted(stream, addr, endpoint, map),
             None => Ok(()),
         }
     }
@@ -92,7 +92,7 @@ pub trait DispatcherHandler: 'static {
     /// with a warning in the log.
     fn handle_accepted(
         &mut self,
-        socket: Socket,
+        stream: Stream,
         addr: Address,
         endpoint: &mut Endpoint,
         map: &mut ChannelMap,

@@ -28,7 +28,7 @@ use crate::dispatcher::Dispatcher;
 ///
 /// let (ours, mut theirs) = UnixStream::pair()?;
 /// let mut map = ChannelMap::new()?;
-/// let channel: DispatcherWithSend<EchoHandler> = Dispatcher::new(ours, EchoHandler)?;
+/// let channel: DispatcherWithSend<EchoHandler> = Dispatcher::new(ours, EchoHandler);
 /// map.insert(channel)?;
 /// theirs.write_all(b"hello")?;
 /// map.turn(Some(Duration::ZERO))?; // receives

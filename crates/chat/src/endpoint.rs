@@ -6,12 +6,12 @@ use std::net::Shutdown;
 use std::rc::Rc;
 
 use bytes::Bytes;
-use reactor::{CloseReason, Token};
+use reactor::{CloseReason, Source, Token};
 use socket2::{SockRef, Socket, Type};
 
 use crate::address::Address;
 use crate::flags::{
-    BEGIN, BLOCKED, CONVERTED, EOF, EOF_TOLD, Flags, NEW, NOT_LIVE, PEER_TOLD, RESTING,
+    BEGIN, BLOCKED, CONVERTED, EOF, EOF_TOLD, Flags, NEW, NOT_LIVE, PEER_TOLD, RESTING, UNOPENED,
 };
 use crate::life::{Bound, Life, Origin, Stage};
 use crate::limits::Limits;
@@ -50,46 +50,18 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    /// A socket as it is: listening, connected or neither.
-    ///
-    /// A stream that is not connected may be connecting, or may have been reset
-    /// while it waited to be accepted. Both will be writable, and tell then.
-    pub(crate) fn new(socket: Socket) -> io::Result<Self> {
-        let kind = socket.r#type()?;
-        let stage = if is_listener(&socket)? {
-            Stage::Listening(Bound::default())
-        } else if !is_connection_oriented(kind) {
-            Stage::Datagrams(Bound::default())
-        } else if socket.peer_addr().is_ok() {
-            Stage::Live
-        } else {
-            Stage::Connecting(Box::default())
-        };
-        Self::on(socket, kind, stage)
-    }
-
-    /// A connected stream.
-    pub(crate) fn stream(socket: Socket) -> io::Result<Self> {
-        if socket.r#type()? != Type::STREAM {
-            return Err(keeps_bounds());
-        }
-        if is_listener(&socket)? {
-            return Err(listens());
-        }
-        Self::on(socket, Type::STREAM, Stage::Live)
-    }
-
-    /// A socket of which this much is known.
-    pub(crate) fn on(socket: Socket, kind: Type, stage: Stage) -> io::Result<Self> {
-        socket.set_nonblocking(true)?;
-        Ok(Self::with_wire(Wire::new(socket, kind), stage))
+    /// A socket of which no channel can be made: the insertion fails with `error`.
+    pub(crate) fn failed(socket: Socket, error: io::Error) -> Self {
+        let mut endpoint = Self::with_wire(Wire::Plain(Source::new(socket)), Stage::Live);
+        endpoint.close_with(CloseReason::Io(error));
+        endpoint
     }
 
     pub(crate) fn over(transport: Box<dyn Transport>) -> Self {
         Self::with_wire(Wire::Other(transport), Stage::Live)
     }
 
-    fn with_wire(wire: Wire, stage: Stage) -> Self {
+    pub(crate) fn with_wire(wire: Wire, stage: Stage) -> Self {
         let flags = match stage {
             Stage::Live => NEW,
             Stage::Connecting(_) => NEW | NOT_LIVE,
@@ -252,13 +224,13 @@ impl Endpoint {
 
     /// The peer's address (`getpeername(2)`); `None` if there is no peer, or no longer.
     pub fn peer_addr(&self) -> Option<Address> {
-        Some(self.wire.socket()?.peer_addr().ok()?.into())
+        self.wire.peer_addr()
     }
 
     /// The socket's own address (`getsockname(2)`). A listener on port 0 finds its port
     /// here.
     pub fn local_addr(&self) -> Option<Address> {
-        Some(self.wire.socket()?.local_addr().ok()?.into())
+        self.wire.local_addr()
     }
 
     /// The socket, for its options; `None` over a [`Transport`] without one.
@@ -305,6 +277,9 @@ impl Endpoint {
         if is_new {
             self.me = me;
             self.forget_timers();
+            if let Wire::Other(_) = self.wire {
+                self.flags |= UNOPENED;
+            }
         }
         is_new
     }
@@ -398,6 +373,24 @@ impl Endpoint {
     }
 }
 
+/// An existing socket, as it is: listening, connected, connecting or neither. It becomes
+/// non-blocking. If the operating system does not tell its state, or refuses that, the
+/// insertion of the channel fails with the error.
+impl<S: Into<Socket>> From<S> for Endpoint {
+    fn from(socket: S) -> Self {
+        let socket = socket.into();
+        let kind_and_stage = socket.r#type().and_then(|kind| {
+            let stage = stage(&socket, kind)?;
+            socket.set_nonblocking(true)?;
+            Ok((kind, stage))
+        });
+        match kind_and_stage {
+            Ok((kind, stage)) => Self::with_wire(Wire::new(socket, kind), stage),
+            Err(error) => Self::failed(socket, error),
+        }
+    }
+}
+
 impl fmt::Debug for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let address = self.addr().map(|address| address.to_string());
@@ -411,8 +404,22 @@ impl fmt::Debug for Endpoint {
     }
 }
 
+/// A stream that is not connected may be connecting, or may have been reset while it waited
+/// to be accepted. Both will be writable, and tell then.
+fn stage(socket: &Socket, kind: Type) -> io::Result<Stage> {
+    Ok(if is_listener(socket)? {
+        Stage::Listening(Bound::default())
+    } else if !is_connection_oriented(kind) {
+        Stage::Datagrams(Bound::default())
+    } else if socket.peer_addr().is_ok() {
+        Stage::Live
+    } else {
+        Stage::Connecting(Box::default())
+    })
+}
+
 /// `io::Error` is not `Clone`. The copy says the same, but has no cause.
-fn copy(error: &io::Error) -> io::Error {
+pub(crate) fn copy(error: &io::Error) -> io::Error {
     match (error.raw_os_error(), error.get_ref()) {
         (Some(code), _) => io::Error::from_raw_os_error(code),
         (None, Some(cause)) => io::Error::new(error.kind(), cause.to_string()),

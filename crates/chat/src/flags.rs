@@ -12,6 +12,8 @@ pub(crate) type Flags = u32;
 pub(crate) const NOT_LIVE: Flags = 1;
 /// `handle_connect` is due, once the channel is connected.
 pub(crate) const NEW: Flags = 1 << 1;
+/// The socket is to be opened, or a transport to be told of the map that it is in.
+pub(crate) const UNOPENED: Flags = 1 << 2;
 /// Something waits to be delivered: input that was received before, or the end
 /// of a message that needs no further input.
 pub(crate) const UNDELIVERED: Flags = 1 << 3;

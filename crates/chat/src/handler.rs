@@ -97,11 +97,11 @@ pub trait ChatHandler: 'static {
 
     /// Takes the channel over from another handler. Called once, before any other event,
     /// after [`AsyncChat::with_handler`](crate::AsyncChat::with_handler) or
-    /// [`AsyncChat::from_endpoint`](crate::AsyncChat::from_endpoint). A conversion
+    /// [`AsyncChat::new`](crate::AsyncChat::new) of an endpoint. A conversion
     /// before `handle_connect` leaves that to the new handler, which gets no
     /// `handle_convert`; nor does that of a channel that [closes](Chat::closing).
     ///
-    /// | goes along | with `with_handler` | with `from_endpoint` |
+    /// | goes along | with `with_handler` | with `new` |
     /// |---|---|---|
     /// | the token, the user's timers, the limits, the queued output | yes | yes |
     /// | an end of input that `handle_eof` has not handled | yes | yes |
@@ -304,7 +304,7 @@ pub trait MessageHandler: 'static {
 /// # use chat::{AsyncChat, ChannelMap};
 /// # let mut map = ChannelMap::new()?;
 /// # let (socket, mut theirs) = UnixStream::pair()?;
-/// let mut refused = AsyncChat::new(socket, "\n", ())?;
+/// let mut refused = AsyncChat::new(socket, "\n", ());
 /// refused.chat.push("421 too many connections\n");
 /// refused.chat.close_when_done();
 /// map.insert(refused)?;

@@ -53,7 +53,7 @@ impl Chat {
     ///     assert!(!chat.is_held());
     /// }
     /// # let (ours, _theirs) = std::os::unix::net::UnixStream::pair()?;
-    /// # block(&mut chat::AsyncChat::new(ours, "\n", ())?.chat);
+    /// # block(&mut chat::AsyncChat::new(ours, "\n", ()).chat);
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn hold(&mut self, hold: Hold) {

@@ -31,19 +31,19 @@
 //!
 //! ```
 //! use chat::{Address, AsyncChat, Chat, ChannelMap, Dispatcher, DispatcherHandler};
-//! use chat::{Endpoint, MessageHandler, Result, Socket};
+//! use chat::{Endpoint, MessageHandler, Result, Socket, Stream};
 //!
 //! struct Server;
 //!
 //! impl DispatcherHandler for Server {
 //!     fn handle_accepted(
 //!         &mut self,
-//!         socket: Socket,
+//!         stream: Stream,
 //!         _addr: Address,
 //!         server: &mut Endpoint,
 //!         map: &mut ChannelMap,
 //!     ) -> Result {
-//!         map.insert(AsyncChat::new(socket, "\r\n", Session)?)?;
+//!         map.insert(AsyncChat::new(stream, "\r\n", Session))?;
 //!         server.close(); // one client is enough here
 //!         Ok(())
 //!     }
@@ -75,10 +75,9 @@
 //! }
 //!
 //! let mut map = ChannelMap::new()?;
-//! let server = Dispatcher::listen("127.0.0.1:0", Server)?;
-//! let address = server.endpoint.local_addr().and_then(|a| a.as_inet()).unwrap();
-//! map.insert(server)?;
-//! map.insert(AsyncChat::connect(address, "\r\n", Client)?)?;
+//! let server = map.insert(Dispatcher::listen("127.0.0.1:0", Server))?;
+//! let address = map.get(server)?.endpoint.local_addr().and_then(|a| a.as_inet()).unwrap();
+//! map.insert(AsyncChat::connect(address, "\r\n", Client))?;
 //! map.run()?; // until all channels are closed
 //! # Ok::<(), chat::Error>(())
 //! ```
@@ -127,7 +126,7 @@
 //!
 //! let (ours, mut theirs) = UnixStream::pair()?;
 //! let mut map = ChannelMap::new()?;
-//! let echo = map.insert(AsyncChat::new(ours, "\r\n", Echo::default())?)?;
+//! let echo = map.insert(AsyncChat::new(ours, "\r\n", Echo::default()))?;
 //!
 //! theirs.write_all(b"hello\r\n")?;
 //! map.turn(Some(Duration::ZERO))?; // receives
@@ -183,17 +182,21 @@ mod framer;
 mod handler;
 mod hold;
 mod holding;
+mod inet_name;
 mod life;
 mod limits;
 mod listening;
+mod network;
 #[cfg(unix)]
 mod nonblocking;
+mod opening;
 mod output;
 #[cfg(unix)]
 mod process;
 mod producer;
 mod receiving;
 mod sending;
+mod stream;
 mod terminator;
 mod transport;
 #[cfg(unix)]
@@ -215,10 +218,13 @@ pub use endpoint::Endpoint;
 pub use file_dispatcher::{FileDispatcher, FileWrapper};
 pub use handler::{ChatHandler, MessageHandler};
 pub use hold::Hold;
+pub use inet_name::InetName;
 pub use limits::Limits;
+pub use network::Network;
 pub use producer::{
     ChunkedProducer, HookedProducer, IterProducer, More, Producer, ReadProducer, SimpleProducer,
 };
+pub use stream::Stream;
 pub use terminator::{InvalidTerminator, Terminator};
 pub use transport::Transport;
 #[cfg(unix)]
@@ -229,8 +235,8 @@ pub use unsent::Unsent;
 pub use bytes;
 pub use reactor::{
     Absent, Buffers, Channel, ChannelMap, ChannelMut, CloseReason, Error, Handle, InsertError,
-    NestedTurn, ReadBuffer, Readiness, Registration, Remote, RemoteError, Result, Source, State,
-    Timer, TimerChannel, Token,
+    NestedTurn, Opening, ReadBuffer, Readiness, Registration, Remote, RemoteError, Result, Source,
+    State, Timer, TimerChannel, Token,
 };
 pub use socket2;
 pub use socket2::{SockRef, Socket};

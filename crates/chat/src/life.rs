@@ -67,6 +67,8 @@ pub(crate) struct Attempt {
 
 /// What changes a life.
 enum Event {
+    /// The socket was bound to a path.
+    Bound(Bound),
     /// The connection is there.
     Connected,
     /// The sending half to be shut when all is sent.
@@ -107,6 +109,17 @@ impl Life {
         }
     }
 
+    /// The error that has closed the channel, and that the map does not have yet.
+    pub(crate) fn failure(&self) -> Option<&io::Error> {
+        match &self.0 {
+            Stage::Closed(_, Some(reason)) => match &**reason {
+                CloseReason::Io(error) => Some(error),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
     /// The addresses left to try, if a connection is under way.
     pub(crate) fn others(&mut self) -> Option<&mut Vec<SocketAddr>> {
         match &mut self.0 {
@@ -143,6 +156,8 @@ impl Life {
         let closed = |reason| Closed(origin, Some(Box::new(reason)));
         let before = mem::replace(&mut self.0, Closed(origin, None));
         self.0 = match (before, event) {
+            (Stage::Listening(_), Event::Bound(path)) => Stage::Listening(path),
+            (Stage::Datagrams(_), Event::Bound(path)) => Stage::Datagrams(path),
             (Connecting(mut attempt), Connected) => match attempt.then.take() {
                 Some(reason) => Finishing(Ending::new(reason)),
                 None => Live,
@@ -209,6 +224,11 @@ fn speaks_for_output(reason: &CloseReason) -> bool {
 
 /// What happens to a channel.
 impl Endpoint {
+    /// The socket was bound, to a path that is to be removed if there is one.
+    pub(crate) fn has_bound(&mut self, path: Bound) {
+        self.change(Event::Bound(path));
+    }
+
     pub(crate) fn has_connected(&mut self) {
         self.change(Event::Connected);
         if self.flags & SHUT_DUE != 0 {

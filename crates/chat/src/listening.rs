@@ -1,43 +1,56 @@
 //! Sockets that listen, and how they accept.
 
 use std::io;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::SocketAddr;
 
+use reactor::Opening;
 #[cfg(unix)]
 use socket2::Domain;
 use socket2::{SockAddr, Socket, Type};
 
 use crate::address::Address;
-use crate::connecting::{no_address, tcp_socket};
+use crate::connecting::tcp_socket;
 use crate::endpoint::Endpoint;
-use crate::life::{Bound, Stage};
+use crate::inet_name::InetName;
+use crate::network::{self, first_that_works};
+#[cfg(unix)]
+use crate::opening::new_socket;
+use crate::stream::Stream;
 #[cfg(unix)]
 use crate::unix_bind::UnixBind;
+use crate::wire::Wire;
 
 /// How many connections may wait to be accepted (`listen(2)`'s backlog).
 const BACKLOG: i32 = 1_024;
 
 impl Endpoint {
     /// Like the standard library's listener: on the first address that works.
-    pub(crate) fn listen(addresses: impl ToSocketAddrs) -> io::Result<Self> {
-        let mut last = no_address();
-        for address in addresses.to_socket_addrs()? {
-            match listen_on(address) {
-                Ok(socket) => {
-                    return Self::on(socket, Type::STREAM, Stage::Listening(Bound::default()));
-                }
-                Err(error) => last = error,
+    pub(crate) fn listen(&mut self, name: &InetName, opening: &mut Opening<'_>) -> io::Result<()> {
+        self.wire = first_that_works(name, opening, |address, opening| {
+            match network::of(opening) {
+                Some(network) => network.listen(&address.into()).map(Wire::Other),
+                None => listen_on(address),
             }
-        }
-        Err(last)
+        })?;
+        Ok(())
     }
 
     #[cfg(unix)]
-    pub(crate) fn listen_unix(bind: &UnixBind) -> io::Result<Self> {
-        let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    pub(crate) fn listen_unix(
+        &mut self,
+        bind: &UnixBind,
+        opening: &mut Opening<'_>,
+    ) -> io::Result<()> {
+        if let Some(network) = network::of(opening) {
+            self.wire = Wire::Other(network.listen(&bind.address())?);
+            return Ok(());
+        }
+        let socket = new_socket(Domain::UNIX, Type::STREAM)?;
         let path = bind.bind(&socket)?;
         socket.listen(BACKLOG)?;
-        Self::on(socket, Type::STREAM, Stage::Listening(path))
+        self.wire = Wire::new(socket, Type::STREAM);
+        self.has_bound(path);
+        Ok(())
     }
 
     /// Accepts one connection; `None` if none is waiting. The new socket is
@@ -47,15 +60,12 @@ impl Endpoint {
     ///
     /// Those of `accept(2)`, such as `EMFILE`. The listener stays open. If the callback
     /// returns the error, the listener pauses for 250 ms.
-    pub fn accept(&mut self) -> io::Result<Option<(Socket, Address)>> {
-        let Some(socket) = self.wire.socket() else {
-            return Ok(None);
-        };
+    pub fn accept(&mut self) -> io::Result<Option<(Stream, Address)>> {
         loop {
-            match accept_nonblocking(&socket) {
-                Ok((peer, address)) => {
+            match self.wire.accept() {
+                Ok(accepted) => {
                     self.has_accepted = true;
-                    return Ok(Some((peer, address.into())));
+                    return Ok(Some(accepted));
                 }
                 Err(error) => match error.kind() {
                     io::ErrorKind::WouldBlock => return Ok(None),
@@ -69,7 +79,7 @@ impl Endpoint {
     }
 }
 
-fn listen_on(address: SocketAddr) -> io::Result<Socket> {
+fn listen_on(address: SocketAddr) -> io::Result<Wire> {
     let socket = tcp_socket(address)?; // an accepted socket inherits its options
     // asyncore's set_reuse_addr: a restarted server gets its port back.
     // On Windows the option means something else.
@@ -77,7 +87,7 @@ fn listen_on(address: SocketAddr) -> io::Result<Socket> {
     socket.set_reuse_address(true)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
-    Ok(socket)
+    Ok(Wire::new(socket, Type::STREAM))
 }
 
 #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
@@ -93,14 +103,14 @@ pub(crate) fn is_listener(_: &Socket) -> io::Result<bool> {
 
 /// One system call instead of three.
 #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
-fn accept_nonblocking(socket: &Socket) -> io::Result<(Socket, SockAddr)> {
+pub(crate) fn accept_nonblocking(socket: &Socket) -> io::Result<(Socket, SockAddr)> {
     // accept4(2) takes socket(2)'s flags; socket2 has them on its types only.
     let flags = i32::from(Type::STREAM.nonblocking().cloexec()) & !i32::from(Type::STREAM);
     socket.accept4(flags)
 }
 
 #[cfg(not(any(target_os = "linux", target_os = "android", target_os = "freebsd")))]
-fn accept_nonblocking(socket: &Socket) -> io::Result<(Socket, SockAddr)> {
+pub(crate) fn accept_nonblocking(socket: &Socket) -> io::Result<(Socket, SockAddr)> {
     let (peer, address) = socket.accept()?;
     peer.set_nonblocking(true)?;
     Ok((peer, address))

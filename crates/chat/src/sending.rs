@@ -265,7 +265,7 @@ impl Endpoint {
                 let is_watched = registration.is_none_or(|r| r.is_watched_for(self.me));
                 is_watched && transport.queued() == 0 && !transport.has_input()
             }
-            Wire::Plain(_) | Wire::Datagram(_) => true,
+            _ => true,
         }
     }
 

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use socket2::Socket;
 
+use crate::address::Address;
 use crate::bound_path::{BoundPath, remove_stale};
 use crate::unix_name::UnixName;
 
@@ -15,7 +16,7 @@ use crate::unix_name::UnixName;
 /// after a crash, and leaves nothing behind:
 ///
 /// ```
-/// use chat::{Dispatcher, DispatcherHandler, UnixBind};
+/// use chat::{ChannelMap, Dispatcher, DispatcherHandler, UnixBind};
 ///
 /// struct Room;
 /// impl DispatcherHandler for Room {}
@@ -23,9 +24,10 @@ use crate::unix_name::UnixName;
 /// # let path = std::env::temp_dir().join(format!("chat-doc-{}", std::process::id()));
 /// # std::os::unix::net::UnixListener::bind(&path)?; // the one before has crashed
 /// let bind = UnixBind::path(&path).replacing_dead().removed_on_close();
-/// let room = Dispatcher::listen_unix(bind, Room)?;
+/// let mut map = ChannelMap::new()?;
+/// map.insert(Dispatcher::listen_unix(bind, Room))?;
 /// assert!(path.exists());
-/// drop(room);
+/// drop(map);
 /// assert!(!path.exists());
 /// # Ok::<(), std::io::Error>(())
 /// ```
@@ -86,6 +88,10 @@ impl UnixBind {
     pub fn removed_on_close(mut self) -> Self {
         self.removed_on_close = true;
         self
+    }
+
+    pub(crate) fn address(&self) -> Address {
+        self.name.clone().into()
     }
 
     /// Binds `socket`; returns the path that is to be removed.

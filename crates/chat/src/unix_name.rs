@@ -14,7 +14,7 @@ use socket2::SockAddr;
 ///
 /// ```
 /// # #[cfg(target_os = "linux")] {
-/// use chat::{Address, Dispatcher, DispatcherHandler, UnixName};
+/// use chat::{Address, ChannelMap, Dispatcher, DispatcherHandler, UnixName};
 ///
 /// struct Room;
 /// impl DispatcherHandler for Room {}
@@ -23,11 +23,13 @@ use socket2::SockAddr;
 ///
 /// # let name = format!("room-{}", std::process::id()).into_bytes();
 /// let name = UnixName::Abstract(name);
-/// let room = Dispatcher::listen_unix(name.clone(), Room)?;
-/// assert_eq!(room.endpoint.local_addr(), Some(Address::Unix(Some(name.clone()))));
-/// let guest = Dispatcher::connect_unix(name, Guest)?;
+/// let mut map = ChannelMap::new()?;
+/// let room = map.insert(Dispatcher::listen_unix(name.clone(), Room))?;
+/// let bound = map.get(room)?.endpoint.local_addr();
+/// assert_eq!(bound, Some(Address::Unix(Some(name.clone()))));
+/// let guest = map.insert(Dispatcher::connect_unix(name, Guest))?;
 /// # }
-/// # Ok::<(), std::io::Error>(())
+/// # Ok::<(), chat::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum UnixName {

@@ -67,7 +67,7 @@ impl Chat {
     ///
     /// let (ours, _theirs) = UnixStream::pair()?;
     /// let mut map = ChannelMap::new()?;
-    /// let feed = map.insert(AsyncChat::new(ours, "\n", Feed)?)?;
+    /// let feed = map.insert(AsyncChat::new(ours, "\n", Feed))?;
     /// let chat = &mut map.get_mut(feed).unwrap().chat;
     /// assert!(chat.push("news"));
     /// chat.close(); // and not `close_when_done`

@@ -1,4 +1,5 @@
-//! What a channel is on: a stream socket, one that keeps bounds, or a transport.
+//! What a channel is on: a stream socket, one that keeps bounds, or a transport; or none
+//! yet.
 
 use std::io::{self, IoSlice, Read};
 use std::mem::MaybeUninit;
@@ -7,7 +8,11 @@ use std::net::Shutdown;
 use reactor::{Registration, Source};
 use socket2::{SockRef, Socket, Type};
 
+use crate::address::Address;
 use crate::datagram::Datagram;
+use crate::listening::accept_nonblocking;
+use crate::opening::Target;
+use crate::stream::Stream;
 use crate::transport::Transport;
 
 #[derive(Debug)]
@@ -16,6 +21,8 @@ pub(crate) enum Wire {
     /// In a box: streams are small, and many.
     Datagram(Box<Datagram>),
     Other(Box<dyn Transport>),
+    /// The channel is to enter a map first. `None`: its connection could not even begin.
+    Unopened(Option<Box<Target>>),
 }
 
 impl Wire {
@@ -31,6 +38,7 @@ impl Wire {
             Self::Plain(socket) => Some(socket.registration()),
             Self::Datagram(socket) => Some(socket.registration()),
             Self::Other(transport) => transport.registration(),
+            Self::Unopened(_) => None,
         }
     }
 
@@ -53,6 +61,7 @@ impl Wire {
             Self::Other(transport) => {
                 retry(|| transport.recv(buffer)).map(|len| len.min(buffer.len()))
             }
+            Self::Unopened(_) => Err(io::ErrorKind::NotConnected.into()),
         }
     }
 
@@ -73,7 +82,21 @@ impl Wire {
                 let len = slices.iter().map(|slice| slice.len()).sum();
                 retry(|| transport.send_vectored(slices)).map(|sent| sent.min(len))
             }
+            Self::Unopened(_) => Err(io::ErrorKind::NotConnected.into()),
         }
+    }
+
+    /// Accepts a connection, whose socket is non-blocking.
+    pub(crate) fn accept(&mut self) -> io::Result<(Stream, Address)> {
+        let kind = match self {
+            Self::Plain(_) => Type::STREAM,
+            Self::Datagram(_) => Type::SEQPACKET,
+            Self::Other(transport) => return transport.accept(),
+            Self::Unopened(_) => return Err(io::ErrorKind::WouldBlock.into()),
+        };
+        let socket = self.socket().ok_or(io::ErrorKind::WouldBlock)?;
+        let (socket, address) = accept_nonblocking(&socket)?;
+        Ok((Stream::accepted(socket, kind), address.into()))
     }
 
     /// Reads the out-of-band byte and drops it, so that it is reported no more.
@@ -92,6 +115,7 @@ impl Wire {
             (Self::Datagram(socket), how) => socket.socket().shutdown(how),
             (Self::Other(transport), Shutdown::Write | Shutdown::Both) => transport.shutdown(),
             (Self::Other(_), Shutdown::Read) => Ok(()),
+            (Self::Unopened(_), _) => Err(io::ErrorKind::NotConnected.into()),
         }
     }
 
@@ -100,14 +124,29 @@ impl Wire {
             Self::Plain(socket) => Some(SockRef::from(&**socket)),
             Self::Datagram(socket) => Some(socket.socket()),
             Self::Other(transport) => transport.socket(),
+            Self::Unopened(_) => None,
+        }
+    }
+
+    pub(crate) fn local_addr(&self) -> Option<Address> {
+        match self {
+            Self::Other(transport) => transport.local_addr(),
+            _ => Some(self.socket()?.local_addr().ok()?.into()),
+        }
+    }
+
+    pub(crate) fn peer_addr(&self) -> Option<Address> {
+        match self {
+            Self::Other(transport) => transport.peer_addr(),
+            _ => Some(self.socket()?.peer_addr().ok()?.into()),
         }
     }
 
     /// The transport, if it is one: those have a say of their own.
     pub(crate) fn transport(&self) -> Option<&dyn Transport> {
         match self {
-            Self::Plain(_) | Self::Datagram(_) => None,
             Self::Other(transport) => Some(&**transport),
+            _ => None,
         }
     }
 }

@@ -2,10 +2,11 @@
 
 use std::any::Any;
 use std::fmt;
+use std::io;
 
 use crate::close_reason::CloseReason;
 use crate::error::{Error, Result};
-use crate::map::{ChannelMap, Timer};
+use crate::map::{ChannelMap, Opening, Timer};
 use crate::source::Registration;
 use crate::token::Token;
 
@@ -75,6 +76,19 @@ pub trait Channel: Any + fmt::Debug {
     /// May change: a channel that reconnects replaces its source, and the map
     /// follows.
     fn registration(&self) -> Option<&Registration>;
+
+    /// Opens what the channel needs, such as its socket, and may set its timers.
+    ///
+    /// [`ChannelMap::insert`] calls it before anything else. A channel made by a conversion,
+    /// or changed by `&mut`, is not opened by the map: it can open itself when it is next
+    /// called, with [`Opening::of`]. The default does nothing.
+    ///
+    /// # Errors
+    ///
+    /// An error fails the insertion, and hands the channel back. It may be inserted again.
+    fn open(&mut self, opening: &mut Opening<'_>) -> io::Result<()> {
+        Ok(())
+    }
 
     /// Whether the channel wants [`handle_read_event`](Self::handle_read_event).
     /// The default is `true`, as in asyncore.

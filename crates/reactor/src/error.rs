@@ -18,7 +18,8 @@ pub type Result<T = (), E = Error> = std::result::Result<T, E>;
 pub struct InsertError<C> {
     /// The channel, unharmed and not registered.
     pub channel: C,
-    /// The operating system's error: `EPERM` for a regular file, `EEXIST` for a
+    /// The error of the channel's [`open`](crate::Channel::open). The operating system's, if
+    /// the poller refuses the channel: `EPERM` for a regular file, `EEXIST` for a
     /// descriptor that is already in the map, `ENOSPC` at the limit of watches
     /// (`epoll_ctl(2)`). `Other` if the map was shut down.
     pub error: io::Error,
@@ -26,7 +27,7 @@ pub struct InsertError<C> {
 
 impl<C> fmt::Display for InsertError<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "cannot watch the channel: {}", self.error)
+        write!(f, "cannot insert the channel: {}", self.error)
     }
 }
 

@@ -101,7 +101,7 @@ mod token;
 pub use channel::Channel;
 pub use close_reason::CloseReason;
 pub use error::{Absent, Error, InsertError, NestedTurn, Result};
-pub use map::{Buffers, ChannelMap, ChannelMut, ReadBuffer, State, Timer};
+pub use map::{Buffers, ChannelMap, ChannelMut, Opening, ReadBuffer, State, Timer};
 pub use readiness::Readiness;
 pub use remote::{Remote, RemoteError};
 pub use source::{Registration, Source};

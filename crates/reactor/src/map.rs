@@ -8,6 +8,7 @@ mod buffers;
 mod convert;
 mod home;
 mod iter;
+mod opening;
 mod post;
 mod slot;
 mod state;
@@ -39,6 +40,7 @@ use crate::token::{Handle, Token};
 
 pub use buffers::{Buffers, ReadBuffer};
 pub use iter::ChannelMut;
+pub use opening::Opening;
 pub use state::State;
 pub use timer::Timer;
 
@@ -134,6 +136,8 @@ pub struct ChannelMap {
     /// The next instant at which the map has something to do of its own.
     alarm: Option<Instant>,
     trouble: Trouble,
+    /// What the channels get their sockets of, in place of the operating system.
+    provider: Option<Box<dyn Any>>,
     /// Dropped after the channels.
     states: States,
     /// The process that made the map. A child has a copy of it, but shares the poller.
@@ -175,18 +179,20 @@ impl ChannelMap {
             shutdown_deadline: None,
             alarm: None,
             trouble: Trouble::default(),
+            provider: None,
             states: States::default(),
             process: process::id(),
         }
     }
 
-    /// Adds a channel and registers it with the poller at once.
+    /// Adds a channel: [opens](Channel::open) it, and registers it with the poller at once.
     ///
     /// # Errors
     ///
-    /// The operating system's error when it cannot watch the channel; `Other` after the
-    /// deadline of a [`shut_down`](Self::shut_down), until the map is empty. An error
-    /// drops the channel; [`try_insert`](Self::try_insert) hands it back.
+    /// The channel's own, if it cannot be opened: a port that is taken, for example. The
+    /// operating system's, when it cannot watch the channel. `Other` after the deadline of
+    /// a [`shut_down`](Self::shut_down), until the map is empty. An error drops the channel;
+    /// [`try_insert`](Self::try_insert) hands it back.
     #[doc(alias = "add_channel")]
     pub fn insert<C: Channel>(&mut self, channel: C) -> io::Result<Handle<C>> {
         self.try_insert(channel).map_err(|refused| refused.error)
@@ -197,45 +203,26 @@ impl ChannelMap {
     /// # Errors
     ///
     /// See [`InsertError`].
-    pub fn try_insert<C: Channel>(&mut self, channel: C) -> Result<Handle<C>, InsertError<C>> {
-        if self
-            .shutdown_deadline
-            .is_some_and(|deadline| deadline <= self.now)
-        {
-            let error = io::Error::other("the map was shut down");
-            return Err(InsertError { channel, error });
-        }
-        let vacancy = self.slots.vacant_entry();
-        let token = Token::new(vacancy.key());
-        let mut slot = Slot {
+    pub fn try_insert<C: Channel>(&mut self, mut channel: C) -> Result<Handle<C>, InsertError<C>> {
+        let token = Token::new(self.slots.vacant_key());
+        let (interest, watch) = match self.admit(&mut channel, token) {
+            Ok(watched) => watched,
+            Err(error) => return Err(InsertError { channel, error }),
+        };
+        self.slots.insert(Slot {
             token,
-            channel: None,
+            channel: Some(Box::new(channel)),
             kind: TypeId::of::<C>(),
             deferred: None,
-            watch: Watch::default(),
-            interest: interest(&channel, token),
+            watch,
+            interest,
             ready: Readiness::NONE,
             touched: false,
             must_ask: true,
             is_unwatched: false,
             closing: false,
             is_background: false,
-        };
-        // A channel that wants nothing yet is shown to the poller all the same, so
-        // that it says now whether it can watch it.
-        let shown = match slot.interest {
-            Readiness::NONE => Readiness::READABLE,
-            interest => interest,
-        };
-        for interest in [shown, slot.interest] {
-            let registration = channel.registration();
-            let watch = &mut slot.watch;
-            if let Err(error) = watch.follow(registration, &self.poller, token, interest) {
-                return Err(InsertError { channel, error });
-            }
-        }
-        slot.channel = Some(Box::new(channel));
-        vacancy.insert(slot);
+        });
         self.open += 1;
         self.touch(token);
         if self.is_shutting_down() {
@@ -400,6 +387,44 @@ impl ChannelMap {
         for token in tokens {
             self.close_with(token, reason());
         }
+    }
+
+    /// Opens a channel, and has the poller watch it for what it wants. Nothing is left of
+    /// one that fails, or panics.
+    fn admit(&mut self, channel: &mut dyn Channel, token: Token) -> io::Result<(Readiness, Watch)> {
+        if self
+            .shutdown_deadline
+            .is_some_and(|deadline| deadline <= self.now)
+        {
+            return Err(io::Error::other("the map was shut down"));
+        }
+        let admitted = panic::catch_unwind(AssertUnwindSafe(|| {
+            channel.open(&mut Opening::of(token, self))?;
+            self.watch(channel, token)
+        }));
+        if !matches!(admitted, Ok(Ok(_))) {
+            self.timers.remove_all_of(token);
+        }
+        admitted.unwrap_or_else(|panic| panic::resume_unwind(panic))
+    }
+
+    /// Shows a new channel to the poller. One that wants nothing yet is shown all the same,
+    /// so that the poller says now whether it can watch it.
+    fn watch(&self, channel: &dyn Channel, token: Token) -> io::Result<(Readiness, Watch)> {
+        let interest = interest(channel, token);
+        let shown = match interest {
+            Readiness::NONE => Readiness::READABLE,
+            interest => interest,
+        };
+        let mut watch = Watch::default();
+        for interest in [shown, interest] {
+            let followed = watch.follow(channel.registration(), &self.poller, token, interest);
+            if let Err(error) = followed {
+                watch.end(token);
+                return Err(error);
+            }
+        }
+        Ok((interest, watch))
     }
 
     /// A channel was closed or converted: if it is being called, it does not go on.

@@ -38,11 +38,9 @@ fn is_nonblocking(file: &UnixStream) -> bool {
 fn map_of(listener: &Path, datagrams: &Path, file: &UnixStream) -> ChannelMap {
     let mut map = ChannelMap::new().unwrap();
     let bind = UnixBind::path(listener).removed_on_close();
-    map.insert(Dispatcher::listen_unix(bind, Nothing).unwrap())
-        .unwrap();
+    map.insert(Dispatcher::listen_unix(bind, Nothing)).unwrap();
     let bind = UnixBind::path(datagrams).removed_on_close();
-    map.insert(Dispatcher::bind_unix(bind, Nothing).unwrap())
-        .unwrap();
+    map.insert(Dispatcher::bind_unix(bind, Nothing)).unwrap();
     map.insert(Dispatcher::file(file, Nothing).unwrap())
         .unwrap();
     map

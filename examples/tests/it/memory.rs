@@ -53,7 +53,7 @@ type Echoing = Handle<AsyncChat<Echo>>;
 fn connected(map: &mut ChannelMap) -> (Echoing, UnixStream) {
     let (ours, theirs) = UnixStream::pair().unwrap();
     theirs.set_nonblocking(true).unwrap();
-    let channel = AsyncChat::new(ours, "\r\n", Echo).unwrap();
+    let channel = AsyncChat::new(ours, "\r\n", Echo);
     (map.insert(channel).unwrap(), theirs)
 }
 
@@ -148,7 +148,7 @@ fn a_length_that_a_peer_declares_allocates_nothing() {
     }
     let (ours, mut theirs) = UnixStream::pair().unwrap();
     let mut map = ChannelMap::new().unwrap();
-    let channel = AsyncChat::new(ours, "\r\n", Declared(false)).unwrap();
+    let channel = AsyncChat::new(ours, "\r\n", Declared(false));
     let channel = map.insert(channel).unwrap();
     rest(&mut map);
     drop(map.buffers().read_buffer());
@@ -174,7 +174,7 @@ fn setting_a_short_terminator_allocates_nothing() {
     }
     let (ours, mut theirs) = UnixStream::pair().unwrap();
     let mut map = ChannelMap::new().unwrap();
-    let channel = AsyncChat::new(ours, "\r\n", Alternating(0)).unwrap();
+    let channel = AsyncChat::new(ours, "\r\n", Alternating(0));
     let channel = map.insert(channel).unwrap();
     let input = b"line\r\nhead\r\n\r\n".repeat(100);
     theirs.write_all(&input).unwrap();

@@ -8,18 +8,18 @@ use std::time::{Duration, Instant};
 
 use chat::{
     Address, ChannelMap, CloseReason, Dispatcher, DispatcherHandler, Endpoint, Error, Result,
-    Socket, UnixName,
+    Socket, Stream, UnixName,
 };
 
 use crate::common::alone::{can_trace, descriptors, is_alone};
-use crate::common::{Log, journal, turn_to_rest, turn_until};
+use crate::common::{Log, journal, opened, turn_to_rest, turn_until};
 
 /// Logs the turn of each connection, and drops it.
 struct Counter(Log);
 impl DispatcherHandler for Counter {
     fn handle_accepted(
         &mut self,
-        _: Socket,
+        _: Stream,
         _: Address,
         _: &mut Endpoint,
         map: &mut ChannelMap,
@@ -38,12 +38,13 @@ struct Picky {
 impl DispatcherHandler for Picky {
     fn handle_accepted(
         &mut self,
-        socket: Socket,
+        stream: Stream,
         addr: Address,
         server: &mut Endpoint,
         _: &mut ChannelMap,
     ) -> Result {
         assert!(server.accepting() && !server.connected());
+        let socket = stream.into_socket()?;
         assert!(socket.nonblocking().unwrap());
         let peer = socket.peer_addr().unwrap();
         assert_eq!(addr, Address::from(peer));
@@ -77,7 +78,7 @@ fn picky(log: &Log) -> Picky {
 fn an_error_in_handle_accepted_drops_that_connection_only() {
     let log = Log::default();
     let mut map = ChannelMap::new().unwrap();
-    let server = Dispatcher::listen("127.0.0.1:0", picky(&log)).unwrap();
+    let server = opened(Dispatcher::listen("127.0.0.1:0", picky(&log))).unwrap();
     let address = server.endpoint.local_addr().unwrap().as_inet().unwrap();
     assert_eq!(server.endpoint.addr(), server.endpoint.local_addr());
     let server = map.insert(server).unwrap();
@@ -104,7 +105,7 @@ fn an_error_in_handle_accepted_drops_that_connection_only() {
 fn more_connections_than_one_turn_accepts_are_all_accepted() {
     let log = Log::default();
     let mut map = ChannelMap::new().unwrap();
-    let server = Dispatcher::listen("127.0.0.1:0", Counter(log.clone())).unwrap();
+    let server = opened(Dispatcher::listen("127.0.0.1:0", Counter(log.clone()))).unwrap();
     let address = server.endpoint.local_addr().unwrap().as_inet().unwrap();
     map.insert(server).unwrap();
     let clients: Vec<_> = (0..100)
@@ -120,13 +121,13 @@ fn a_unix_socket_is_listened_on_and_its_path_must_be_free() {
     let path = std::env::temp_dir().join(format!("chat-listen-{}", std::process::id()));
     let log = Log::default();
     let mut map = ChannelMap::new().unwrap();
-    let server = Dispatcher::listen_unix(&path, picky(&log)).unwrap();
+    let server = opened(Dispatcher::listen_unix(&path, picky(&log))).unwrap();
     assert_eq!(
         server.endpoint.addr(),
         Some(Address::from(UnixName::from(&path)))
     );
     map.insert(server).unwrap();
-    let taken = Dispatcher::listen_unix(&path, picky(&log)).unwrap_err();
+    let taken = opened(Dispatcher::listen_unix(&path, picky(&log))).unwrap_err();
     let _client = UnixStream::connect(&path).unwrap();
     std::fs::remove_file(&path).unwrap();
     assert_eq!(taken.kind(), ErrorKind::AddrInUse);
@@ -138,7 +139,7 @@ fn a_port_that_is_taken_is_an_error_of_the_caller() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap();
     let refused = Dispatcher::listen(address, picky(&Log::default()));
-    assert_eq!(refused.unwrap_err().kind(), ErrorKind::AddrInUse);
+    assert_eq!(opened(refused).unwrap_err().kind(), ErrorKind::AddrInUse);
 }
 
 /// D9a: `EMFILE`, which does not go away by trying again.
@@ -154,7 +155,7 @@ fn a_listener_without_descriptors_pauses_and_goes_on() {
     }
     let log = Log::default();
     let mut map = ChannelMap::new().unwrap();
-    let server = Dispatcher::listen("127.0.0.1:0", Counter(log.clone())).unwrap();
+    let server = opened(Dispatcher::listen("127.0.0.1:0", Counter(log.clone()))).unwrap();
     let address = server.endpoint.local_addr().unwrap().as_inet().unwrap();
     let server = map.insert(server).unwrap();
     turn_to_rest(&mut map);
@@ -215,9 +216,10 @@ fn a_listener_that_cannot_be_watched_after_its_pause_goes_on_later() {
     journal::open();
     let log = Log::default();
     let mut map = ChannelMap::new().unwrap();
-    let server = Dispatcher::listen("127.0.0.1:0", Failing(log.clone())).unwrap();
-    let address = server.endpoint.local_addr().unwrap().as_inet().unwrap();
+    let server = Dispatcher::listen("127.0.0.1:0", Failing(log.clone()));
     let server = map.insert(server).unwrap();
+    let address = map.get(server).unwrap().endpoint.local_addr().unwrap();
+    let address = address.as_inet().unwrap();
     let _client = TcpStream::connect(address).unwrap();
     let begin = Instant::now();
     while log.len() < 2 {
@@ -239,7 +241,7 @@ fn a_listener_that_fails_says_so_at_warn() {
     journal::open();
     let mut map = ChannelMap::new().unwrap();
     let mut end = |reason| {
-        let server = Dispatcher::listen("127.0.0.1:0", Failing(Log::default())).unwrap();
+        let server = Dispatcher::listen("127.0.0.1:0", Failing(Log::default()));
         let server = map.insert(server).unwrap();
         map.close_with(server, reason);
         turn_to_rest(&mut map);
@@ -257,7 +259,7 @@ fn a_listener_that_fails_says_so_at_warn() {
     // A connection's failure is its peer's affair.
     let address = TcpListener::bind("127.0.0.1:0").unwrap();
     let stream = TcpStream::connect(address.local_addr().unwrap()).unwrap();
-    let stream = Dispatcher::new(stream, Failing(Log::default())).unwrap();
+    let stream = Dispatcher::new(stream, Failing(Log::default()));
     let stream = map.insert(stream).unwrap();
     map.close_with(stream, CloseReason::Io(ErrorKind::NotFound.into()));
     turn_to_rest(&mut map);
@@ -269,7 +271,7 @@ fn a_listener_that_fails_says_so_at_warn() {
 fn a_listener_that_is_inserted_again_in_its_pause_goes_on() {
     let log = Log::default();
     let mut map = ChannelMap::new().unwrap();
-    let server = Dispatcher::listen("127.0.0.1:0", Failing(log.clone())).unwrap();
+    let server = opened(Dispatcher::listen("127.0.0.1:0", Failing(log.clone()))).unwrap();
     let address = server.endpoint.local_addr().unwrap().as_inet().unwrap();
     let server = map.insert(server).unwrap();
     let _client = TcpStream::connect(address).unwrap();

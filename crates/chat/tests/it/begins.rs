@@ -42,7 +42,7 @@ fn convert(me: Token, is_chat: bool, new: Part<0>, map: &mut ChannelMap) {
             old.with_handler(|_| new)
         })),
         false => drop(map.convert(me.handle::<Dispatcher<Part<0>>>(), |old| {
-            Dispatcher::from_endpoint(old.endpoint, new)
+            Dispatcher::new(old.endpoint, new)
         })),
     }
 }

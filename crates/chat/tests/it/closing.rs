@@ -199,7 +199,7 @@ fn a_reset_by_the_peer_closes_with_the_error() {
     let log = Log::default();
     let (ours, theirs) = tcp_pair();
     let mut map = ChannelMap::new().unwrap();
-    let channel = AsyncChat::new(ours, "\n", Probe::new(&log)).unwrap();
+    let channel = AsyncChat::new(ours, "\n", Probe::new(&log));
     let me = map.insert(channel).unwrap();
     turn_to_rest(&mut map);
     let theirs = chat::Socket::from(theirs);
@@ -237,9 +237,7 @@ fn a_half_closed_channel_can_go_on_sending() {
     });
     let (ours, mut theirs) = unix_pair();
     let mut map = ChannelMap::new().unwrap();
-    let me = map
-        .insert(AsyncChat::new(ours, "\n", probe).unwrap())
-        .unwrap();
+    let me = map.insert(AsyncChat::new(ours, "\n", probe)).unwrap();
     theirs.shutdown(Shutdown::Write).unwrap();
     turn_to_rest(&mut map);
     assert_eq!(log.all(), ["connect", "eof", "timer"]);
@@ -266,8 +264,7 @@ fn what_a_peer_wrote_before_it_closed_arrives_whole() {
         socket.set_send_buffer_size(1_000_000).unwrap();
         drop(socket);
         let mut map = ChannelMap::new().unwrap();
-        map.insert(AsyncChat::new(ours, "\n", probe).unwrap())
-            .unwrap();
+        map.insert(AsyncChat::new(ours, "\n", probe)).unwrap();
         let lines = "0123456789abcde\n".repeat(200_000 / 16);
         let mut left = lines.as_bytes();
         while !left.is_empty() {
@@ -311,8 +308,7 @@ fn a_peer_that_reads_gets_a_megabyte_before_the_close() {
     let (ours, mut theirs) = tcp_pair();
     theirs.set_nonblocking(true).unwrap();
     let mut map = ChannelMap::new().unwrap();
-    map.insert(AsyncChat::new(ours, "\n", probe).unwrap())
-        .unwrap();
+    map.insert(AsyncChat::new(ours, "\n", probe)).unwrap();
     assert!(read_to_end(&mut map, &mut theirs) == data);
 }
 

@@ -7,11 +7,11 @@ use std::os::unix::net::UnixListener;
 use std::rc::Rc;
 
 use chat::{
-    Address, AsyncChat, ChannelMap, Dispatcher, DispatcherHandler, Endpoint, Result, Socket,
+    Address, AsyncChat, ChannelMap, Dispatcher, DispatcherHandler, Endpoint, Result, Socket, Stream,
 };
 use socket2::{Domain, Type};
 
-use crate::common::{Log, Place, Probe, read_len, turn_to_rest, turn_until, unix_pair};
+use crate::common::{Log, Place, Probe, opened, read_len, turn_to_rest, turn_until, unix_pair};
 
 /// A port that is taken, so that no other test gets it, and does not listen.
 fn closed_port() -> SocketAddr {
@@ -29,7 +29,7 @@ struct Mail(Log);
 impl DispatcherHandler for Mail {
     fn handle_accepted(
         &mut self,
-        socket: Socket,
+        stream: Stream,
         addr: Address,
         _: &mut Endpoint,
         map: &mut ChannelMap,
@@ -46,7 +46,7 @@ impl DispatcherHandler for Mail {
                 chat.close_when_done();
                 Ok(())
             });
-        map.insert(AsyncChat::new(socket, "\r\n", session)?)?;
+        map.insert(AsyncChat::new(stream, "\r\n", session))?;
         Ok(())
     }
 }
@@ -55,7 +55,7 @@ impl DispatcherHandler for Mail {
 fn a_server_that_speaks_first_and_a_client_that_answers() {
     let (server_log, client_log) = (Log::default(), Log::default());
     let mut map = ChannelMap::new().unwrap();
-    let server = Dispatcher::listen("127.0.0.1:0", Mail(server_log.clone())).unwrap();
+    let server = opened(Dispatcher::listen("127.0.0.1:0", Mail(server_log.clone()))).unwrap();
     let address = server.endpoint.local_addr().unwrap().as_inet().unwrap();
     map.insert(server).unwrap();
     let client = Probe::new(&client_log).on_message(|line, chat, _| {
@@ -64,7 +64,7 @@ fn a_server_that_speaks_first_and_a_client_that_answers() {
         }
         Ok(())
     });
-    let client = AsyncChat::connect(address, "\r\n", client).unwrap();
+    let client = AsyncChat::connect(address, "\r\n", client);
     assert!(client.chat.endpoint().connecting());
     let client = map.insert(client).unwrap();
     turn_until(&mut map, |map| !map.is_open(client) && map.len() == 1);
@@ -88,7 +88,7 @@ fn handle_connect_comes_once_before_any_input_for_an_inserted_socket() {
     let (ours, mut theirs) = unix_pair();
     theirs.write_all(b"impatient\n").unwrap();
     let mut map = ChannelMap::new().unwrap();
-    map.insert(AsyncChat::new(ours, "\n", Probe::new(&log)).unwrap())
+    map.insert(AsyncChat::new(ours, "\n", Probe::new(&log)))
         .unwrap();
     assert_eq!(log.len(), 0, "not from within insert");
     turn_to_rest(&mut map);
@@ -101,7 +101,7 @@ fn what_is_pushed_while_connecting_is_sent_afterwards() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let mut map = ChannelMap::new().unwrap();
     let address = listener.local_addr().unwrap();
-    let mut client = AsyncChat::connect(address, "\n", Probe::new(&log)).unwrap();
+    let mut client = AsyncChat::connect(address, "\n", Probe::new(&log));
     client.chat.push("early ");
     client.chat.push(vec![b'x'; 100_000]); // above high water
     let me = map.insert(client).unwrap();
@@ -119,7 +119,7 @@ fn closing_when_done_while_connecting_sends_and_closes() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let mut map = ChannelMap::new().unwrap();
     let address = listener.local_addr().unwrap();
-    let mut client = AsyncChat::connect(address, "\n", Probe::new(&log)).unwrap();
+    let mut client = AsyncChat::connect(address, "\n", Probe::new(&log));
     client.chat.push("ping");
     client.chat.close_when_done();
     map.insert(client).unwrap();
@@ -136,7 +136,7 @@ fn closing_when_done_while_connecting_sends_and_closes() {
 fn a_refused_connection_is_told_by_handle_close_with_the_error() {
     let log = Log::default();
     let mut map = ChannelMap::new().unwrap();
-    let mut client = AsyncChat::connect(closed_port(), "\n", Probe::new(&log)).unwrap();
+    let mut client = AsyncChat::connect(closed_port(), "\n", Probe::new(&log));
     client.chat.push("to nobody");
     map.insert(client).unwrap();
     assert_eq!(log.len(), 0);
@@ -152,7 +152,7 @@ fn a_connection_that_fails_at_once_is_told_by_handle_close_too() {
     let log = Log::default();
     let mut map = ChannelMap::new().unwrap();
     let path = place.0.join("sock");
-    let client = AsyncChat::connect_unix(&path, "\n", Probe::new(&log)).unwrap();
+    let client = AsyncChat::connect_unix(&path, "\n", Probe::new(&log));
     let me = map.insert(client).unwrap();
     assert_eq!(log.len(), 0);
     turn_to_rest(&mut map);
@@ -161,7 +161,7 @@ fn a_connection_that_fails_at_once_is_told_by_handle_close_too() {
 
     // A socket file that a dead server left behind.
     drop(UnixListener::bind(&path).unwrap());
-    let client = AsyncChat::connect_unix(&path, "\n", Probe::new(&log)).unwrap();
+    let client = AsyncChat::connect_unix(&path, "\n", Probe::new(&log));
     map.insert(client).unwrap();
     log.take();
     turn_to_rest(&mut map);
@@ -180,7 +180,7 @@ fn a_unix_socket_connects_and_talks() {
         Ok(())
     });
     let me = map
-        .insert(AsyncChat::connect_unix(&path, "\n", probe).unwrap())
+        .insert(AsyncChat::connect_unix(&path, "\n", probe))
         .unwrap();
     turn_to_rest(&mut map);
     let endpoint = map.get(me).unwrap().chat.endpoint();
@@ -195,7 +195,8 @@ fn a_unix_socket_connects_and_talks() {
 fn a_name_without_an_address_is_an_error_of_the_caller() {
     let nowhere: &[SocketAddr] = &[];
     let refused = AsyncChat::connect(nowhere, "\n", Probe::default());
-    assert!(refused.is_err());
+    let refused = opened(refused).unwrap_err();
+    assert_eq!(refused.kind(), std::io::ErrorKind::InvalidInput);
 }
 
 #[test]
@@ -209,8 +210,7 @@ fn closing_in_handle_connect_delivers_nothing() {
         Ok(())
     });
     let mut map = ChannelMap::new().unwrap();
-    map.insert(AsyncChat::new(ours, "\n", probe).unwrap())
-        .unwrap();
+    map.insert(AsyncChat::new(ours, "\n", probe)).unwrap();
     assert_eq!(
         crate::common::read_to_end(&mut map, &mut theirs),
         b"go away\n"
@@ -236,7 +236,7 @@ fn several_addresses_are_tried_until_one_accepts() {
             assert_eq!(peer, Some(Address::Inet(address)));
             Ok(())
         });
-        let mut client = AsyncChat::connect(&addresses[..], "\n", probe).unwrap();
+        let mut client = AsyncChat::connect(&addresses[..], "\n", probe);
         client.chat.push("hello");
         let me = map.insert(client).unwrap();
         turn_until(&mut map, |_| log.len() > 0);
@@ -256,7 +256,7 @@ fn when_every_address_refuses_it_is_told_once() {
     let log = Log::default();
     let mut map = ChannelMap::new().unwrap();
     let nobody = [closed_port(), closed_port(), closed_port()];
-    map.insert(AsyncChat::connect(&nobody[..], "\n", Probe::new(&log)).unwrap())
+    map.insert(AsyncChat::connect(&nobody[..], "\n", Probe::new(&log)))
         .unwrap();
     turn_until(&mut map, |map| map.is_empty());
     turn_to_rest(&mut map);
@@ -271,7 +271,7 @@ fn a_channel_that_was_closed_tries_no_further_address() {
     listener.set_nonblocking(true).unwrap();
     let addresses = [closed_port(), listener.local_addr().unwrap()];
     let mut map = ChannelMap::new().unwrap();
-    let client = AsyncChat::connect(&addresses[..], "\n", Probe::new(&log)).unwrap();
+    let client = AsyncChat::connect(&addresses[..], "\n", Probe::new(&log));
     let me = map.insert(client).unwrap();
     map.get_mut(me).unwrap().chat.close();
     turn_to_rest(&mut map);
@@ -295,12 +295,12 @@ fn a_dispatcher_tries_several_addresses_too() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let addresses = [closed_port(), listener.local_addr().unwrap()];
     let mut map = ChannelMap::new().unwrap();
-    map.insert(Dispatcher::connect(&addresses[..], Client(log.clone())).unwrap())
+    map.insert(Dispatcher::connect(&addresses[..], Client(log.clone())))
         .unwrap();
     turn_until(&mut map, |_| log.len() > 0);
     turn_to_rest(&mut map);
     assert_eq!(log.all(), ["connect"]);
-    map.insert(Dispatcher::connect(&addresses[..1], Client(log.clone())).unwrap())
+    map.insert(Dispatcher::connect(&addresses[..1], Client(log.clone())))
         .unwrap();
     turn_until(&mut map, |_| log.len() > 1);
     assert_eq!(log.all(), ["connect", "close"]);
@@ -315,12 +315,12 @@ fn the_system_finds_out_that_a_peer_is_gone_on_both_sides_of_a_connection() {
     impl DispatcherHandler for Server {
         fn handle_accepted(
             &mut self,
-            socket: Socket,
+            stream: Stream,
             _: Address,
             _: &mut Endpoint,
             _: &mut ChannelMap,
         ) -> Result {
-            self.0.set(Some(socket.keepalive()?));
+            self.0.set(Some(stream.into_socket()?.keepalive()?));
             Ok(())
         }
     }
@@ -328,10 +328,11 @@ fn the_system_finds_out_that_a_peer_is_gone_on_both_sides_of_a_connection() {
     for any in ["127.0.0.1:0", "[::1]:0"] {
         let accepted = Rc::default();
         let mut map = ChannelMap::new().unwrap();
-        let server = Dispatcher::listen(any, Server(Rc::clone(&accepted))).unwrap();
+        let server = opened(Dispatcher::listen(any, Server(Rc::clone(&accepted)))).unwrap();
         let address = server.endpoint.local_addr().unwrap().as_inet().unwrap();
         map.insert(server).unwrap();
-        let client = AsyncChat::connect(address, "\n", Probe::default()).unwrap();
+        let client = AsyncChat::connect(address, "\n", Probe::default());
+        let client = opened(client).unwrap();
         assert!(
             client
                 .chat

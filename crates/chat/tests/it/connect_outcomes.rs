@@ -13,7 +13,7 @@ use chat::{
 };
 use socket2::{Domain, SockAddr, Type};
 
-use crate::common::{Log, Place, alone, assert_rest, name, turn_until};
+use crate::common::{Log, Place, alone, assert_rest, name, opened, turn_until};
 
 /// Keeps a record of the outcome, as either kind of handler; gives up when its
 /// timer is due.
@@ -98,15 +98,21 @@ type Insert = fn(&mut ChannelMap, Endpoint, &Log) -> Token;
 const KINDS: [Insert; 2] = [
     |map, mut endpoint, log| {
         endpoint.push("hello");
-        let channel = Dispatcher::from_endpoint(endpoint, Client(log.clone()));
+        let channel = Dispatcher::new(endpoint, Client(log.clone()));
         map.insert(channel).unwrap().into()
     },
     |map, endpoint, log| {
-        let mut channel = AsyncChat::from_endpoint(endpoint, "\n", Client(log.clone()));
+        let mut channel = AsyncChat::new(endpoint, "\n", Client(log.clone()));
         channel.chat.push("hello");
         map.insert(channel).unwrap().into()
     },
 ];
+
+/// A connection that begins before its channel is in the map that turns.
+fn begun(socket: Socket, to: SockAddr) -> Endpoint {
+    let channel = Dispatcher::new(Endpoint::connect_from(socket, to), ());
+    opened(channel).unwrap().endpoint
+}
 
 /// The one socket of a place.
 fn socket_in(place: &Place) -> SockAddr {
@@ -169,7 +175,7 @@ fn a_connection_that_is_there_is_told_by_handle_connect_once() {
             let mut map = ChannelMap::new().unwrap();
             let listener = listen(&address, 8);
             let to = listener.local_addr().unwrap();
-            let endpoint = Endpoint::connect_from(socket(&to), to).unwrap();
+            let endpoint = Endpoint::connect_from(socket(&to), to);
             insert(&mut map, endpoint, &log);
             assert_eq!(log.len(), 0, "not from within insert");
             let _theirs = listener.accept().unwrap();
@@ -191,7 +197,7 @@ fn a_refused_connection_is_told_by_handle_close_once() {
             let gone = listen(&address, 8);
             let to = gone.local_addr().unwrap();
             drop(gone);
-            let endpoint = Endpoint::connect_from(socket(&to), to).unwrap();
+            let endpoint = Endpoint::connect_from(socket(&to), to);
             insert(&mut map, endpoint, &log);
             assert_eq!(log.len(), 0, "not from within insert");
             turn_until(&mut map, |map| map.is_empty());
@@ -212,7 +218,7 @@ fn a_connection_that_was_reset_meanwhile_is_told_by_handle_close_once() {
             let mut map = ChannelMap::new().unwrap();
             let listener = listen(&address, 8);
             let to = listener.local_addr().unwrap();
-            let endpoint = Endpoint::connect_from(socket(&to), to).unwrap();
+            let endpoint = begun(socket(&to), to);
             let (theirs, _) = listener.accept().unwrap();
             theirs.set_linger(Some(Duration::ZERO)).unwrap();
             drop(theirs);
@@ -235,7 +241,7 @@ fn a_reset_whose_error_was_taken_is_no_connection_either() {
         let mut map = ChannelMap::new().unwrap();
         let listener = listen(&loopbacks()[0], 8);
         let to = listener.local_addr().unwrap();
-        let endpoint = Endpoint::connect_from(socket(&to), to).unwrap();
+        let endpoint = begun(socket(&to), to);
         drop(listener); // and with it who waited to be accepted
         wait_for(|| endpoint.peer_addr().is_none());
         let error = endpoint.socket().unwrap().take_error().unwrap();
@@ -256,7 +262,7 @@ fn a_unix_listener_that_goes_without_accepting_is_told_by_handle_close_once() {
         let mut map = ChannelMap::new().unwrap();
         let listener = listen(&socket_in(&place), 8);
         let to = listener.local_addr().unwrap();
-        let endpoint = Endpoint::connect_from(socket(&to), to).unwrap();
+        let endpoint = begun(socket(&to), to);
         drop(listener);
         insert(&mut map, endpoint, &log);
         turn_until(&mut map, |map| map.is_empty());
@@ -296,7 +302,7 @@ fn a_connection_that_times_out_is_told_by_handle_close_once_and_costs_no_turns()
             let socket = socket(&full.address);
             let limit = Duration::from_millis(300);
             socket.set_tcp_user_timeout(Some(limit)).unwrap();
-            let endpoint = Endpoint::connect_from(socket, full.address.clone()).unwrap();
+            let endpoint = Endpoint::connect_from(socket, full.address.clone());
             insert(&mut map, endpoint, &log);
         }
     }
@@ -323,7 +329,7 @@ fn a_programs_own_time_limit_ends_an_attempt_at_once() {
         let mut map = ChannelMap::new().unwrap();
         let full = Full::new(&loopbacks()[0]);
         let socket = socket(&full.address);
-        let endpoint = Endpoint::connect_from(socket, full.address.clone()).unwrap();
+        let endpoint = Endpoint::connect_from(socket, full.address.clone());
         let me = insert(&mut map, endpoint, &log);
         map.set_timer(me, map.now() + limit);
         assert_rest(&mut map);
@@ -348,7 +354,7 @@ fn a_unix_listener_whose_queue_is_full_is_told_by_handle_close_once() {
         let log = Log::default();
         let mut map = ChannelMap::new().unwrap();
         let socket = socket(&full.address);
-        let endpoint = Endpoint::connect_from(socket, full.address.clone()).unwrap();
+        let endpoint = Endpoint::connect_from(socket, full.address.clone());
         insert(&mut map, endpoint, &log);
         turn_until(&mut map, |map| map.is_empty());
         assert_eq!(log.all(), [format!("close Io(WouldBlock) {QUEUE_IS_FULL}")]);
@@ -367,7 +373,7 @@ fn a_socket_that_would_be_connected_to_itself_is_refused() {
             let socket = socket(&address);
             socket.bind(&address).unwrap();
             let to_itself = socket.local_addr().unwrap();
-            let endpoint = Endpoint::connect_from(socket, to_itself.clone()).unwrap();
+            let endpoint = Endpoint::connect_from(socket, to_itself.clone());
             insert(&mut map, endpoint, &log);
             turn_until(&mut map, |map| map.is_empty());
             let reason = "nobody listens on that port: the socket has connected to itself";
@@ -416,7 +422,7 @@ fn a_client_that_gets_the_very_port_it_asks_for_goes_on_to_the_next_address() {
     ] {
         let log = Log::default();
         let mut map = ChannelMap::new().unwrap();
-        let raw = Dispatcher::connect(addresses, Client(log.clone())).unwrap();
+        let raw = Dispatcher::connect(addresses, Client(log.clone()));
         map.insert(raw).unwrap();
         turn_until(&mut map, |_| log.len() > 0);
         assert_rest(&mut map);
@@ -425,7 +431,7 @@ fn a_client_that_gets_the_very_port_it_asks_for_goes_on_to_the_next_address() {
 
         let log = Log::default();
         let mut map = ChannelMap::new().unwrap();
-        let chat = AsyncChat::connect(addresses, "\n", Client(log.clone())).unwrap();
+        let chat = AsyncChat::connect(addresses, "\n", Client(log.clone()));
         map.insert(chat).unwrap();
         turn_until(&mut map, |_| log.len() > 0);
         assert_rest(&mut map);
@@ -448,7 +454,7 @@ fn a_socket_that_is_bound_to_its_peers_port_on_another_address_is_connected() {
             let _ = writeln!(io::stderr(), "skipped: no {other}");
             return;
         }
-        let endpoint = Endpoint::connect_from(socket, to).unwrap();
+        let endpoint = Endpoint::connect_from(socket, to);
         insert(&mut map, endpoint, &log);
         turn_until(&mut map, |_| log.len() == 1);
         assert_eq!(log.all(), ["connect"]);
@@ -468,10 +474,10 @@ fn a_seqpacket_socket_connects_and_hears_the_end() {
         let socket = Socket::new(Domain::UNIX, Type::SEQPACKET, None).unwrap();
         let dispatcher = if is_inserted_connected {
             socket.connect(&socket_in(&place)).unwrap();
-            Dispatcher::new(socket, Client(log.clone())).unwrap()
+            Dispatcher::new(socket, Client(log.clone()))
         } else {
-            let endpoint = Endpoint::connect_from(socket, socket_in(&place)).unwrap();
-            Dispatcher::from_endpoint(endpoint, Client(log.clone()))
+            let endpoint = Endpoint::connect_from(socket, socket_in(&place));
+            Dispatcher::new(endpoint, Client(log.clone()))
         };
         let me = map.insert(dispatcher).unwrap();
         let (theirs, _) = listener.accept().unwrap();
@@ -495,7 +501,7 @@ fn a_record_that_does_not_fit_closes_the_connection_with_invalid_data() {
     let log = Log::default();
     let mut map = ChannelMap::new().unwrap();
     let (ours, theirs) = Socket::pair(Domain::UNIX, Type::SEQPACKET, None).unwrap();
-    map.insert(Dispatcher::new(ours, Client(log.clone())).unwrap())
+    map.insert(Dispatcher::new(ours, Client(log.clone())))
         .unwrap();
     theirs.send(&[0; 100]).unwrap(); // as many as there is room for
     turn_until(&mut map, |_| log.has("read"));

@@ -58,17 +58,13 @@ impl Way {
         let raw: Handle<Dispatcher<Part<A>>> = me.handle();
         let is_done = match self {
             ChatToDispatcher => map
-                .convert(chat, |c| {
-                    Dispatcher::from_endpoint(c.chat.into_endpoint(), to)
-                })
+                .convert(chat, |c| Dispatcher::new(c.chat.into_endpoint(), to))
                 .is_ok(),
             DispatcherToChat => map
-                .convert(raw, |d| AsyncChat::from_endpoint(d.endpoint, "\r\n", to))
+                .convert(raw, |d| AsyncChat::new(d.endpoint, "\r\n", to))
                 .is_ok(),
             ChatToChat => map
-                .convert(chat, |c| {
-                    AsyncChat::from_endpoint(c.chat.into_endpoint(), "\r\n", to)
-                })
+                .convert(chat, |c| AsyncChat::new(c.chat.into_endpoint(), "\r\n", to))
                 .is_ok(),
             ChatSwapped => map.convert(chat, |c| c.with_handler(|_| to)).is_ok(),
             DispatcherSwapped => map.convert(raw, |d| d.with_handler(|_| to)).is_ok(),
@@ -248,7 +244,7 @@ impl World {
         let map = &mut world.map;
         world.me = match (cell.way.is_from_chat(), cell.is_real) {
             (true, true) => {
-                let chat = AsyncChat::new(ours, "\r\n", part).unwrap();
+                let chat = AsyncChat::new(ours, "\r\n", part);
                 map.insert(chat.limited(limits)).unwrap().token()
             }
             (true, false) => {
@@ -256,7 +252,7 @@ impl World {
                 map.insert(chat.limited(limits)).unwrap().token()
             }
             (false, true) => {
-                let raw = Dispatcher::new(ours, part).unwrap();
+                let raw = Dispatcher::new(ours, part);
                 map.insert(raw.limited(limits)).unwrap().token()
             }
             (false, false) => {
@@ -284,7 +280,7 @@ impl World {
             false
         });
         let before = match cell.is_real {
-            true => AsyncChat::new(ours, "\r\n", before).unwrap(),
+            true => AsyncChat::new(ours, "\r\n", before),
             false => AsyncChat::over(line, "\r\n", before),
         };
         world.me = world.map.insert(before).unwrap().token();
@@ -582,8 +578,7 @@ fn a_chat_that_closes_when_done_and_is_converted_sends_all_of_its_output() {
             false
         }
     });
-    map.insert(AsyncChat::new(ours, "\r\n", part).unwrap())
-        .unwrap();
+    map.insert(AsyncChat::new(ours, "\r\n", part)).unwrap();
     theirs.write_all(b"go\r\n").unwrap();
     assert!(read_to_end(&mut map, &mut theirs) == data);
     drop(theirs);

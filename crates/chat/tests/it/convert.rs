@@ -158,13 +158,13 @@ fn a_chat_becomes_a_dispatcher_with_what_was_not_delivered() {
         let me: Handle<AsyncChat<Probe>> = chat.token().handle();
         let tunnel = Tunnel::new(&inner);
         map.convert(me, |smtp| {
-            Dispatcher::from_endpoint(smtp.chat.into_endpoint(), tunnel)
+            Dispatcher::new(smtp.chat.into_endpoint(), tunnel)
         })
         .unwrap();
         Ok(())
     });
     let me = map
-        .insert(AsyncChat::new(ours, "\r\n", probe).unwrap())
+        .insert(AsyncChat::new(ours, "\r\n", probe))
         .unwrap()
         .token();
     theirs
@@ -189,15 +189,13 @@ fn a_chat_at_rest_becomes_a_dispatcher_with_the_terminator_it_had_begun() {
     let (ours, mut theirs) = unix_pair();
     let mut map = ChannelMap::new().unwrap();
     let chat = map
-        .insert(AsyncChat::new(ours, "\r\n", Probe::new(&log)).unwrap())
+        .insert(AsyncChat::new(ours, "\r\n", Probe::new(&log)))
         .unwrap();
     theirs.write_all(b"\r").unwrap(); // the terminator's beginning: held
     turn_to_rest(&mut map);
     let tunnel = Tunnel::new(&log);
     let tunnel = map
-        .convert(chat, |c| {
-            Dispatcher::from_endpoint(c.chat.into_endpoint(), tunnel)
-        })
+        .convert(chat, |c| Dispatcher::new(c.chat.into_endpoint(), tunnel))
         .unwrap();
     turn_to_rest(&mut map);
     assert_eq!(map.get(tunnel).unwrap().handler.received, b"\r");
@@ -210,7 +208,7 @@ fn a_dispatcher_becomes_a_chat() {
     let (ours, mut theirs) = unix_pair();
     let mut map = ChannelMap::new().unwrap();
     let raw = map
-        .insert(Dispatcher::new(ours, Tunnel::new(&log)).unwrap())
+        .insert(Dispatcher::new(ours, Tunnel::new(&log)))
         .unwrap();
     theirs.write_all(b"raw").unwrap();
     turn_to_rest(&mut map);
@@ -219,10 +217,8 @@ fn a_dispatcher_becomes_a_chat() {
         chat.push("ready\n");
         Ok(())
     });
-    map.convert(raw, |raw| {
-        AsyncChat::from_endpoint(raw.endpoint, "\n", probe)
-    })
-    .unwrap();
+    map.convert(raw, |raw| AsyncChat::new(raw.endpoint, "\n", probe))
+        .unwrap();
     assert_eq!(read_len(&mut map, &mut theirs, 6), b"ready\n");
     theirs.write_all(b"line\n").unwrap();
     turn_until(&mut map, |_| log.has("message line"));
@@ -244,10 +240,8 @@ fn unread_input_survives_two_conversions() {
     let mut map = ChannelMap::new().unwrap();
     let probe = Probe::new(&log).on_message(|_, chat, map| {
         let me: Handle<AsyncChat<Probe>> = chat.token().handle();
-        map.convert(me, |c| {
-            Dispatcher::from_endpoint(c.chat.into_endpoint(), Idle)
-        })
-        .unwrap();
+        map.convert(me, |c| Dispatcher::new(c.chat.into_endpoint(), Idle))
+            .unwrap();
         Ok(())
     });
     let me = map
@@ -259,7 +253,7 @@ fn unread_input_survives_two_conversions() {
     let idle: Handle<Dispatcher<Idle>> = me.handle();
     let probe = Probe::new(&log);
     map.convert(idle, |d| {
-        AsyncChat::from_endpoint(d.endpoint, Terminator::from("\n"), probe)
+        AsyncChat::new(d.endpoint, Terminator::from("\n"), probe)
     })
     .unwrap();
     peer.say("rd\n");
@@ -364,10 +358,8 @@ impl DispatcherHandler for Switching {
         endpoint.recv(&mut [0; 16])?;
         endpoint.push("first, ");
         let me: Handle<Dispatcher<Self>> = endpoint.token().handle();
-        map.convert(me, |d| {
-            AsyncChat::from_endpoint(d.endpoint, "\n", d.handler)
-        })
-        .unwrap();
+        map.convert(me, |d| AsyncChat::new(d.endpoint, "\n", d.handler))
+            .unwrap();
         Ok(())
     }
 }
@@ -377,10 +369,8 @@ impl MessageHandler for Switching {
         chat.push("second, ");
         chat.push_bytes(vec![b'.'; 2_000]);
         let me: Handle<AsyncChat<Self>> = chat.token().handle();
-        map.convert(me, |c| {
-            Dispatcher::from_endpoint(c.chat.into_endpoint(), Last)
-        })
-        .unwrap();
+        map.convert(me, |c| Dispatcher::new(c.chat.into_endpoint(), Last))
+            .unwrap();
         Ok(())
     }
 
@@ -397,8 +387,7 @@ impl DispatcherHandler for Last {}
 fn what_was_pushed_goes_along_to_another_kind_of_channel() {
     let mut map = ChannelMap::new().unwrap();
     let (ours, mut theirs) = unix_pair();
-    map.insert(Dispatcher::new(ours, Switching).unwrap())
-        .unwrap();
+    map.insert(Dispatcher::new(ours, Switching)).unwrap();
     theirs.write_all(b"go").unwrap();
     let expected = [&b"first, second, "[..], &[b'.'; 2_000]].concat();
     assert_eq!(read_len(&mut map, &mut theirs, expected.len()), expected);
@@ -424,7 +413,7 @@ fn a_chat_that_was_inside_another_channel_is_asked_again() {
     let log = Log::default();
     let (ours, mut theirs) = unix_pair();
     let mut map = ChannelMap::new().unwrap();
-    let channel = AsyncChat::new(ours, "\n", Probe::new(&log)).unwrap();
+    let channel = AsyncChat::new(ours, "\n", Probe::new(&log));
     let chat = map.insert(channel).unwrap();
     turn_to_rest(&mut map);
     let suspended = map.convert(chat, Suspended).unwrap();
@@ -442,10 +431,10 @@ fn a_chat_that_was_out_of_its_channel_is_asked_again() {
     let (ours, mut theirs) = unix_pair();
     let (others, _others_peer) = unix_pair();
     let mut map = ChannelMap::new().unwrap();
-    let channel = AsyncChat::new(ours, "\n", Probe::new(&log)).unwrap();
+    let channel = AsyncChat::new(ours, "\n", Probe::new(&log));
     let me = map.insert(channel).unwrap();
     turn_to_rest(&mut map);
-    let mut other = AsyncChat::new(others, "\n", Probe::default()).unwrap();
+    let mut other = AsyncChat::new(others, "\n", Probe::default());
     for _ in 0..2 {
         std::mem::swap(&mut map.get_mut(me).unwrap().chat, &mut other.chat);
         turn_to_rest(&mut map);
@@ -490,7 +479,7 @@ fn a_dispatcher_hears_of_the_end_after_what_goes_along() {
                 let me: Handle<AsyncChat<Self>> = chat.token().handle();
                 map.convert(me, |early| {
                     let slow = Slow(early.handler.0.clone());
-                    Dispatcher::from_endpoint(early.chat.into_endpoint(), slow)
+                    Dispatcher::new(early.chat.into_endpoint(), slow)
                 })
                 .unwrap();
             }

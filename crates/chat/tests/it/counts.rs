@@ -148,7 +148,7 @@ fn run<H: ChatHandler>(
         }
     } else {
         let (ours, mut theirs) = unix_pair();
-        let channel = AsyncChat::new(ours, terminator, handler).unwrap();
+        let channel = AsyncChat::new(ours, terminator, handler);
         let me = map.insert(channel.limited(limits)).unwrap();
         theirs.write_all(text.as_bytes()).unwrap();
         drop(theirs);

@@ -66,7 +66,7 @@ impl Place {
 }
 
 fn insert(map: &mut ChannelMap, socket: impl Into<Socket>, log: &Log) -> Handle<Dispatcher<Echo>> {
-    let channel = Dispatcher::new(socket, Echo::new(log)).unwrap();
+    let channel = Dispatcher::new(socket, Echo::new(log));
     map.insert(channel).unwrap()
 }
 
@@ -183,8 +183,8 @@ fn streams_and_listeners_have_no_datagrams() {
     let (line, _peer) = crate::common::sim::line();
     let log = Log::default();
     let channels = [
-        Dispatcher::new(ours, Echo::new(&log)).unwrap(),
-        Dispatcher::new(listener, Echo::new(&log)).unwrap(),
+        Dispatcher::new(ours, Echo::new(&log)),
+        Dispatcher::new(listener, Echo::new(&log)),
         Dispatcher::over(line, Echo::new(&log)),
     ];
     let to = Address::Inet(udp().1);
@@ -216,7 +216,7 @@ fn without_a_datagram_recv_from_says_would_block_which_a_handler_may_pass_on() {
     let mut map = ChannelMap::new().unwrap();
     let (ours, to) = udp();
     let me = map
-        .insert(Dispatcher::new(ours, TillDry(log.clone())).unwrap())
+        .insert(Dispatcher::new(ours, TillDry(log.clone())))
         .unwrap();
     let (theirs, _) = udp();
     for data in ["one", "", "three"] {
@@ -282,7 +282,7 @@ fn a_datagram_that_does_not_fit_is_an_error_and_the_next_one_is_whole() {
             from_unix.send_to(data.as_bytes(), &to_unix).unwrap();
         }
         for socket in [Socket::from(inet), Socket::from(unix)] {
-            let mut channel = Dispatcher::new(socket, Echo::new(&Log::default())).unwrap();
+            let mut channel = Dispatcher::new(socket, Echo::new(&Log::default()));
             let received = received_into_4(&mut channel.endpoint, receive);
             assert_eq!(
                 received,
@@ -322,7 +322,7 @@ fn the_error_of_a_datagram_that_does_not_fit_names_its_sender_and_may_be_passed_
     let mut map = ChannelMap::new().unwrap();
     let (ours, to) = udp();
     let me = map
-        .insert(Dispatcher::new(ours, Short(log.clone())).unwrap())
+        .insert(Dispatcher::new(ours, Short(log.clone())))
         .unwrap();
     let (theirs, from) = udp();
     theirs.send_to(b"too long", to).unwrap();
@@ -338,7 +338,7 @@ fn the_error_of_a_datagram_that_does_not_fit_names_its_sender_and_may_be_passed_
 #[test]
 fn datagrams_larger_than_64_kib_come_whole_into_a_buffer_that_is() {
     let (ours, theirs) = UnixDatagram::pair().unwrap();
-    let mut channel = Dispatcher::new(ours, Echo::new(&Log::default())).unwrap();
+    let mut channel = Dispatcher::new(ours, Echo::new(&Log::default()));
     let mut buffer = vec![0; 70_000];
     theirs.send(&vec![7; 70_000]).unwrap();
     let (len, _) = channel.endpoint.recv_from(&mut buffer).unwrap();
@@ -348,7 +348,7 @@ fn datagrams_larger_than_64_kib_come_whole_into_a_buffer_that_is() {
     assert_eq!(cut.unwrap_err().kind(), ErrorKind::InvalidData);
 
     let ((ours, to), (theirs, from)) = (udp(), udp());
-    let mut channel = Dispatcher::new(ours, Echo::new(&Log::default())).unwrap();
+    let mut channel = Dispatcher::new(ours, Echo::new(&Log::default()));
     theirs.send_to(&vec![7; 65_507], to).unwrap();
     let received = channel.endpoint.recv_from(&mut buffer[..65_536]).unwrap();
     assert_eq!(received, (65_507, from.into()));
@@ -428,8 +428,7 @@ fn a_pair_of_unix_datagram_sockets_talks_and_outlives_an_end() {
 fn a_full_receiver_says_would_block() {
     let place = Place::new("full");
     let (theirs, to) = place.socket("slow");
-    let mut channel =
-        Dispatcher::new(UnixDatagram::unbound().unwrap(), Echo::new(&Log::default())).unwrap();
+    let mut channel = Dispatcher::new(UnixDatagram::unbound().unwrap(), Echo::new(&Log::default()));
     let to = unix_address(&to);
     let mut sent = 0;
     let full = loop {
@@ -452,7 +451,7 @@ fn a_full_receiver_says_would_block() {
 fn a_datagram_socket_says_what_it_is_and_where() {
     let (ours, to) = udp();
     let (theirs, from) = udp();
-    let mut channel = Dispatcher::new(ours, Echo::new(&Log::default())).unwrap();
+    let mut channel = Dispatcher::new(ours, Echo::new(&Log::default()));
     let endpoint = &mut channel.endpoint;
     assert_eq!(endpoint.addr(), Some(to.into()));
     assert_eq!(endpoint.peer_addr(), None);

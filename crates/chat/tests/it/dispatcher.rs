@@ -85,7 +85,7 @@ fn a_dispatcher_connects_reads_writes_and_hears_the_end_once() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let mut map = ChannelMap::new().unwrap();
-    let client = Dispatcher::connect(address, Raw::new(&log)).unwrap();
+    let client = Dispatcher::connect(address, Raw::new(&log));
     assert!(client.endpoint.connecting());
     let me = map.insert(client).unwrap();
     let (mut theirs, _) = listener.accept().unwrap();
@@ -106,7 +106,7 @@ fn a_refused_connection_goes_to_handle_close() {
     drop(listener);
     let log = Log::default();
     let mut map = ChannelMap::new().unwrap();
-    map.insert(Dispatcher::connect(address, Raw::new(&log)).unwrap())
+    map.insert(Dispatcher::connect(address, Raw::new(&log)))
         .unwrap();
     turn_until(&mut map, |map| map.is_empty());
     turn_to_rest(&mut map);
@@ -121,7 +121,7 @@ fn would_block_returned_by_a_handler_does_no_harm() {
     let mut map = ChannelMap::new().unwrap();
     let mut raw = Raw::new(&log);
     raw.reads_till_dry = true;
-    let me = map.insert(Dispatcher::new(ours, raw).unwrap()).unwrap();
+    let me = map.insert(Dispatcher::new(ours, raw)).unwrap();
     theirs.write_all(&[b'x'; 250]).unwrap();
     assert_eq!(read_len(&mut map, &mut theirs, 250).len(), 250);
     assert!(map.is_open(me));
@@ -133,8 +133,7 @@ fn what_is_left_unread_is_reported_again() {
     let log = Log::default();
     let (ours, mut theirs) = unix_pair();
     let mut map = ChannelMap::new().unwrap();
-    map.insert(Dispatcher::new(ours, Raw::new(&log)).unwrap())
-        .unwrap();
+    map.insert(Dispatcher::new(ours, Raw::new(&log))).unwrap();
     theirs.write_all(&[b'x'; 250]).unwrap();
     turn_to_rest(&mut map);
     assert_eq!(log.count("read"), 3);
@@ -148,7 +147,7 @@ fn eof_is_told_once_and_does_not_keep_the_loop_awake() {
     let mut map = ChannelMap::new().unwrap();
     let mut raw = Raw::new(&log);
     raw.to_send = vec![b'x'; 10_000_000]; // more than the socket takes
-    let me = map.insert(Dispatcher::new(ours, raw).unwrap()).unwrap();
+    let me = map.insert(Dispatcher::new(ours, raw)).unwrap();
     theirs.shutdown(Shutdown::Write).unwrap();
     assert_rest(&mut map);
     assert_eq!(log.after_connect(), ["eof"]);
@@ -162,7 +161,7 @@ fn a_fatal_error_of_the_socket_closes_once_and_is_no_error_of_the_handler() {
     let mut map = ChannelMap::new().unwrap();
     let mut raw = Raw::new(&log);
     raw.to_send = b"into the void".to_vec();
-    let mut channel = Dispatcher::new(ours, raw).unwrap();
+    let mut channel = Dispatcher::new(ours, raw);
     drop(theirs);
     let error = channel.endpoint.send(b"x").unwrap_err();
     assert_eq!(error.kind(), ErrorKind::BrokenPipe);
@@ -174,7 +173,7 @@ fn a_fatal_error_of_the_socket_closes_once_and_is_no_error_of_the_handler() {
     let (ours, theirs) = unix_pair();
     let mut raw = Raw::new(&log);
     raw.to_send = b"into the void".to_vec();
-    let me = map.insert(Dispatcher::new(ours, raw).unwrap()).unwrap();
+    let me = map.insert(Dispatcher::new(ours, raw)).unwrap();
     theirs.shutdown(Shutdown::Read).unwrap();
     turn_until(&mut map, |map| !map.is_open(me));
     turn_to_rest(&mut map);
@@ -200,7 +199,7 @@ fn a_dispatcher_that_is_not_readable_is_left_alone() {
     let (ours, mut theirs) = unix_pair();
     let mut map = ChannelMap::new().unwrap();
     let me: Handle<Dispatcher<Gate>> = map
-        .insert(Dispatcher::new(ours, Gate(log.clone(), false)).unwrap())
+        .insert(Dispatcher::new(ours, Gate(log.clone(), false)))
         .unwrap();
     theirs.write_all(b"abc").unwrap();
     assert_rest(&mut map);
@@ -214,13 +213,13 @@ fn a_dispatcher_that_is_not_readable_is_left_alone() {
 fn a_socket_says_what_it_is() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let log = Log::default();
-    let listening = Dispatcher::new(listener, Raw::new(&log)).unwrap();
+    let listening = Dispatcher::new(listener, Raw::new(&log));
     let endpoint = &listening.endpoint;
     assert!(endpoint.accepting() && !endpoint.connected() && !endpoint.connecting());
     assert_eq!(endpoint.peer_addr(), None);
 
     let (ours, theirs) = tcp_pair();
-    let connected = Dispatcher::new(ours, Raw::new(&log)).unwrap();
+    let connected = Dispatcher::new(ours, Raw::new(&log));
     let endpoint = &connected.endpoint;
     assert!(endpoint.connected() && !endpoint.accepting() && !endpoint.closing());
     let peer = Address::Inet(theirs.local_addr().unwrap());
@@ -230,7 +229,7 @@ fn a_socket_says_what_it_is() {
     );
 
     let datagrams = UdpSocket::bind("127.0.0.1:0").unwrap();
-    let neither = Dispatcher::new(datagrams, Raw::new(&log)).unwrap();
+    let neither = Dispatcher::new(datagrams, Raw::new(&log));
     let endpoint = &neither.endpoint;
     assert!(!endpoint.connected() && !endpoint.accepting() && !endpoint.connecting());
 }
@@ -254,7 +253,7 @@ fn an_empty_datagram_is_not_the_end() {
     let ours = UdpSocket::bind("127.0.0.1:0").unwrap();
     let address = ours.local_addr().unwrap();
     let mut map = ChannelMap::new().unwrap();
-    map.insert(Dispatcher::new(ours, Datagrams(log.clone())).unwrap())
+    map.insert(Dispatcher::new(ours, Datagrams(log.clone())))
         .unwrap();
     let theirs = UdpSocket::bind("127.0.0.1:0").unwrap();
     for data in ["abc", "", "de"] {
@@ -290,12 +289,12 @@ fn eof_is_told_once_though_the_channel_becomes_another() {
         },
         |map, me, log| {
             let next = Staying("second", log);
-            map.convert(me, |raw| Dispatcher::from_endpoint(raw.endpoint, next))
+            map.convert(me, |raw| Dispatcher::new(raw.endpoint, next))
                 .unwrap();
         },
         |map, me, log| {
             let next = Probe::new(&log).on_eof(|_, _| Ok(()));
-            map.convert(me, |raw| AsyncChat::from_endpoint(raw.endpoint, "\n", next))
+            map.convert(me, |raw| AsyncChat::new(raw.endpoint, "\n", next))
                 .unwrap();
             turn_to_rest(map);
             assert!(log.has("connect") || log.has("convert"));
@@ -305,7 +304,7 @@ fn eof_is_told_once_though_the_channel_becomes_another() {
         let log = Log::default();
         let (ours, theirs) = unix_pair();
         let mut map = ChannelMap::new().unwrap();
-        let raw = Dispatcher::new(ours, Staying("first", log.clone())).unwrap();
+        let raw = Dispatcher::new(ours, Staying("first", log.clone()));
         let me = map.insert(raw).unwrap();
         theirs.shutdown(Shutdown::Write).unwrap();
         if is_told {
@@ -327,9 +326,7 @@ fn a_chat_that_was_told_of_eof_becomes_a_channel_that_is_not() {
         let (ours, theirs) = unix_pair();
         let mut map = ChannelMap::new().unwrap();
         let probe = Probe::new(&log).on_eof(|_, _| Ok(()));
-        let me = map
-            .insert(AsyncChat::new(ours, "\n", probe).unwrap())
-            .unwrap();
+        let me = map.insert(AsyncChat::new(ours, "\n", probe)).unwrap();
         theirs.shutdown(Shutdown::Write).unwrap();
         turn_to_rest(&mut map);
         let inner = log.clone();
@@ -338,7 +335,7 @@ fn a_chat_that_was_told_of_eof_becomes_a_channel_that_is_not() {
                 .unwrap();
         } else {
             map.convert(me, |chat| {
-                Dispatcher::from_endpoint(chat.chat.into_endpoint(), Staying("second", inner))
+                Dispatcher::new(chat.chat.into_endpoint(), Staying("second", inner))
             })
             .unwrap();
         }
@@ -352,7 +349,7 @@ fn a_chat_that_was_told_of_eof_becomes_a_channel_that_is_not() {
 #[test]
 fn what_a_dispatcher_sends_by_hand_is_counted_too() {
     let (ours, _theirs) = unix_pair();
-    let mut channel = Dispatcher::new(ours, Raw::new(&Log::default())).unwrap();
+    let mut channel = Dispatcher::new(ours, Raw::new(&Log::default()));
     assert_eq!(channel.endpoint.send(b"hello").unwrap(), 5);
     assert_eq!(channel.endpoint.sent(), 5);
 }
@@ -377,7 +374,7 @@ fn one_that_closes_is_not_asked_to_write_any_more() {
     let log = Log::default();
     let (ours, _theirs) = unix_pair();
     let mut map = ChannelMap::new().unwrap();
-    let channel = Dispatcher::new(ours, Eager(log.clone())).unwrap();
+    let channel = Dispatcher::new(ours, Eager(log.clone()));
     let me = map.insert(channel).unwrap();
     turn_until(&mut map, |_| log.count("write") > 3);
     map.get_mut(me).unwrap().endpoint.close_when_done();

@@ -96,7 +96,7 @@ fn simulated(map: &mut ChannelMap, log: &Log) -> (Handle<DispatcherWithSend<Raw>
 
 fn inserted(map: &mut ChannelMap, raw: Raw) -> (Handle<Dispatcher<Raw>>, UnixStream) {
     let (ours, theirs) = unix_pair();
-    let me = map.insert(Dispatcher::new(ours, raw).unwrap()).unwrap();
+    let me = map.insert(Dispatcher::new(ours, raw)).unwrap();
     (me, theirs)
 }
 
@@ -284,7 +284,7 @@ fn what_is_pushed_before_the_connection_is_there_is_sent_after_it() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let mut map = ChannelMap::new().unwrap();
     let address = listener.local_addr().unwrap();
-    let mut client = Dispatcher::connect(address, Raw::new(&log)).unwrap();
+    let mut client = Dispatcher::connect(address, Raw::new(&log));
     client.endpoint.push("early ");
     let me = map.insert(client).unwrap();
     map.get_mut(me).unwrap().endpoint.push("bird");
@@ -301,7 +301,7 @@ fn what_is_pushed_goes_along_to_the_second_address() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let closed = TcpListener::bind("127.0.0.1:0").unwrap();
     let addresses = [closed, listener.try_clone().unwrap()].map(|l| l.local_addr().unwrap());
-    let mut client = Dispatcher::connect(&addresses[..], Raw::new(&log)).unwrap();
+    let mut client = Dispatcher::connect(&addresses[..], Raw::new(&log));
     client.endpoint.push("persistent");
     let mut map = ChannelMap::new().unwrap();
     map.insert(client).unwrap();
@@ -345,7 +345,7 @@ fn a_half_closed_peer_gets_all_that_is_pushed_to_it() {
     }
     let (ours, mut theirs) = unix_pair();
     let me = map
-        .insert(Dispatcher::new(ours, Answering(log.clone())).unwrap())
+        .insert(Dispatcher::new(ours, Answering(log.clone())))
         .unwrap();
     theirs.write_all(b"question").unwrap();
     theirs.shutdown(Shutdown::Write).unwrap();
@@ -425,7 +425,7 @@ fn an_echo_between_two_dispatchers_does_not_hold_a_turn() {
             endpoint.push(data);
             Ok(())
         });
-        let mut channel = Dispatcher::new(end, echo).unwrap();
+        let mut channel = Dispatcher::new(end, echo);
         channel.endpoint.push("tick");
         map.insert(channel).unwrap();
     }
@@ -446,9 +446,7 @@ fn what_is_queued_stays_with_the_endpoint() {
     map.get_mut(me).unwrap().endpoint.push("one two");
     sim::settle(&mut map, me, &peer);
     let me = map
-        .convert(me, |raw| {
-            Dispatcher::from_endpoint(raw.endpoint, Raw::default())
-        })
+        .convert(me, |raw| Dispatcher::new(raw.endpoint, Raw::default()))
         .unwrap();
     peer.set_room(100);
     map.dispatch(me, Readiness::WRITABLE);
@@ -543,7 +541,7 @@ fn a_channel_that_closes_when_done_is_told_of_no_end_and_costs_no_turns() {
     let log = Log::default();
     let mut map = ChannelMap::new().unwrap();
     let (ours, mut theirs) = unix_pair();
-    let channel = Dispatcher::new(ours, Farewell(log.clone())).unwrap();
+    let channel = Dispatcher::new(ours, Farewell(log.clone()));
     map.insert(channel).unwrap();
     theirs.shutdown(Shutdown::Write).unwrap();
     assert_rest(&mut map);

@@ -65,7 +65,7 @@ fn errors_of_datagrams_are_told_once_each_and_the_loop_rests() {
     let log = Log::default();
     let mut map = ChannelMap::new().unwrap();
     let channel = map
-        .insert(Dispatcher::new(ours, Reader(log.clone())).unwrap())
+        .insert(Dispatcher::new(ours, Reader(log.clone())))
         .unwrap();
     for _ in 0..100 {
         map.get_mut(channel).unwrap().endpoint.push("anybody?");
@@ -85,7 +85,7 @@ fn times_of_sent_packets_cost_no_turns() {
     let log = Log::default();
     let mut map = ChannelMap::new().unwrap();
     let channel = map
-        .insert(AsyncChat::new(ours, "\n", Probe::new(&log)).unwrap())
+        .insert(AsyncChat::new(ours, "\n", Probe::new(&log)))
         .unwrap();
     turn_to_rest(&mut map);
     for is_paused in [false, true] {
@@ -140,7 +140,7 @@ fn a_reset_that_is_read_later_is_still_a_reset() {
                 Dispatcher::new(ours, late)
             }
         };
-        map.insert(channel.unwrap()).unwrap();
+        map.insert(channel).unwrap();
         turn_until(&mut map, |map| map.is_empty());
         assert_eq!(log.all(), ["close Io(ConnectionReset)"]);
     }

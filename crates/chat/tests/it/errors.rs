@@ -197,7 +197,7 @@ fn a_dispatcher_may_pass_on_what_its_endpoint_said_and_nothing_else() {
             fails,
         };
         let mut map = ChannelMap::new().unwrap();
-        map.insert(Dispatcher::new(ours, reading).unwrap()).unwrap();
+        map.insert(Dispatcher::new(ours, reading)).unwrap();
         theirs.write_all(b"x").unwrap();
         turn_to_rest(&mut map);
         assert_eq!(log.all(), expected);

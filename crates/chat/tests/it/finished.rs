@@ -50,11 +50,11 @@ fn insert_on(socket: impl Into<Socket>, is_chat: bool, map: &mut ChannelMap) -> 
     let part = part(&record);
     let me = match is_chat {
         true => {
-            let chat = AsyncChat::new(socket, "\r\n", part).unwrap();
+            let chat = AsyncChat::new(socket, "\r\n", part);
             map.insert(chat).unwrap().token()
         }
         false => {
-            let raw = Dispatcher::new(socket, part).unwrap();
+            let raw = Dispatcher::new(socket, part);
             map.insert(raw).unwrap().token()
         }
     };
@@ -405,7 +405,7 @@ fn its_error_goes_to_handle_error_also_directly_before_handle_close() {
             let handler = Failing(log.clone());
             match is_chat {
                 true => {
-                    let mut chat = AsyncChat::new(ours, "\n", handler).unwrap();
+                    let mut chat = AsyncChat::new(ours, "\n", handler);
                     chat.chat.push("last");
                     if !has_ended {
                         chat.chat.close_when_done_with(CloseReason::Eof);
@@ -413,7 +413,7 @@ fn its_error_goes_to_handle_error_also_directly_before_handle_close() {
                     map.insert(chat).unwrap();
                 }
                 false => {
-                    let mut raw = Dispatcher::new(ours, handler).unwrap();
+                    let mut raw = Dispatcher::new(ours, handler);
                     raw.endpoint.push("last");
                     if !has_ended {
                         raw.endpoint.close_when_done_with(CloseReason::Eof);
@@ -471,7 +471,7 @@ fn the_handler_of_that_moment_gets_it() {
         let heir = Heir(log.clone());
         assert!(
             map.convert(me, |channel| {
-                Dispatcher::from_endpoint(channel.chat.into_endpoint(), heir)
+                Dispatcher::new(channel.chat.into_endpoint(), heir)
             })
             .is_ok()
         );
@@ -498,12 +498,12 @@ fn an_ftp_server_answers_226_before_the_client_has_closed() {
     }
     let mut map = ChannelMap::new().unwrap();
     let (ours, mut control) = unix_pair();
-    let ours = AsyncChat::new(ours, "\r\n", Heir(Log::default())).unwrap();
+    let ours = AsyncChat::new(ours, "\r\n", Heir(Log::default()));
     let data = Data {
         control: map.insert(ours).unwrap(),
     };
     let (ours, _theirs) = tcp_pair();
-    let mut ours = Dispatcher::new(ours, data).unwrap();
+    let mut ours = Dispatcher::new(ours, data);
     ours.endpoint
         .push_with_producer(SimpleProducer::new("the file"));
     ours.endpoint.close_when_done();

@@ -61,11 +61,11 @@ fn after_the_peers_end_a_producer_that_says_later_has_a_time() {
         let record = Rc::clone(&handler.0);
         let mut map = ChannelMap::new().unwrap();
         if is_chat {
-            let mut channel = AsyncChat::new(ours, "\n", handler).unwrap();
+            let mut channel = AsyncChat::new(ours, "\n", handler);
             channel.chat.push_with_producer(Later);
             map.insert(channel).unwrap();
         } else {
-            let mut channel = Dispatcher::new(ours, handler).unwrap();
+            let mut channel = Dispatcher::new(ours, handler);
             channel.endpoint.push_with_producer(Later);
             map.insert(channel).unwrap();
         }

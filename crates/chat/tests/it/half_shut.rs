@@ -120,13 +120,13 @@ fn a_peer_reads_to_the_end_and_answers_then() {
         let (question, len) = ("?".repeat(1_000_000), 1_000_000);
         let me = match is_chat {
             true => {
-                let mut chat = AsyncChat::new(ours, "\r\n", part(&record)).unwrap();
+                let mut chat = AsyncChat::new(ours, "\r\n", part(&record));
                 chat.chat.push(&question);
                 chat.chat.shutdown_when_done();
                 map.insert(chat).unwrap().token()
             }
             false => {
-                let mut raw = Dispatcher::new(ours, part(&record)).unwrap();
+                let mut raw = Dispatcher::new(ours, part(&record));
                 raw.endpoint.push(&question);
                 raw.endpoint.shutdown(Shutdown::Write).unwrap();
                 map.insert(raw).unwrap().token()
@@ -201,7 +201,7 @@ fn every_push_is_refused_from_then_on() {
 #[test]
 fn a_record_is_refused_too() {
     let (ours, theirs) = Socket::pair(Domain::UNIX, Type::SEQPACKET, None).unwrap();
-    let mut raw = Dispatcher::new(ours, Part::<0>::new(&Record::default())).unwrap();
+    let mut raw = Dispatcher::new(ours, Part::<0>::new(&Record::default()));
     assert!(raw.endpoint.push("record"));
     raw.endpoint.shutdown(Shutdown::Write).unwrap();
     assert!(!raw.endpoint.push("too late"));
@@ -221,14 +221,14 @@ fn a_connection_under_way_is_waited_for() {
             let mut map = ChannelMap::new().unwrap();
             match is_chat {
                 true => {
-                    let mut chat = AsyncChat::connect(address, "\r\n", part(&record)).unwrap();
+                    let mut chat = AsyncChat::connect(address, "\r\n", part(&record));
                     chat.chat.push(question);
                     chat.chat.shutdown_when_done();
                     assert!(!chat.chat.push("too late"));
                     map.insert(chat).unwrap();
                 }
                 false => {
-                    let mut raw = Dispatcher::connect(address, part(&record)).unwrap();
+                    let mut raw = Dispatcher::connect(address, part(&record));
                     raw.endpoint.push(question);
                     raw.endpoint.shutdown(Shutdown::Write).unwrap();
                     assert!(!raw.endpoint.push("too late"));
@@ -429,8 +429,7 @@ fn two_channels_that_shut_their_halves_hear_each_other_to_the_end() {
     let mut map = ChannelMap::new().unwrap();
     for (socket, log) in [one, other].into_iter().zip(&logs) {
         let talker = Talker(log.clone());
-        map.insert(AsyncChat::new(socket, "\n", talker).unwrap())
-            .unwrap();
+        map.insert(AsyncChat::new(socket, "\n", talker)).unwrap();
     }
     turn_until(&mut map, |map| map.is_empty());
     for log in logs {

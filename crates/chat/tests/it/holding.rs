@@ -41,7 +41,7 @@ fn channel(
     limits: Limits,
     log: &Log,
 ) -> Handle<AsyncChat<Probe>> {
-    let channel = AsyncChat::new(socket, "\n", holding(log)).unwrap();
+    let channel = AsyncChat::new(socket, "\n", holding(log));
     let me = map.insert(channel.limited(limits)).unwrap();
     turn_to_rest(map);
     log.take();
@@ -108,7 +108,7 @@ fn a_client_that_pipelined_and_left_while_held_is_handed_nothing() {
         let mut map = ChannelMap::new().unwrap();
         let connect = |map: &mut ChannelMap| {
             let (ours, theirs) = unix_pair();
-            let channel = AsyncChat::new(ours, "\n", Blpop(Rc::clone(&waiting))).unwrap();
+            let channel = AsyncChat::new(ours, "\n", Blpop(Rc::clone(&waiting)));
             map.insert(channel).unwrap();
             theirs
         };
@@ -572,7 +572,7 @@ fn a_held_channel_takes_what_a_transport_has_read_ahead_up_to_the_bound() {
 fn a_conversion_ends_every_hold_and_another_handler_keeps_them() {
     let (ours, mut theirs) = unix_pair();
     theirs.write_all(b"line\n").unwrap();
-    let mut held = AsyncChat::new(ours, "\n", ()).unwrap();
+    let mut held = AsyncChat::new(ours, "\n", ());
     held.chat.hold(BLOCKED);
     let held = held.with_handler(|()| Blpop(Waiting::default()));
     assert!(held.chat.is_held());
@@ -580,7 +580,7 @@ fn a_conversion_ends_every_hold_and_another_handler_keeps_them() {
     let endpoint = held.chat.into_endpoint();
     let mut map = ChannelMap::new().unwrap();
     let me = map
-        .insert(AsyncChat::from_endpoint(endpoint, "\n", Probe::new(&log)))
+        .insert(AsyncChat::new(endpoint, "\n", Probe::new(&log)))
         .unwrap();
     turn_to_rest(&mut map);
     assert!(!chat(&mut map, me).is_held());

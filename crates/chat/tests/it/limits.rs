@@ -401,7 +401,7 @@ fn limits_of_nothing_a_turn_are_slow_and_no_more() {
     });
     let (ours, mut theirs) = unix_pair();
     let mut map = ChannelMap::new().unwrap();
-    map.insert(AsyncChat::new(ours, "\n", probe).unwrap().limited(limits))
+    map.insert(AsyncChat::new(ours, "\n", probe).limited(limits))
         .unwrap();
     theirs.write_all(b"one\n\ntwo\n").unwrap();
     assert_eq!(read_len(&mut map, &mut theirs, 9), b"one;;two;");

@@ -157,7 +157,7 @@ fn a_half_closed_peer_gets_everything() {
     theirs.shutdown(Shutdown::Write).unwrap();
     theirs.set_nonblocking(true).unwrap();
     let mut map = ChannelMap::new().unwrap();
-    let mut channel = AsyncChat::new(ours, "\n", Probe::new(&log)).unwrap();
+    let mut channel = AsyncChat::new(ours, "\n", Probe::new(&log));
     channel.chat.push(&data);
     channel.chat.close_when_done();
     map.insert(channel).unwrap();
@@ -182,9 +182,7 @@ fn a_peer_that_sends_meanwhile_gets_everything() {
             Ok(())
         }
     });
-    let me = map
-        .insert(AsyncChat::new(ours, "\n", probe).unwrap())
-        .unwrap();
+    let me = map.insert(AsyncChat::new(ours, "\n", probe)).unwrap();
     theirs.write_all(b"begin\n").unwrap();
 
     let (mut received, mut said) = (Vec::new(), 0);
@@ -218,7 +216,7 @@ fn a_peer_that_speaks_before_it_reads_gets_everything() {
     peer.set_recv_buffer_size(20_000).unwrap();
     let log = Log::default();
     let mut map = ChannelMap::new().unwrap();
-    let mut channel = AsyncChat::new(ours, "\n", Probe::new(&log)).unwrap();
+    let mut channel = AsyncChat::new(ours, "\n", Probe::new(&log));
     channel.chat.push(&data);
     channel.chat.close_when_done();
     map.insert(channel).unwrap();
@@ -248,8 +246,7 @@ fn an_answer_before_the_whole_request_was_read_is_not_lost() {
         Ok(())
     });
     let mut map = ChannelMap::new().unwrap();
-    map.insert(AsyncChat::new(ours, "\n", probe).unwrap())
-        .unwrap();
+    map.insert(AsyncChat::new(ours, "\n", probe)).unwrap();
     theirs.write_all(b"POST\n").unwrap();
     while theirs.write(&[b'x'; 10_000]).is_ok() {}
     turn_to_rest(&mut map);

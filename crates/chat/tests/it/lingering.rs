@@ -55,7 +55,7 @@ fn it_counts_chats_and_dispatchers_that_have_sent_all() {
 fn a_program_can_stop_when_nothing_else_is_left() {
     let (ours, mut theirs) = unix_pair();
     let mut map = ChannelMap::new().unwrap();
-    let mut channel = AsyncChat::new(ours, "\n", Probe::default()).unwrap();
+    let mut channel = AsyncChat::new(ours, "\n", Probe::default());
     channel.chat.push("QUIT\n");
     channel.chat.close_when_done();
     map.insert(channel).unwrap();

@@ -11,7 +11,7 @@ use chat::{
 use socket2::{Domain, Type};
 
 use crate::common::part::{Part, Record};
-use crate::common::{Log, Place, Probe, tcp_pair, turn_to_rest, turn_until, unix_pair};
+use crate::common::{Log, Place, Probe, opened, tcp_pair, turn_to_rest, turn_until, unix_pair};
 
 struct Silent;
 
@@ -70,14 +70,14 @@ fn a_chat_channel_refuses_what_is_no_stream_and_says_what_to_use() {
     let place = Place::new("refused");
     for (socket, what) in sockets(&place) {
         let probe = Probe::new(&Log::default());
-        let refused = AsyncChat::new(socket, "\n", probe).unwrap_err();
+        let refused = opened(AsyncChat::new(socket, "\n", probe)).unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::InvalidInput);
         let text = refused.to_string();
         assert!(text.contains("use a Dispatcher for"), "{text}");
         assert!(text.contains(what), "{text}");
     }
     for stream in [Socket::from(tcp_pair().0), unix_pair().0.into()] {
-        AsyncChat::new(stream, "\n", Probe::new(&Log::default())).unwrap();
+        AsyncChat::new(stream, "\n", Probe::new(&Log::default()));
     }
 }
 
@@ -85,7 +85,7 @@ fn a_chat_channel_refuses_what_is_no_stream_and_says_what_to_use() {
 fn a_dispatcher_takes_what_a_chat_channel_refuses() {
     let place = Place::new("taken");
     for (socket, _) in sockets(&place) {
-        Dispatcher::new(socket, Silent).unwrap();
+        Dispatcher::new(socket, Silent);
     }
 }
 
@@ -96,15 +96,11 @@ fn a_chat_channel_made_of_an_endpoint_without_a_stream_closes_and_says_why() {
     for (socket, what) in sockets(&place) {
         let log = Log::default();
         let mut map = ChannelMap::new().unwrap();
-        let raw = map
-            .insert(Dispatcher::new(socket, Silent).unwrap())
-            .unwrap();
+        let raw = map.insert(Dispatcher::new(socket, Silent)).unwrap();
         turn_to_rest(&mut map);
         let told = Told(log.clone());
-        map.convert(raw, |raw| {
-            AsyncChat::from_endpoint(raw.endpoint, "\n", told)
-        })
-        .unwrap();
+        map.convert(raw, |raw| AsyncChat::new(raw.endpoint, "\n", told))
+            .unwrap();
         turn_to_rest(&mut map);
         assert!(map.is_empty());
         assert_eq!(log.len(), 1, "{:?}", log.all());
@@ -118,7 +114,7 @@ fn each_push_to_a_socket_of_records_is_one_record() {
     let (ours, theirs) = Socket::pair(Domain::UNIX, Type::SEQPACKET, None).unwrap();
     theirs.set_nonblocking(true).unwrap();
     let mut map = ChannelMap::new().unwrap();
-    let channel = Dispatcher::new(ours, Part::<0>::new(&Record::default())).unwrap();
+    let channel = Dispatcher::new(ours, Part::<0>::new(&Record::default()));
     let me = map.insert(channel).unwrap();
     turn_to_rest(&mut map);
     let mut buffer = [0; 9];

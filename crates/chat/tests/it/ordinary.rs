@@ -32,8 +32,7 @@ fn an_ordinary_channel_whose_peer_sends_no_more_costs_no_turns() {
         let (ours, mut theirs) = unix_pair();
         let probe = Probe::new(&log).on_eof(|_, _| Ok(()));
         let mut map = ChannelMap::new().unwrap();
-        map.insert(AsyncChat::new(ours, "\n", probe).unwrap())
-            .unwrap();
+        map.insert(AsyncChat::new(ours, "\n", probe)).unwrap();
         theirs.write_all(b"hello\n").unwrap();
         turn_until(&mut map, |_| log.has("message hello"));
         assert_rest(&mut map);

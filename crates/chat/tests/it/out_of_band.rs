@@ -51,7 +51,7 @@ fn insert(
     reads_urgent: bool,
 ) -> Handle<Dispatcher<Reader>> {
     let log = log.clone();
-    let channel = Dispatcher::new(socket, Reader { log, reads_urgent }).unwrap();
+    let channel = Dispatcher::new(socket, Reader { log, reads_urgent });
     map.insert(channel).unwrap()
 }
 
@@ -152,7 +152,7 @@ fn a_dispatcher_that_is_not_readable_hears_of_it_when_it_is() {
     let (ours, mut theirs) = tcp_pair();
     let mut map = ChannelMap::new().unwrap();
     let me = map
-        .insert(Dispatcher::new(ours, Gate(log.clone(), false)).unwrap())
+        .insert(Dispatcher::new(ours, Gate(log.clone(), false)))
         .unwrap();
     theirs.write_all(b"line").unwrap();
     send_urgent(&theirs, b"!");
@@ -170,7 +170,7 @@ fn a_chat_channel_discards_it_and_keeps_its_messages() {
     let (ours, mut theirs) = tcp_pair();
     let mut map = ChannelMap::new().unwrap();
     let me = map
-        .insert(AsyncChat::new(ours, "\r\n", Probe::new(&log)).unwrap())
+        .insert(AsyncChat::new(ours, "\r\n", Probe::new(&log)))
         .unwrap();
     let urgent = [b"!", b"\r", b"\n"]; // two of them look like a terminator, and are none
     for (n, byte) in urgent.into_iter().enumerate() {
@@ -192,7 +192,7 @@ fn a_channel_that_closes_when_done_discards_it_too() {
     let (ours, theirs) = tcp_pair();
     theirs.set_nonblocking(true).unwrap();
     let mut map = ChannelMap::new().unwrap();
-    let mut channel = AsyncChat::new(ours, "\n", Probe::new(&log)).unwrap();
+    let mut channel = AsyncChat::new(ours, "\n", Probe::new(&log));
     channel.chat.push(vec![b'x'; 7_000_000]);
     channel.chat.close_when_done();
     map.insert(channel).unwrap();

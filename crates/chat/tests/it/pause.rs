@@ -109,7 +109,7 @@ fn a_paused_channel_holds_the_peer_back_and_costs_no_turns() {
     let (ours, mut theirs) = unix_pair();
     let mut map = ChannelMap::new().unwrap();
     let me = map
-        .insert(AsyncChat::new(ours, "\n", pausing_at_every_line(&log)).unwrap())
+        .insert(AsyncChat::new(ours, "\n", pausing_at_every_line(&log)))
         .unwrap();
     let mut written = 0;
     while let Ok(len) = theirs.write(&b"x\n".repeat(1_000)) {
@@ -186,9 +186,7 @@ fn pausing_in_handle_connect_delivers_nothing() {
         Ok(())
     });
     let mut map = ChannelMap::new().unwrap();
-    let me = map
-        .insert(AsyncChat::new(ours, "\n", probe).unwrap())
-        .unwrap();
+    let me = map.insert(AsyncChat::new(ours, "\n", probe)).unwrap();
     turn_to_rest(&mut map);
     assert_eq!(log.all(), ["connect"]);
     map.get_mut(me).unwrap().chat.resume();

@@ -99,9 +99,7 @@ fn a_file_larger_than_every_limit_passes_through_a_little_memory() {
     let mut left = 5_000_000;
     let (ours, mut theirs) = unix_pair();
     let mut map = ChannelMap::new().unwrap();
-    let mut channel = AsyncChat::new(ours, "\n", Probe::default())
-        .unwrap()
-        .limited(limits);
+    let mut channel = AsyncChat::new(ours, "\n", Probe::default()).limited(limits);
     channel
         .chat
         .push_with_producer(By(move |out: &mut Vec<u8>, max: usize| {
@@ -154,7 +152,7 @@ fn a_producer_that_said_later_is_not_asked_again_before_a_touch() {
 fn a_producer_with_nothing_for_now_costs_no_turns() {
     let (ours, _theirs) = unix_pair();
     let mut map = ChannelMap::new().unwrap();
-    let mut channel = AsyncChat::new(ours, "\n", Probe::default()).unwrap();
+    let mut channel = AsyncChat::new(ours, "\n", Probe::default());
     let pipe = Pipe::default();
     channel.chat.push_with_producer(pipe.clone());
     map.insert(channel).unwrap();
@@ -167,7 +165,7 @@ fn a_producer_with_nothing_for_now_costs_no_turns() {
 fn what_waits_behind_a_producer_with_nothing_for_now_costs_no_turns() {
     let (ours, mut theirs) = unix_pair();
     let mut map = ChannelMap::new().unwrap();
-    let mut channel = AsyncChat::new(ours, "\n", Probe::default()).unwrap();
+    let mut channel = AsyncChat::new(ours, "\n", Probe::default());
     let pipe = Pipe::default();
     channel.chat.push_with_producer(pipe.clone());
     channel.chat.push(" and the rest");
@@ -245,7 +243,7 @@ fn producers_are_dropped_with_their_channel() {
     let held = Rc::clone(&alive);
     let (ours, theirs) = unix_pair();
     let mut map = ChannelMap::new().unwrap();
-    let mut channel = AsyncChat::new(ours, "\n", Probe::default()).unwrap();
+    let mut channel = AsyncChat::new(ours, "\n", Probe::default());
     channel
         .chat
         .push_with_producer(By(move |_: &mut Vec<u8>, _| {
@@ -460,7 +458,7 @@ fn endless_empty_items_do_not_hold_a_turn() {
     let (ours, _theirs) = unix_pair();
     let (other, mut to_other) = unix_pair();
     let mut map = ChannelMap::new().unwrap();
-    let mut empty = AsyncChat::new(ours, "\n", Probe::default()).unwrap();
+    let mut empty = AsyncChat::new(ours, "\n", Probe::default());
     let asked = Rc::new(Cell::new(0));
     let count = Rc::clone(&asked);
     let items = std::iter::repeat_with(move || {
@@ -469,7 +467,7 @@ fn endless_empty_items_do_not_hold_a_turn() {
     });
     empty.chat.push_with_producer(IterProducer::new(items));
     let me = map.insert(empty).unwrap();
-    map.insert(AsyncChat::new(other, "\n", Probe::new(&log)).unwrap())
+    map.insert(AsyncChat::new(other, "\n", Probe::new(&log)))
         .unwrap();
     to_other.write_all(b"hello\n").unwrap();
     turn_until(&mut map, |_| log.has("message hello"));
@@ -484,7 +482,7 @@ fn an_endless_iterator_ends_with_its_channel() {
     let log = Log::default();
     let (ours, theirs) = unix_pair();
     let mut map = ChannelMap::new().unwrap();
-    let mut channel = AsyncChat::new(ours, "\n", Probe::new(&log)).unwrap();
+    let mut channel = AsyncChat::new(ours, "\n", Probe::new(&log));
     let items = std::iter::repeat("again and again\n");
     channel.chat.push_with_producer(IterProducer::new(items));
     map.insert(channel).unwrap();
@@ -510,7 +508,7 @@ fn a_file_of_fifty_megabytes_is_never_in_memory_as_a_whole() {
     file.write_all_at(b"the end", LEN - 7).unwrap();
     let (ours, mut theirs) = unix_pair();
     let mut map = ChannelMap::new().unwrap();
-    let mut channel = AsyncChat::new(ours, "\n", Probe::default()).unwrap();
+    let mut channel = AsyncChat::new(ours, "\n", Probe::default());
     let producer = ReadProducer::exact(file, LEN);
     channel.chat.push_with_producer(producer);
     channel.chat.close_when_done();

@@ -175,12 +175,12 @@ fn a_slow_reader_is_closed_and_nobody_else() {
     limits.output = 300_000;
     let slow_log = Log::default();
     let (slow, _never_reads) = unix_pair();
-    let slow = AsyncChat::new(slow, "\n", Probe::new(&slow_log)).unwrap();
+    let slow = AsyncChat::new(slow, "\n", Probe::new(&slow_log));
     let slow = map.insert(slow.limited(limits)).unwrap();
 
     let (talker_log, listener_log) = (Log::default(), Log::default());
     let (listener, mut listens) = unix_pair();
-    let listener = AsyncChat::new(listener, "\n", Probe::new(&listener_log)).unwrap();
+    let listener = AsyncChat::new(listener, "\n", Probe::new(&listener_log));
     let listener = map.insert(listener).unwrap();
     let probe = Probe::new(&talker_log).on_message(move |line, _, map| {
         for member in [slow, listener] {
@@ -192,8 +192,7 @@ fn a_slow_reader_is_closed_and_nobody_else() {
         Ok(())
     });
     let (talker, mut talks) = unix_pair();
-    map.insert(AsyncChat::new(talker, "\n", probe).unwrap())
-        .unwrap();
+    map.insert(AsyncChat::new(talker, "\n", probe)).unwrap();
 
     let mut heard = 0;
     let line = [&[b'.'; 9_999][..], b"\n"].concat();
@@ -328,8 +327,7 @@ fn handle_drained_refills_to_any_length_with_bounded_memory() {
         });
     let (ours, mut theirs) = unix_pair();
     let mut map = ChannelMap::new().unwrap();
-    map.insert(AsyncChat::new(ours, "\n", probe).unwrap())
-        .unwrap();
+    map.insert(AsyncChat::new(ours, "\n", probe)).unwrap();
     let received = read_len(&mut map, &mut theirs, 201 * 70_000);
     assert_eq!(received.len(), 201 * 70_000);
     assert!(*most.borrow() <= 70_000 + 16_384, "{}", most.borrow());
@@ -358,7 +356,7 @@ fn a_large_answer_reaches_a_slow_but_willing_peer_whole() {
     let (ours, mut theirs) = unix_pair();
     let mut map = ChannelMap::new().unwrap();
     let me = map
-        .insert(AsyncChat::new(ours, "\n", Probe::default()).unwrap())
+        .insert(AsyncChat::new(ours, "\n", Probe::default()))
         .unwrap();
     turn_to_rest(&mut map);
     map.get_mut(me).unwrap().chat.push(&data);

@@ -123,7 +123,7 @@ impl World {
         for _ in 0..members {
             let (ours, theirs) = UnixStream::pair().unwrap();
             let log = log.clone();
-            let channel = AsyncChat::new(ours, "\n", Member { room, log }).unwrap();
+            let channel = AsyncChat::new(ours, "\n", Member { room, log });
             let member = map.insert(channel.limited(Rc::clone(&limits))).unwrap();
             map.state_mut(room).unwrap().push(member.token());
             theirs.set_nonblocking(true).unwrap();
@@ -306,7 +306,7 @@ impl DispatcherHandler for Raw {
 fn a_dispatcher_gets_it_too() {
     let (ours, mut theirs) = UnixStream::pair().unwrap();
     let mut map = ChannelMap::new().unwrap();
-    let raw = map.insert(Dispatcher::new(ours, Raw).unwrap()).unwrap();
+    let raw = map.insert(Dispatcher::new(ours, Raw)).unwrap();
     assert_eq!(map.push(raw, "hello, "), Ok(true));
     theirs.write_all(b"four").unwrap();
     turn_until(&mut map, |map| map.lingering() == 1);

@@ -57,15 +57,13 @@ impl<const END: char> MessageHandler for Member<END> {
 fn who_joins_hears_it_like_all_others_whatever_their_protocols_are() {
     let mut map = ChannelMap::new().unwrap();
     let (room, _peer) = unix_pair();
-    let room = map
-        .insert(Dispatcher::new(room, Room::default()).unwrap())
-        .unwrap();
+    let room = map.insert(Dispatcher::new(room, Room::default())).unwrap();
     let (ours, mut ada) = pair();
     let channel = AsyncChat::new(ours, "\n", Member::<'\n'> { room });
-    map.insert(channel.unwrap()).unwrap();
+    map.insert(channel).unwrap();
     let (ours, mut bob) = pair();
     let channel = AsyncChat::new(ours, ";", Member::<';'> { room });
-    map.insert(channel.unwrap()).unwrap();
+    map.insert(channel).unwrap();
 
     ada.write_all(b"ada\n").unwrap();
     turn_to_rest(&mut map);
@@ -123,11 +121,11 @@ fn a_job_that_comes_back_to_the_channel_that_asked_for_it_is_done() {
     let mut map = ChannelMap::new().unwrap();
     let (ours, _theirs) = unix_pair();
     let job = Some("the file");
-    let control = AsyncChat::new(ours, "\n", Control { job }).unwrap();
+    let control = AsyncChat::new(ours, "\n", Control { job });
     let control = map.insert(control).unwrap();
     let (ours, mut theirs) = pair();
     let data = AsyncChat::new(ours, Terminator::none(), Data { control });
-    map.insert(data.unwrap()).unwrap();
+    map.insert(data).unwrap();
     turn_to_rest(&mut map);
     drop(theirs.shutdown(std::net::Shutdown::Write));
     turn_until(&mut map, |map| map.len() == 1);
@@ -171,7 +169,7 @@ impl MessageHandler for Client {
 fn a_completion_asks_the_same_client_again() {
     let mut map = ChannelMap::new().unwrap();
     let (ours, theirs) = pair();
-    let client = AsyncChat::new(ours, "\n", Client::default()).unwrap();
+    let client = AsyncChat::new(ours, "\n", Client::default());
     let client = map.insert(client).unwrap();
     let remote = map.remote();
     ask(client, "GET a\n".to_owned(), &mut map, move |reply, map| {
@@ -202,7 +200,7 @@ fn a_push_says_why_it_reaches_nobody() {
     let timer = map.insert(TimerChannel::new(|_, _, _| Ok(()))).unwrap();
     assert_eq!(map.push(timer, "x"), Err(Absent::OtherType));
     let (ours, _theirs) = unix_pair();
-    let chat = map.insert(AsyncChat::new(ours, "\n", ()).unwrap());
+    let chat = map.insert(AsyncChat::new(ours, "\n", ()));
     let chat = chat.unwrap();
     assert_eq!(map.push(chat, "x"), Ok(true));
     map.chat_mut(chat).unwrap().close_when_done();

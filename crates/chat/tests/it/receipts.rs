@@ -92,19 +92,19 @@ fn what_cannot_be_written_is_a_broken_pipe() {
 fn a_connection_under_way_takes_output_and_a_listener_and_datagrams_do_not_queue_any() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
-    let mut client = AsyncChat::connect(address, "\n", Probe::default()).unwrap();
+    let mut client = AsyncChat::connect(address, "\n", Probe::default());
     assert_eq!(push_all(&mut client.chat), [true; 4]);
 
     let part = || Part::<0>::new(&Record::default());
-    let mut listening = Dispatcher::new(listener, part()).unwrap();
+    let mut listening = Dispatcher::new(listener, part());
     assert_eq!(push_all_raw(&mut listening.endpoint), [false; 3]);
 
     let peer = UdpSocket::bind("127.0.0.1:0").unwrap();
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-    let mut unconnected = Dispatcher::new(socket.try_clone().unwrap(), part()).unwrap();
+    let mut unconnected = Dispatcher::new(socket.try_clone().unwrap(), part());
     assert_eq!(push_all_raw(&mut unconnected.endpoint), [false; 3]);
     socket.connect(peer.local_addr().unwrap()).unwrap();
-    let mut connected = Dispatcher::new(socket, part()).unwrap();
+    let mut connected = Dispatcher::new(socket, part());
     assert_eq!(push_all_raw(&mut connected.endpoint), [true, true, false]);
     let mut buffer = [0; 8];
     for sent in [b"1", b"2"] {
@@ -190,11 +190,11 @@ fn what_was_pushed_before_an_err_is_sent_and_the_log_has_a_warning() {
         let mut map = ChannelMap::new().unwrap();
         match is_chat {
             true => {
-                let chat = AsyncChat::new(ours, "\n", Answering(log.clone())).unwrap();
+                let chat = AsyncChat::new(ours, "\n", Answering(log.clone()));
                 map.insert(chat).unwrap();
             }
             false => {
-                let raw = Dispatcher::new(ours, Answering(log.clone())).unwrap();
+                let raw = Dispatcher::new(ours, Answering(log.clone()));
                 map.insert(raw).unwrap();
             }
         }
@@ -247,7 +247,7 @@ fn an_err_while_connecting_closes_at_once() {
     let log = Log::default();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
-    let mut client = AsyncChat::connect(address, "\n", Answering(log.clone())).unwrap();
+    let mut client = AsyncChat::connect(address, "\n", Answering(log.clone()));
     client.chat.push("hello");
     let mut map = ChannelMap::new().unwrap();
     let me = map.insert(client).unwrap();
@@ -280,8 +280,7 @@ impl DispatcherHandler for Shutting {
 fn a_shutdown_of_both_halves_sends_what_is_queued_and_receives_no_more() {
     let (ours, mut theirs): (UnixStream, UnixStream) = unix_pair();
     let mut map = ChannelMap::new().unwrap();
-    map.insert(Dispatcher::new(ours, Shutting).unwrap())
-        .unwrap();
+    map.insert(Dispatcher::new(ours, Shutting)).unwrap();
     theirs.write_all(b"go").unwrap();
     let mut first = [0; 1];
     turn_until(&mut map, |_| theirs.read(&mut first).is_ok());

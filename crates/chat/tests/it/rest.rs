@@ -25,7 +25,7 @@ fn socket2_of(peer: &TcpStream) -> Socket {
 fn an_idle_channel_costs_no_turns() {
     let (ours, _theirs) = tcp_pair();
     let mut map = ChannelMap::new().unwrap();
-    map.insert(AsyncChat::new(ours, "\n", Probe::default()).unwrap())
+    map.insert(AsyncChat::new(ours, "\n", Probe::default()))
         .unwrap();
     assert_rest(&mut map);
 }
@@ -35,7 +35,7 @@ fn out_of_band_data_on_a_chat_channel_is_discarded() {
     let log = Log::default();
     let (ours, mut theirs) = tcp_pair();
     let mut map = ChannelMap::new().unwrap();
-    map.insert(AsyncChat::new(ours, "\n", Probe::new(&log)).unwrap())
+    map.insert(AsyncChat::new(ours, "\n", Probe::new(&log)))
         .unwrap();
     theirs.write_all(b"be").unwrap();
     send_urgent(&theirs);
@@ -63,7 +63,7 @@ fn out_of_band_data_that_a_dispatcher_does_not_read_costs_no_turns() {
     let log = Log::default();
     let (ours, theirs) = tcp_pair();
     let mut map = ChannelMap::new().unwrap();
-    map.insert(Dispatcher::new(ours, Told(log.clone())).unwrap())
+    map.insert(Dispatcher::new(ours, Told(log.clone())))
         .unwrap();
     send_urgent(&theirs);
     assert_rest(&mut map);
@@ -111,7 +111,7 @@ fn out_of_band_data_under_another_transport_costs_no_turns() {
 fn out_of_band_data_for_a_paused_channel_costs_no_turns() {
     let (ours, theirs) = tcp_pair();
     let mut map = ChannelMap::new().unwrap();
-    let mut channel = AsyncChat::new(ours, "\n", Probe::default()).unwrap();
+    let mut channel = AsyncChat::new(ours, "\n", Probe::default());
     channel.chat.pause();
     map.insert(channel).unwrap();
     send_urgent(&theirs);
@@ -125,8 +125,7 @@ fn a_half_closed_channel_costs_no_turns() {
         let (ours, theirs) = unix_pair();
         let probe = Probe::new(&log).on_eof(|_, _| Ok(()));
         let mut map = ChannelMap::new().unwrap();
-        map.insert(AsyncChat::new(ours, "\n", probe).unwrap())
-            .unwrap();
+        map.insert(AsyncChat::new(ours, "\n", probe)).unwrap();
         match is_gone {
             true => drop(theirs), // which is HUP, and cannot be masked
             false => theirs.shutdown(Shutdown::Write).unwrap(),
@@ -140,7 +139,7 @@ fn a_half_closed_channel_costs_no_turns() {
 fn a_paused_channel_whose_peer_is_gone_costs_no_turns() {
     let (ours, theirs) = tcp_pair();
     let mut map = ChannelMap::new().unwrap();
-    let mut channel = AsyncChat::new(ours, "\n", Probe::default()).unwrap();
+    let mut channel = AsyncChat::new(ours, "\n", Probe::default());
     channel.chat.pause();
     map.insert(channel).unwrap();
     turn_to_rest(&mut map);
@@ -154,7 +153,7 @@ fn a_paused_channel_whose_peer_is_gone_costs_no_turns() {
 fn output_that_nobody_reads_costs_no_turns() {
     let (ours, _theirs) = unix_pair();
     let mut map = ChannelMap::new().unwrap();
-    let mut channel = AsyncChat::new(ours, "\n", Probe::default()).unwrap();
+    let mut channel = AsyncChat::new(ours, "\n", Probe::default());
     channel.chat.push(vec![0; 5_000_000]);
     map.insert(channel).unwrap();
     assert_rest(&mut map);
@@ -164,7 +163,7 @@ fn output_that_nobody_reads_costs_no_turns() {
 fn a_channel_that_lingers_costs_no_turns() {
     let (ours, theirs) = unix_pair();
     let mut map = ChannelMap::new().unwrap();
-    let mut channel = AsyncChat::new(ours, "\n", Probe::default()).unwrap();
+    let mut channel = AsyncChat::new(ours, "\n", Probe::default());
     channel.chat.push("goodbye");
     channel.chat.close_when_done();
     map.insert(channel).unwrap();
@@ -178,7 +177,7 @@ fn a_count_that_waits_and_a_terminator_that_never_comes_cost_no_turns() {
     for terminator in [5.into(), Terminator::none(), "\n".into()] {
         let (ours, mut theirs) = unix_pair();
         let mut map = ChannelMap::new().unwrap();
-        map.insert(AsyncChat::new(ours, terminator, Probe::default()).unwrap())
+        map.insert(AsyncChat::new(ours, terminator, Probe::default()))
             .unwrap();
         theirs.write_all(b"abc").unwrap();
         assert_rest(&mut map);
@@ -199,7 +198,7 @@ fn a_finishing_channel_whose_producer_has_nothing_costs_no_turns() {
         limits.stall = stall;
         let (ours, _theirs) = unix_pair();
         let mut map = ChannelMap::new().unwrap();
-        let channel = AsyncChat::new(ours, "\n", Probe::default()).unwrap();
+        let channel = AsyncChat::new(ours, "\n", Probe::default());
         let mut channel = channel.limited(limits);
         channel.chat.push_with_producer(Nothing);
         channel.chat.close_when_done();

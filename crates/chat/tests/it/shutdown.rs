@@ -27,10 +27,10 @@ const LATER: Duration = Duration::from_secs(60);
 fn listeners_close_at_once_and_chats_send_what_is_queued() {
     let (listener_log, chat_log) = (Log::default(), Log::default());
     let mut map = ChannelMap::new().unwrap();
-    let listener = Dispatcher::listen("127.0.0.1:0", Listener(listener_log.clone())).unwrap();
+    let listener = Dispatcher::listen("127.0.0.1:0", Listener(listener_log.clone()));
     map.insert(listener).unwrap();
     let (ours, mut theirs) = unix_pair();
-    let mut channel = AsyncChat::new(ours, "\n", Probe::new(&chat_log)).unwrap();
+    let mut channel = AsyncChat::new(ours, "\n", Probe::new(&chat_log));
     channel.chat.push(vec![b'x'; 1_000_000]);
     map.insert(channel).unwrap();
     map.shut_down(Instant::now() + LATER);
@@ -111,8 +111,7 @@ fn run_returns_when_all_is_drained() {
         map.shut_down(map.now() + LATER);
         Ok(())
     });
-    map.insert(AsyncChat::new(ours, "\n", probe).unwrap())
-        .unwrap();
+    map.insert(AsyncChat::new(ours, "\n", probe)).unwrap();
     drop(theirs);
     map.run().unwrap();
     assert_eq!(log.count("close"), 1);
@@ -154,14 +153,14 @@ fn a_connected_dispatcher_ends_as_a_chat_does_unless_it_says_otherwise() {
     let (plain_log, patient_log) = (Log::default(), Log::default());
     let mut map = ChannelMap::new().unwrap();
     let (plain, its_peer) = unix_pair();
-    map.insert(Dispatcher::new(plain, Listener(plain_log.clone())).unwrap())
+    map.insert(Dispatcher::new(plain, Listener(plain_log.clone())))
         .unwrap();
     let (patient, mut theirs) = unix_pair();
     let raw = Raw {
         log: patient_log.clone(),
         last_word: b"bye",
     };
-    map.insert(Dispatcher::new(patient, raw).unwrap()).unwrap();
+    map.insert(Dispatcher::new(patient, raw)).unwrap();
     turn_to_rest_but_for_writes(&mut map);
     assert_eq!(plain_log.len() + patient_log.len(), 0);
     map.shut_down(Instant::now() + LATER);
@@ -297,10 +296,10 @@ fn by_default_both_kinds_close_for_the_shutdown() {
     let log = Log::default();
     let mut map = ChannelMap::new().unwrap();
     let (chat, chats_peer) = unix_pair();
-    let chat = AsyncChat::new(chat, "\n", Defaults(log.clone())).unwrap();
+    let chat = AsyncChat::new(chat, "\n", Defaults(log.clone()));
     map.insert(chat).unwrap();
     let (raw, raws_peer) = unix_pair();
-    map.insert(Dispatcher::new(raw, Defaults(log.clone())).unwrap())
+    map.insert(Dispatcher::new(raw, Defaults(log.clone())))
         .unwrap();
     map.shut_down(Instant::now() + LATER);
     drop((chats_peer, raws_peer));
@@ -317,11 +316,11 @@ fn both_kinds_close_at_once_while_they_connect() {
     let mut map = ChannelMap::new().unwrap();
     // Not connected, so under way: nothing but the shutdown ends it in time.
     let socket = || Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-    let chat = Dispatcher::new(socket(), Defaults(log.clone())).unwrap();
-    let chat = AsyncChat::from_endpoint(chat.endpoint, "\n", Defaults(log.clone()));
+    let chat = Dispatcher::new(socket(), Defaults(log.clone()));
+    let chat = AsyncChat::new(chat.endpoint, "\n", Defaults(log.clone()));
     assert!(chat.chat.endpoint().connecting());
     map.insert(chat).unwrap();
-    map.insert(Dispatcher::new(socket(), Defaults(log.clone())).unwrap())
+    map.insert(Dispatcher::new(socket(), Defaults(log.clone())))
         .unwrap();
     map.shut_down(Instant::now() + LATER);
     map.turn_at(map.now()).unwrap();

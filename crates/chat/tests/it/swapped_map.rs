@@ -7,11 +7,11 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use chat::{
-    Address, AsyncChat, ChannelMap, Dispatcher, DispatcherHandler, Endpoint, Limits, Result, Socket,
+    Address, AsyncChat, ChannelMap, Dispatcher, DispatcherHandler, Endpoint, Limits, Result, Stream,
 };
 
 use crate::common::part::{Part, Record};
-use crate::common::{Log, Probe, sim, turn_until};
+use crate::common::{Log, Probe, opened, sim, turn_until};
 
 /// The events by which a part may swap, and what brings each about.
 const EVENTS: [&str; 5] = ["line", "eof", "drained", "timer", "shutdown"];
@@ -108,7 +108,7 @@ impl DispatcherHandler for Failing {
 
     fn handle_accepted(
         &mut self,
-        _: Socket,
+        _: Stream,
         _: Address,
         _: &mut Endpoint,
         _: &mut ChannelMap,
@@ -128,7 +128,7 @@ fn a_listener_whose_accept_fails_after_a_swap_accepts_later() {
         accepted: Rc::clone(&accepted),
         has_failed: false,
     };
-    let listener = Dispatcher::listen("127.0.0.1:0", failing).unwrap();
+    let listener = opened(Dispatcher::listen("127.0.0.1:0", failing)).unwrap();
     let address = listener.endpoint.local_addr().unwrap().as_inet().unwrap();
     map.insert(listener).unwrap();
     let _client = std::net::TcpStream::connect(address).unwrap();

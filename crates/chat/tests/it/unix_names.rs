@@ -10,11 +10,11 @@ use std::thread;
 
 use chat::{
     Address, AsyncChat, ChannelMap, CloseReason, Dispatcher, DispatcherHandler, Endpoint, Result,
-    Socket, UnixBind, UnixName,
+    Socket, Stream, UnixBind, UnixName,
 };
 use socket2::{Domain, SockAddr, Type};
 
-use crate::common::{Log, Place, Probe, turn_to_rest, turn_until};
+use crate::common::{Log, Place, Probe, opened, turn_to_rest, turn_until};
 
 /// Says whom it accepts, and answers datagrams.
 #[derive(Default)]
@@ -23,13 +23,13 @@ struct Server(Log);
 impl DispatcherHandler for Server {
     fn handle_accepted(
         &mut self,
-        socket: Socket,
+        stream: Stream,
         addr: Address,
         _: &mut Endpoint,
         map: &mut ChannelMap,
     ) -> Result {
         self.0.add(format!("accepted {addr}"));
-        map.insert(AsyncChat::new(socket, "\n", Probe::new(&self.0))?)?;
+        map.insert(AsyncChat::new(stream, "\n", Probe::new(&self.0)))?;
         Ok(())
     }
 
@@ -50,8 +50,8 @@ type Bind = fn(UnixBind) -> std::io::Result<Dispatcher<Server>>;
 
 /// For connections, and for datagrams.
 const BINDS: [Bind; 2] = [
-    |bind| Dispatcher::listen_unix(bind, Server::default()),
-    |bind| Dispatcher::bind_unix(bind, Server::default()),
+    |bind| opened(Dispatcher::listen_unix(bind, Server::default())),
+    |bind| opened(Dispatcher::bind_unix(bind, Server::default())),
 ];
 
 /// What a server of either kind leaves behind when it crashes.
@@ -80,13 +80,16 @@ fn a_listener_and_its_client_have_abstract_names() {
     let shown = format!("unix:@{}", name.escape_ascii());
     let log = Log::default();
     let mut map = ChannelMap::new().unwrap();
-    let server =
-        Dispatcher::listen_unix(UnixName::Abstract(name.clone()), Server(log.clone())).unwrap();
+    let server = opened(Dispatcher::listen_unix(
+        UnixName::Abstract(name.clone()),
+        Server(log.clone()),
+    ))
+    .unwrap();
     assert_eq!(server.endpoint.addr().unwrap().to_string(), shown);
     map.insert(server).unwrap();
 
     let client = AsyncChat::connect_unix(UnixName::Abstract(name.clone()), "\n", Probe::default());
-    let client = map.insert(client.unwrap()).unwrap();
+    let client = map.insert(client).unwrap();
     turn_until(&mut map, |_| log.has("connect"));
     assert!(log.has("accepted unix:(unnamed)"), "{:?}", log.all());
     let endpoint = map.get(client).unwrap().chat.endpoint();
@@ -118,8 +121,11 @@ fn a_datagram_from_an_abstract_name_is_answered() {
     let name = abstract_name("datagrams");
     let log = Log::default();
     let mut map = ChannelMap::new().unwrap();
-    let server =
-        Dispatcher::bind_unix(UnixName::Abstract(name.clone()), Server(log.clone())).unwrap();
+    let server = opened(Dispatcher::bind_unix(
+        UnixName::Abstract(name.clone()),
+        Server(log.clone()),
+    ))
+    .unwrap();
     assert_eq!(
         server.endpoint.local_addr(),
         Some(UnixName::Abstract(name.clone()).into())
@@ -156,23 +162,27 @@ fn the_name_in_an_address_is_all_that_others_need() {
         let log = Log::default();
         let mut map = ChannelMap::new().unwrap();
         let [listener, datagrams] = names;
-        let server = Dispatcher::listen_unix(listener.clone(), Server(log.clone())).unwrap();
+        let server = opened(Dispatcher::listen_unix(
+            listener.clone(),
+            Server(log.clone()),
+        ))
+        .unwrap();
         let Some(Address::Unix(Some(name))) = server.endpoint.local_addr() else {
             panic!("{server:?}");
         };
         assert_eq!(name, listener);
         assert_eq!(format!("unix:{name}"), Address::from(listener).to_string());
         map.insert(server).unwrap();
-        let taken = Dispatcher::listen_unix(name.clone(), Server::default()).unwrap_err();
+        let taken = opened(Dispatcher::listen_unix(name.clone(), Server::default())).unwrap_err();
         assert_eq!(taken.kind(), ErrorKind::AddrInUse);
-        let client = AsyncChat::connect_unix(name, "\n", Probe::default()).unwrap();
+        let client = AsyncChat::connect_unix(name, "\n", Probe::default());
         map.insert(client).unwrap();
         turn_until(&mut map, |_| log.has("accepted unix:(unnamed)"));
 
-        let receiver = Dispatcher::bind_unix(datagrams.clone(), Server(log.clone())).unwrap();
+        let receiver = Dispatcher::bind_unix(datagrams.clone(), Server(log.clone()));
         map.insert(receiver).unwrap();
         let unbound = UnixDatagram::unbound().unwrap();
-        let mut sender = Dispatcher::new(unbound, Server::default()).unwrap();
+        let mut sender = Dispatcher::new(unbound, Server::default());
         let sent = sender.endpoint.send_to(b"hello", &datagrams.into());
         assert_eq!(sent.unwrap(), 5);
         turn_until(&mut map, |_| log.has("received from unix:(unnamed)"));
@@ -186,10 +196,10 @@ fn a_name_that_is_none_is_refused() {
     let too_long = "x".repeat(200);
     for path in ["", "\0", "\0abstract", "a\0b", "a\0", &too_long] {
         let refused = [
-            Dispatcher::listen_unix(path, Server::default()).unwrap_err(),
-            Dispatcher::bind_unix(path, Server::default()).unwrap_err(),
-            Dispatcher::connect_unix(path, Server::default()).unwrap_err(),
-            AsyncChat::connect_unix(path, "\n", Probe::default()).unwrap_err(),
+            opened(Dispatcher::listen_unix(path, Server::default())).unwrap_err(),
+            opened(Dispatcher::bind_unix(path, Server::default())).unwrap_err(),
+            opened(Dispatcher::connect_unix(path, Server::default())).unwrap_err(),
+            opened(AsyncChat::connect_unix(path, "\n", Probe::default())).unwrap_err(),
         ];
         for error in refused {
             assert_eq!(error.kind(), ErrorKind::InvalidInput, "{path:?}");
@@ -198,7 +208,7 @@ fn a_name_that_is_none_is_refused() {
     #[cfg(target_os = "linux")]
     for name in [&b""[..], &[b'x'; 200]] {
         let refused = Dispatcher::listen_unix(UnixName::Abstract(name.to_vec()), Server::default());
-        assert_eq!(refused.unwrap_err().kind(), ErrorKind::InvalidInput);
+        assert_eq!(opened(refused).unwrap_err().kind(), ErrorKind::InvalidInput);
     }
 }
 
@@ -353,7 +363,7 @@ fn another_handler_keeps_the_path() {
         let first = bind(UnixBind::path(&path).removed_on_close()).unwrap();
         let second = first.with_handler(|_| Server::default());
         assert!(is_reachable(&path));
-        let third = Dispatcher::from_endpoint(second.endpoint, Server::default());
+        let third = Dispatcher::new(second.endpoint, Server::default());
         assert!(is_reachable(&path));
         drop(third);
         assert!(!path.exists());

@@ -169,7 +169,7 @@ fn nothing_was_sent_of_what_was_pushed_before_a_connection_that_fails() {
         .local_addr()
         .unwrap();
     let record = Record::default();
-    let mut client = AsyncChat::connect(gone, "\n", Part::<0>::new(&record)).unwrap();
+    let mut client = AsyncChat::connect(gone, "\n", Part::<0>::new(&record));
     client.chat.push("hello");
     let mut map = ChannelMap::new().unwrap();
     map.insert(client).unwrap();
@@ -187,7 +187,7 @@ fn a_conversion_keeps_the_account() {
     sending
         .map
         .convert(me, |channel| {
-            Dispatcher::from_endpoint(channel.chat.into_endpoint(), part)
+            Dispatcher::new(channel.chat.into_endpoint(), part)
         })
         .unwrap();
     sending.settle();

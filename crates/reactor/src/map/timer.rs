@@ -21,6 +21,10 @@ use crate::token::Token;
 /// a stranger to every other.
 static NEXT_SEQUENCE: AtomicU64 = AtomicU64::new(0);
 
+fn next_sequence() -> u64 {
+    NEXT_SEQUENCE.fetch_add(1, Ordering::Relaxed)
+}
+
 /// The name of a timer. [`ChannelMap::set_timer`](crate::ChannelMap::set_timer) returns
 /// it, and [`Channel::handle_timer`](crate::Channel::handle_timer) gets it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -100,15 +104,13 @@ impl ChannelMap {
     ) -> Timer {
         let token = channel.into();
         let deadline = self.not_before_now(deadline);
-        let sequence = NEXT_SEQUENCE.fetch_add(1, Ordering::Relaxed);
-        let key = match self.is_open(token) {
-            true => self.timers.insert(deadline, sequence, token, number),
-            false => usize::MAX,
-        };
-        Timer {
-            key,
-            sequence,
-            number,
+        match self.is_open(token) {
+            true => self.timers.set(token, number, deadline),
+            false => Timer {
+                key: usize::MAX,
+                sequence: next_sequence(),
+                number,
+            },
         }
     }
 
@@ -135,7 +137,7 @@ impl ChannelMap {
             return false;
         }
         let deadline = self.not_before_now(deadline);
-        timer.sequence = NEXT_SEQUENCE.fetch_add(1, Ordering::Relaxed);
+        timer.sequence = next_sequence();
         self.timers.move_to(timer.key, deadline, timer.sequence);
         true
     }
@@ -250,6 +252,17 @@ impl Timers {
     pub(super) fn remove_all_of(&mut self, token: Token) {
         while let Some(&Some(key)) = self.first.get(token.slot) {
             self.take(key);
+        }
+    }
+
+    /// Sets a timer.
+    pub(super) fn set(&mut self, token: Token, number: u32, deadline: Instant) -> Timer {
+        let sequence = next_sequence();
+        let key = self.insert(deadline, sequence, token, number);
+        Timer {
+            key,
+            sequence,
+            number,
         }
     }
 

@@ -14,6 +14,7 @@ mod handle_close;
 mod map;
 mod moved_source;
 mod nested_turn;
+mod opening;
 mod panic;
 mod post;
 mod registration;

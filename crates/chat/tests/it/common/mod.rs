@@ -24,7 +24,7 @@ use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
-use chat::{ChannelMap, CloseReason};
+use chat::{Channel, ChannelMap, CloseReason};
 
 pub(crate) use log::Log;
 pub(crate) use place::Place;
@@ -92,6 +92,13 @@ pub(crate) fn assert_rest(map: &mut ChannelMap) {
     }
     let turns = map.turns() - before;
     assert!(turns <= 5, "{turns} turns at rest: {map:?}");
+}
+
+/// A channel whose socket is open, and that is in no map.
+pub(crate) fn opened<C: Channel>(channel: C) -> std::io::Result<C> {
+    let mut map = ChannelMap::new()?;
+    let channel = map.insert(channel)?;
+    Ok(map.remove(channel).unwrap())
 }
 
 /// Two ends of a TCP connection over loopback.

@@ -1,7 +1,9 @@
 //! What [`Probe`](super::Probe) is for chats, for dispatchers: every callback is
 //! told, and so what is not expected is seen as well.
 
-use chat::{Address, ChannelMap, CloseReason, DispatcherHandler, Endpoint, Error, Result, Socket};
+use chat::{
+    Address, ChannelMap, CloseReason, DispatcherHandler, Endpoint, Error, Result, Socket, Stream,
+};
 
 use super::{Log, name};
 
@@ -92,7 +94,7 @@ impl DispatcherHandler for Witness {
 
     fn handle_accepted(
         &mut self,
-        _: Socket,
+        _: Stream,
         _: Address,
         endpoint: &mut Endpoint,
         map: &mut ChannelMap,
@@ -120,15 +122,15 @@ pub(crate) struct Server<F>(pub(crate) F);
 
 impl<F> DispatcherHandler for Server<F>
 where
-    F: FnMut(Socket, Address, &mut ChannelMap) -> Result + 'static,
+    F: FnMut(Stream, Address, &mut ChannelMap) -> Result + 'static,
 {
     fn handle_accepted(
         &mut self,
-        socket: Socket,
+        stream: Stream,
         addr: Address,
         _: &mut Endpoint,
         map: &mut ChannelMap,
     ) -> Result {
-        self.0(socket, addr, map)
+        self.0(stream, addr, map)
     }
 }

@@ -218,7 +218,7 @@ fn through<A: ChatHandler, B: ChatHandler>(
     mut theirs: impl Write,
 ) {
     let mut map = ChannelMap::new().unwrap();
-    let channel = AsyncChat::new(ours, case.first.clone(), handler).unwrap();
+    let channel = AsyncChat::new(ours, case.first.clone(), handler);
     let me = map.insert(channel.limited(limits(case))).unwrap().token();
     'all: for segment in random_segments(rng, &case.stream) {
         while let Err(error) = theirs.write_all(&segment) {

@@ -7,11 +7,11 @@ use std::rc::Rc;
 
 use chat::{
     Address, AsyncChat, ChannelMap, Chat, ChatHandler, Dispatcher, DispatcherHandler, Endpoint,
-    Handle, Limits, Readiness, Result, SimpleProducer, Socket, Terminator,
+    Handle, Limits, Readiness, Result, SimpleProducer, Stream, Terminator,
 };
 
 use crate::common::sim::{self, Peer};
-use crate::common::{Log, Witness, turn_until};
+use crate::common::{Log, Witness, opened, turn_until};
 use crate::ordering::stage::{Actor, Stage};
 
 fn actor(log: &Log) -> Actor {
@@ -24,12 +24,12 @@ struct Door(Log);
 impl DispatcherHandler for Door {
     fn handle_accepted(
         &mut self,
-        socket: Socket,
+        stream: Stream,
         _: Address,
         _: &mut Endpoint,
         map: &mut ChannelMap,
     ) -> Result {
-        map.insert(AsyncChat::new(socket, "\n", actor(&self.0))?)?;
+        map.insert(AsyncChat::new(stream, "\n", actor(&self.0)))?;
         Ok(())
     }
 }
@@ -75,14 +75,14 @@ fn handle_connect_comes_before_any_input() {
     let (log, mut map) = (Log::default(), ChannelMap::new().unwrap());
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
-    let channel = AsyncChat::connect(address, "\n", actor(&log)).unwrap();
+    let channel = opened(AsyncChat::connect(address, "\n", actor(&log))).unwrap();
     say_and_leave(listener.accept().unwrap().0);
     map.insert(channel).unwrap();
     heard(&log, &mut map);
 
     // Accepted.
     let (log, mut map) = (Log::default(), ChannelMap::new().unwrap());
-    let door = Dispatcher::listen("127.0.0.1:0", Door(log.clone())).unwrap();
+    let door = opened(Dispatcher::listen("127.0.0.1:0", Door(log.clone()))).unwrap();
     let address = door.endpoint.local_addr().unwrap().as_inet().unwrap();
     map.insert(door).unwrap();
     say_and_leave(TcpStream::connect(address).unwrap());

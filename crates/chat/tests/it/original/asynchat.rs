@@ -137,7 +137,7 @@ fn nothing_to_receive_is_no_error() {
         let (ours, mut theirs) = family.pair();
         let collector = Collector::default();
         let mut map = ChannelMap::new().unwrap();
-        let channel = AsyncChat::new(ours, "\n", collector.clone()).unwrap();
+        let channel = AsyncChat::new(ours, "\n", collector.clone());
         let me = map.insert(channel).unwrap();
         for _ in 0..3 {
             map.dispatch(me, Readiness::READABLE | Readiness::WRITABLE);
@@ -176,7 +176,7 @@ fn an_error_of_the_socket_is_the_reason_of_the_close() {
         let (ours, mut theirs) = family.pair();
         let collector = Collector::default();
         let mut map = ChannelMap::new().unwrap();
-        let mut channel = AsyncChat::new(ours, "\n", collector.clone()).unwrap();
+        let mut channel = AsyncChat::new(ours, "\n", collector.clone());
         channel.chat.push("nobody reads this");
         let me = map.insert(channel).unwrap();
         theirs.write_all(b"one line\nand half").unwrap();

@@ -62,7 +62,7 @@ fn clients_that_reset_at_once_cost_a_listener_nothing() {
         let (place, server) = Place::listen(
             family,
             Server(move |socket, _, map: &mut ChannelMap| {
-                map.insert(Dispatcher::new(socket, Witness::new(&inner))?)?;
+                map.insert(Dispatcher::new(socket, Witness::new(&inner)))?;
                 count.set(count.get() + 1);
                 Ok(())
             }),

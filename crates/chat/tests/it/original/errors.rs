@@ -146,7 +146,7 @@ fn input_and_connections_that_nobody_handles_are_warnings_in_the_log() {
         assert!(lines[0].contains("unhandled connection"), "{lines:?}");
 
         let (ours, mut theirs) = family.pair();
-        let me = map.insert(Dispatcher::new(ours, Nothing).unwrap()).unwrap();
+        let me = map.insert(Dispatcher::new(ours, Nothing)).unwrap();
         theirs.write_all(b"12345").unwrap();
         turn_to_rest(&mut map);
         let lines = journal::take();
@@ -171,7 +171,7 @@ fn an_error_that_nobody_handles_is_a_warning_in_the_log_and_closes() {
     for family in Family::all() {
         let (ours, mut theirs) = family.pair();
         let mut map = ChannelMap::new().unwrap();
-        let me = map.insert(Dispatcher::new(ours, Failing).unwrap()).unwrap();
+        let me = map.insert(Dispatcher::new(ours, Failing)).unwrap();
         journal::open();
         theirs.write_all(b"x").unwrap();
         turn_until(&mut map, |map| !map.is_open(me));

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use chat::{
-    Address, ChannelMap, Dispatcher, DispatcherHandler, Endpoint, Readiness, Result, Socket,
+    Address, ChannelMap, Dispatcher, DispatcherHandler, Endpoint, Readiness, Result, Stream,
 };
 use rustix::net::RecvFlags;
 
@@ -64,8 +64,8 @@ impl DispatcherHandler for ByHand {
             self.log.add("called");
             return Ok(());
         }
-        if let Some((socket, _)) = endpoint.accept()? {
-            assert!(socket.nonblocking()?);
+        if let Some((stream, _)) = endpoint.accept()? {
+            assert!(stream.into_socket()?.nonblocking()?);
             self.log.add("accepted");
         }
         Ok(())
@@ -102,8 +102,8 @@ fn handle_accepted_gets_the_socket_and_the_peers_address() {
         let keep = Rc::clone(&accepted);
         let (place, server) = Place::listen(
             family,
-            Server(move |socket, addr, _: &mut ChannelMap| {
-                keep.borrow_mut().push((socket, addr));
+            Server(move |stream: Stream, addr, _: &mut ChannelMap| {
+                keep.borrow_mut().push((stream.into_socket()?, addr));
                 Ok(())
             }),
         );
@@ -140,7 +140,7 @@ fn handle_read_is_called_when_there_is_data_and_nothing_else_is() {
         let log = Log::default();
         let (ours, mut theirs) = family.pair();
         let mut map = ChannelMap::new().unwrap();
-        map.insert(Dispatcher::new(ours, Witness::new(&log)).unwrap())
+        map.insert(Dispatcher::new(ours, Witness::new(&log)))
             .unwrap();
         assert_rest(&mut map);
         assert!(log.after_connect().is_empty(), "{family:?}");
@@ -162,7 +162,7 @@ fn handle_write_is_called_when_it_is_wanted_and_there_is_room() {
             }
             Ok(())
         });
-        map.insert(Dispatcher::new(ours, witness).unwrap()).unwrap();
+        map.insert(Dispatcher::new(ours, witness)).unwrap();
         assert_eq!(read_len(&mut map, &mut theirs, 3), b"xxx");
         assert_rest(&mut map);
         assert_eq!(
@@ -179,7 +179,7 @@ fn handle_close_is_called_once_when_the_peer_has_closed() {
         let log = Log::default();
         let (ours, mut theirs) = family.pair();
         let mut map = ChannelMap::new().unwrap();
-        let channel = Dispatcher::new(ours, Witness::new(&log)).unwrap();
+        let channel = Dispatcher::new(ours, Witness::new(&log));
         let me = map.insert(channel).unwrap();
         theirs.write_all(b"last words").unwrap();
         drop(theirs);
@@ -198,7 +198,7 @@ fn a_hang_up_is_the_end_of_the_input() {
         let log = Log::default();
         let (ours, mut theirs) = family.pair();
         let mut map = ChannelMap::new().unwrap();
-        let mut channel = Dispatcher::new(ours, Witness::new(&log)).unwrap();
+        let mut channel = Dispatcher::new(ours, Witness::new(&log));
         channel.endpoint.shutdown(Shutdown::Write).unwrap();
         map.insert(channel).unwrap();
         theirs.write_all(&[b'x'; 3_000]).unwrap();
@@ -230,7 +230,7 @@ fn handle_close_is_called_once_when_the_connection_is_broken() {
                         }
                         Ok(())
                     });
-                    map.insert(Dispatcher::new(socket, once)?)?;
+                    map.insert(Dispatcher::new(socket, once))?;
                     Ok(())
                 }),
             );
@@ -272,9 +272,10 @@ fn handle_expt_can_read_the_out_of_band_byte() {
         let byte = Rc::new(Cell::new(0));
         let (place, server) = Place::listen(
             family,
-            Server(|socket: Socket, _, map: &mut ChannelMap| {
+            Server(|stream: Stream, _, map: &mut ChannelMap| {
+                let socket = stream.socket().ok_or("no socket")?;
                 assert_eq!(socket.send_out_of_band(&[244])?, 1);
-                map.insert(Dispatcher::new(socket, Witness::new(&Log::default()))?)?;
+                map.insert(Dispatcher::new(stream, Witness::new(&Log::default())))?;
                 Ok(())
             }),
         );
@@ -305,7 +306,7 @@ fn a_dispatcher_with_nothing_to_receive_has_no_error() {
         let log = Log::default();
         let (ours, _theirs) = family.pair();
         let mut map = ChannelMap::new().unwrap();
-        let channel = Dispatcher::new(ours, Witness::new(&log)).unwrap();
+        let channel = Dispatcher::new(ours, Witness::new(&log));
         let me = map.insert(channel).unwrap();
         map.dispatch(me, Readiness::READABLE);
         map.turn(Some(Duration::ZERO)).unwrap();

@@ -13,6 +13,8 @@ use chat::{
 };
 use socket2::{Domain, SockAddr, Type};
 
+use crate::common::opened;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Family {
     Inet,
@@ -116,7 +118,6 @@ impl Place {
             Address::Unix(Some(name)) => Dispatcher::connect_unix(name.clone(), handler),
             address => Dispatcher::connect(address.as_inet().unwrap(), handler),
         }
-        .unwrap()
     }
 
     pub(crate) fn connect_chat<H: ChatHandler>(
@@ -128,7 +129,6 @@ impl Place {
             Address::Unix(Some(name)) => AsyncChat::connect_unix(name.clone(), terminator, handler),
             address => AsyncChat::connect(address.as_inet().unwrap(), terminator, handler),
         }
-        .unwrap()
     }
 
     /// A connected socket outside of any map, which does not block.
@@ -154,8 +154,8 @@ impl Drop for Place {
 }
 
 fn listen_at<H: DispatcherHandler>(address: &Address, handler: H) -> io::Result<Dispatcher<H>> {
-    match address {
+    opened(match address {
         Address::Unix(Some(name)) => Dispatcher::listen_unix(name.clone(), handler),
         address => Dispatcher::listen(address.as_inet().unwrap(), handler),
-    }
+    })
 }

@@ -89,7 +89,7 @@ fn a_file_on_a_disk_is_refused_and_sent_by_a_producer() {
     for family in Family::all() {
         let (ours, mut theirs) = family.pair();
         let mut map = ChannelMap::new().unwrap();
-        let mut channel = AsyncChat::new(ours, "\n", Collector::default()).unwrap();
+        let mut channel = AsyncChat::new(ours, "\n", Collector::default());
         let producer = ReadProducer::new(File::open(FILE).unwrap());
         channel.chat.push_with_producer(producer);
         channel.chat.close_when_done();

@@ -4,11 +4,11 @@ use std::io::{ErrorKind, Read};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-use chat::{Address, ChannelMap, Dispatcher, Endpoint, Socket};
+use chat::{Address, ChannelMap, Dispatcher, Endpoint, Socket, Stream};
 use rustix::io::FdFlags;
 use socket2::{Domain, SockRef, Type};
 
-use crate::common::{Log, Server, Witness, sim, turn_until};
+use crate::common::{Log, Server, Witness, opened, sim, turn_until};
 use crate::original::family::{Family, Place};
 
 #[track_caller]
@@ -26,8 +26,8 @@ fn sockets_are_streams_of_their_family_that_neither_block_nor_are_inherited() {
     for family in Family::all() {
         let log = Log::default();
         let report = log.clone();
-        let accept = move |socket: Socket, _, _: &mut ChannelMap| {
-            assert_well_made(&SockRef::from(&socket), family);
+        let accept = move |stream: Stream, _, _: &mut ChannelMap| {
+            assert_well_made(&stream.socket().unwrap(), family);
             report.add("accepted");
             Ok(())
         };
@@ -36,16 +36,16 @@ fn sockets_are_streams_of_their_family_that_neither_block_nor_are_inherited() {
         let mut map = ChannelMap::new().unwrap();
         map.insert(server).unwrap();
 
-        let client = place.connect(Witness::new(&log));
+        let client = opened(place.connect(Witness::new(&log))).unwrap();
         assert_well_made(&client.endpoint.socket().unwrap(), family);
         map.insert(client).unwrap();
 
         // One of the program's own, which blocks.
         let own = Socket::new(family.domain(), Type::STREAM, None).unwrap();
-        let endpoint = Endpoint::connect_from(own, place.sock_addr()).unwrap();
-        assert_well_made(&endpoint.socket().unwrap(), family);
-        map.insert(Dispatcher::from_endpoint(endpoint, Witness::new(&log)))
-            .unwrap();
+        let endpoint = Endpoint::connect_from(own, place.sock_addr());
+        let client = opened(Dispatcher::new(endpoint, Witness::new(&log))).unwrap();
+        assert_well_made(&client.endpoint.socket().unwrap(), family);
+        map.insert(client).unwrap();
         turn_until(&mut map, |_| {
             log.count("accepted") == 2 && log.count("connect") == 2
         });
@@ -73,7 +73,7 @@ fn a_listener_reuses_its_address_and_sockets_of_the_programs_own_stay_as_they_ar
         assert!(socket.reuse_address().unwrap(), "{family:?}");
 
         let own = Socket::new(family.domain(), Type::STREAM, None).unwrap();
-        let channel = Dispatcher::new(own, Witness::new(&log)).unwrap();
+        let channel = Dispatcher::new(own, Witness::new(&log));
         let socket = channel.endpoint.socket().unwrap();
         assert!(!socket.reuse_address().unwrap(), "{family:?}");
         socket.set_reuse_address(true).unwrap();
@@ -105,7 +105,7 @@ fn the_sockets_options_and_addresses_are_reached_through_the_endpoint() {
     for family in Family::all() {
         let (ours, theirs) = family.pair();
         let log = Log::default();
-        let channel = Dispatcher::new(ours, Witness::new(&log)).unwrap();
+        let channel = Dispatcher::new(ours, Witness::new(&log));
         let endpoint = &channel.endpoint;
         let (local, peer) = (theirs.peer_addr().unwrap(), theirs.local_addr().unwrap());
         assert_eq!(endpoint.local_addr(), Some(Address::from(local)));
@@ -136,9 +136,9 @@ fn a_connection_comes_from_where_its_socket_was_bound() {
         };
         own.bind(&any_port.into()).unwrap();
         let from = own.local_addr().unwrap();
-        let endpoint = Endpoint::connect_from(own, place.sock_addr()).unwrap();
+        let endpoint = Endpoint::connect_from(own, place.sock_addr());
         let mut map = ChannelMap::new().unwrap();
-        map.insert(Dispatcher::from_endpoint(endpoint, Witness::new(&log)))
+        map.insert(Dispatcher::new(endpoint, Witness::new(&log)))
             .unwrap();
         turn_until(&mut map, |_| log.has("connect"));
         let (_peer, address) = listener.accept().unwrap();

@@ -72,14 +72,14 @@ fn close_all_closes_every_channel_of_its_map_and_of_no_other() {
         let mut peers = Vec::new();
         for _ in 0..10 {
             let (ours, theirs) = family.pair();
-            map.insert(Dispatcher::new(ours, Witness::new(&log)).unwrap())
+            map.insert(Dispatcher::new(ours, Witness::new(&log)))
                 .unwrap();
             peers.push(theirs);
         }
         let mut other = ChannelMap::new().unwrap();
         let (ours, _theirs) = family.pair();
         other
-            .insert(Dispatcher::new(ours, Witness::new(&log)).unwrap())
+            .insert(Dispatcher::new(ours, Witness::new(&log)))
             .unwrap();
 
         map.close_all();
@@ -121,7 +121,7 @@ fn a_failing_close_does_not_keep_the_others_from_theirs() {
             log: log.clone(),
             panics: number == 3,
         };
-        map.insert(Dispatcher::new(ours, handler).unwrap()).unwrap();
+        map.insert(Dispatcher::new(ours, handler)).unwrap();
     }
     map.close_all();
     let caught = catch_unwind(AssertUnwindSafe(|| map.turn(Some(Duration::ZERO))));
@@ -137,7 +137,7 @@ fn closing_twice_is_no_error() {
         let log = Log::default();
         let (ours, _theirs) = family.pair();
         let mut map = ChannelMap::new().unwrap();
-        let channel = Dispatcher::new(ours, Witness::new(&log)).unwrap();
+        let channel = Dispatcher::new(ours, Witness::new(&log));
         let me = map.insert(channel).unwrap();
         assert!(map.close(me));
         assert!(!map.close(me));
@@ -152,7 +152,7 @@ fn the_loop_turns_as_often_as_it_is_told() {
     let log = Log::default();
     let (ours, _theirs) = Family::Unix.pair();
     let mut map = ChannelMap::new().unwrap();
-    let channel = Dispatcher::new(ours, Witness::new(&log)).unwrap();
+    let channel = Dispatcher::new(ours, Witness::new(&log));
     let me = map.insert(channel).unwrap();
     map.run_turns(Some(Duration::from_millis(1)), 7).unwrap();
     assert_eq!(map.turns(), 7);
@@ -193,7 +193,7 @@ fn a_map_turns_its_own_channels_only() {
         for log in &logs {
             let (ours, mut theirs) = family.pair();
             let mut map = ChannelMap::new().unwrap();
-            map.insert(Dispatcher::new(ours, Witness::new(log)).unwrap())
+            map.insert(Dispatcher::new(ours, Witness::new(log)))
                 .unwrap();
             theirs.write_all(b"hello").unwrap();
             maps.push(map);
@@ -216,7 +216,7 @@ impl DispatcherHandler for Plain {}
 fn by_default_input_is_wanted_and_room_for_output_is_not() {
     for family in Family::all() {
         let (ours, _theirs) = family.pair();
-        let channel = Dispatcher::new(ours, Plain).unwrap();
+        let channel = Dispatcher::new(ours, Plain);
         assert!(channel.readable(Token::NONE), "{family:?}");
         assert!(!channel.writable(Token::NONE), "{family:?}");
         let (_place, server) = Place::listen(family, Plain);

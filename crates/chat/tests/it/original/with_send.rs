@@ -38,7 +38,7 @@ fn what_the_socket_does_not_take_at_once_is_sent_when_there_is_room() {
         ours.set_send_buffer_size(65_536).unwrap();
         theirs.set_recv_buffer_size(65_536).unwrap();
         let mut map = ChannelMap::new().unwrap();
-        let mut channel = Dispatcher::new(ours, Witness::new(&log)).unwrap();
+        let mut channel = Dispatcher::new(ours, Witness::new(&log));
         channel.endpoint.push(&data);
         let me = map.insert(channel).unwrap();
         turn_until(&mut map, |map| {

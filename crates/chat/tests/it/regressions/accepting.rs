@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use chat::{
     Address, AsyncChat, ChannelMap, CloseReason, Dispatcher, DispatcherHandler, Endpoint, Handle,
-    Readiness, Result, Socket,
+    Readiness, Result, Socket, Stream,
 };
 
 use crate::common::alone::{can_trace, is_alone};
-use crate::common::{Log, Probe, assert_rest, name, read_len, turn_until};
+use crate::common::{Log, Probe, assert_rest, name, opened, read_len, turn_until};
 
 /// Makes an echo of each connection.
 struct Server(Log);
@@ -18,7 +18,7 @@ struct Server(Log);
 impl DispatcherHandler for Server {
     fn handle_accepted(
         &mut self,
-        socket: Socket,
+        stream: Stream,
         _: Address,
         _: &mut Endpoint,
         map: &mut ChannelMap,
@@ -28,7 +28,7 @@ impl DispatcherHandler for Server {
             chat.push(line);
             Ok(())
         });
-        map.insert(AsyncChat::new(socket, "\n", echo)?)?;
+        map.insert(AsyncChat::new(stream, "\n", echo))?;
         Ok(())
     }
 
@@ -39,7 +39,7 @@ impl DispatcherHandler for Server {
 }
 
 fn listen(map: &mut ChannelMap, log: &Log) -> (Handle<Dispatcher<Server>>, SocketAddr) {
-    let server = Dispatcher::listen("127.0.0.1:0", Server(log.clone())).unwrap();
+    let server = opened(Dispatcher::listen("127.0.0.1:0", Server(log.clone()))).unwrap();
     let address = server.endpoint.local_addr().unwrap().as_inet().unwrap();
     (map.insert(server).unwrap(), address)
 }
@@ -112,7 +112,7 @@ fn a_listener_that_cannot_accept_pauses_and_comes_back_by_itself() {
     }
     let log = Log::default();
     let mut map = ChannelMap::new().unwrap();
-    let server = Dispatcher::listen("127.0.0.1:0", Failing(log.clone())).unwrap();
+    let server = Dispatcher::listen("127.0.0.1:0", Failing(log.clone()));
     let server = map.insert(server).unwrap();
     let start = map.now();
     for passed in 0..1_000 {

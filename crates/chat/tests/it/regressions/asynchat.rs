@@ -58,10 +58,10 @@ fn two_hundred_thousand_bytes_arrive_whole_with_their_hang_up() {
         let mut map = ChannelMap::new().unwrap();
         if is_chat {
             let channel = AsyncChat::new(ours, Terminator::none(), received.clone());
-            map.insert(channel.unwrap()).unwrap();
+            map.insert(channel).unwrap();
         } else {
             let channel = Dispatcher::new(ours, received.clone());
-            map.insert(channel.unwrap()).unwrap();
+            map.insert(channel).unwrap();
         }
         let mut left = &data[..];
         while !left.is_empty() {
@@ -222,7 +222,7 @@ fn what_is_queued_for_one_peer_has_a_limit_by_default() {
     let log = Log::default();
     let (ours, _theirs) = unix_pair();
     let mut map = ChannelMap::new().unwrap();
-    let channel = AsyncChat::new(ours, "\n", Probe::new(&log)).unwrap();
+    let channel = AsyncChat::new(ours, "\n", Probe::new(&log));
     let me = map.insert(channel).unwrap();
     let mut most = 0;
     for _ in 0..1_000 {
@@ -244,7 +244,7 @@ fn a_push_runs_no_callback_of_the_channel_that_it_breaks() {
         let log = Log::default();
         let mut map = ChannelMap::new().unwrap();
         let (ours, theirs) = unix_pair();
-        let victim = AsyncChat::new(ours, "\n", Probe::new(&log)).unwrap();
+        let victim = AsyncChat::new(ours, "\n", Probe::new(&log));
         let victim = map.insert(victim).unwrap();
         let (ours, mut asking) = unix_pair();
         let inner = log.clone();
@@ -261,8 +261,7 @@ fn a_push_runs_no_callback_of_the_channel_that_it_breaks() {
             inner.add("pushed");
             Ok(())
         });
-        map.insert(AsyncChat::new(ours, "\n", probe).unwrap())
-            .unwrap();
+        map.insert(AsyncChat::new(ours, "\n", probe)).unwrap();
         turn_to_rest(&mut map);
         asking.write_all(b"now\n").unwrap();
         turn_until(&mut map, |map| !map.is_open(victim));

@@ -65,7 +65,7 @@ fn an_event_of_a_closed_channel_never_reaches_who_has_its_descriptor_now() {
             let (ours, theirs) = UnixStream::pair()?;
             assert_eq!(ours.as_raw_fd(), descriptor);
             *self.theirs.borrow_mut() = Some(theirs);
-            map.insert(Dispatcher::new(ours, Third(self.log.clone()))?)?;
+            map.insert(Dispatcher::new(ours, Third(self.log.clone())))?;
             Ok(())
         }
     }
@@ -82,7 +82,7 @@ fn an_event_of_a_closed_channel_never_reaches_who_has_its_descriptor_now() {
             other: Rc::clone(other),
             theirs: Rc::clone(&theirs),
         };
-        let either = Dispatcher::new(ours, either).unwrap();
+        let either = Dispatcher::new(ours, either);
         handles.push(map.insert(either).unwrap());
         pairs.push(peer);
     }
@@ -131,7 +131,7 @@ fn a_channel_that_is_closed_twice_in_one_pass_is_told_once() {
     let (ours, mut theirs) = unix_pair();
     theirs.write_all(b"x").unwrap();
     let mut map = ChannelMap::new().unwrap();
-    map.insert(Dispatcher::new(ours, Twice(log.clone())).unwrap())
+    map.insert(Dispatcher::new(ours, Twice(log.clone())))
         .unwrap();
     turn_until(&mut map, |map| map.is_empty());
     turn_to_rest(&mut map);
@@ -175,7 +175,7 @@ fn idle_channels_are_not_asked_on_the_turns_of_an_active_one() {
         map.insert(Idle(Rc::clone(&asked))).unwrap();
     }
     let (ours, mut theirs) = unix_pair();
-    map.insert(AsyncChat::new(ours, "\n", echo(&Log::default())).unwrap())
+    map.insert(AsyncChat::new(ours, "\n", echo(&Log::default())))
         .unwrap();
     turn_to_rest(&mut map);
     assert!(asked.take() >= 5_000, "once each, when they came");
@@ -251,7 +251,7 @@ fn a_chat_channel_talks_through_a_cipher() {
 fn another_thread_wakes_the_loop() {
     let mut map = ChannelMap::new().unwrap();
     let (ours, _theirs) = unix_pair();
-    map.insert(AsyncChat::new(ours, "\n", Probe::default()).unwrap())
+    map.insert(AsyncChat::new(ours, "\n", Probe::default()))
         .unwrap();
     assert_rest(&mut map);
     let patience = Duration::from_secs(10);
@@ -276,7 +276,7 @@ fn a_descriptor_above_1023_is_served() {
     let (ours, mut theirs) = unix_pair();
     assert!(ours.as_raw_fd() > 1_023);
     let mut map = ChannelMap::new().unwrap();
-    map.insert(AsyncChat::new(ours, "\n", echo(&Log::default())).unwrap())
+    map.insert(AsyncChat::new(ours, "\n", echo(&Log::default())))
         .unwrap();
     theirs.write_all(b"hello\n").unwrap();
     assert_eq!(read_len(&mut map, &mut theirs, 6), b"hello\n");

@@ -25,7 +25,7 @@ fn a_connection_that_was_reset_before_it_became_a_dispatcher_is_closed() {
 
     let log = Log::default();
     let mut map = ChannelMap::new().unwrap();
-    map.insert(Dispatcher::new(accepted, Witness::new(&log)).unwrap())
+    map.insert(Dispatcher::new(accepted, Witness::new(&log)))
         .unwrap();
     turn_until(&mut map, |map| map.is_empty());
     assert_eq!(log.count("close Io"), 1, "{:?}", log.all());
@@ -51,7 +51,7 @@ impl ChatHandler for Changing {
         if self.converts {
             let (me, log) = (chat.token().handle::<AsyncChat<Self>>(), self.log.clone());
             map.convert(me, move |channel| {
-                Dispatcher::from_endpoint(channel.chat.into_endpoint(), Witness::new(&log))
+                Dispatcher::new(channel.chat.into_endpoint(), Witness::new(&log))
             })
             .unwrap();
         } else {
@@ -75,8 +75,7 @@ fn events(converts: bool, pieces: &[&[u8]]) -> String {
         log: log.clone(),
         converts,
     };
-    map.insert(AsyncChat::new(ours, "\r\n", handler).unwrap())
-        .unwrap();
+    map.insert(AsyncChat::new(ours, "\r\n", handler)).unwrap();
     for piece in pieces {
         theirs.write_all(piece).unwrap();
         for _ in 0..4 {
@@ -119,7 +118,7 @@ fn an_output_limit_below_the_high_water_mark_holds() {
     let mut limits = Limits::default();
     (limits.output, limits.high_water) = (4_096, usize::MAX);
     let mut map = ChannelMap::new().unwrap();
-    let channel = AsyncChat::new(ours, "\n", Silent).unwrap();
+    let channel = AsyncChat::new(ours, "\n", Silent);
     let me = map.insert(channel.limited(limits)).unwrap();
     for _ in 0..10_000 {
         let Ok(channel) = map.get_mut(me) else {
@@ -166,10 +165,10 @@ fn a_channel_that_another_closed_through_its_chat_hears_of_no_timer() {
     let log = Log::default();
     let mut map = ChannelMap::new().unwrap();
     let (ours, _theirs) = UnixStream::pair().unwrap();
-    let timed = AsyncChat::new(ours, "\n", Timed(log.clone())).unwrap();
+    let timed = AsyncChat::new(ours, "\n", Timed(log.clone()));
     let timed = map.insert(timed).unwrap();
     let (ours, mut theirs) = UnixStream::pair().unwrap();
-    map.insert(AsyncChat::new(ours, "\n", Closer(timed)).unwrap())
+    map.insert(AsyncChat::new(ours, "\n", Closer(timed)))
         .unwrap();
     theirs.write_all(b"now\n").unwrap();
     turn_until(&mut map, |_| log.len() > 0);
@@ -193,7 +192,7 @@ fn discarding_in_a_callback_drops_the_rest_of_the_read() {
     let log = Log::default();
     let (ours, mut theirs) = UnixStream::pair().unwrap();
     let mut map = ChannelMap::new().unwrap();
-    map.insert(AsyncChat::new(ours, "\n", Discarding(log.clone())).unwrap())
+    map.insert(AsyncChat::new(ours, "\n", Discarding(log.clone())))
         .unwrap();
     theirs.write_all(b"one\ndiscard\ntwo\nthr").unwrap();
     turn_until(&mut map, |_| log.len() >= 2);
@@ -217,7 +216,7 @@ fn discarding_after_a_pause_drops_what_was_held() {
     let (ours, mut theirs) = UnixStream::pair().unwrap();
     let mut map = ChannelMap::new().unwrap();
     let me = map
-        .insert(AsyncChat::new(ours, "\n", Pausing(log.clone())).unwrap())
+        .insert(AsyncChat::new(ours, "\n", Pausing(log.clone())))
         .unwrap();
     theirs.write_all(b"one\ntwo\n").unwrap();
     turn_until(&mut map, |_| log.len() >= 1);
@@ -236,7 +235,7 @@ fn discarding_outside_a_callback_does_not_cut_the_next_read() {
     let (ours, mut theirs) = UnixStream::pair().unwrap();
     let mut map = ChannelMap::new().unwrap();
     let me = map
-        .insert(AsyncChat::new(ours, "\n", Probe::new(&log)).unwrap())
+        .insert(AsyncChat::new(ours, "\n", Probe::new(&log)))
         .unwrap();
     turn_until(&mut map, |_| log.len() > 0);
     map.get_mut(me).unwrap().chat.discard_buffers();

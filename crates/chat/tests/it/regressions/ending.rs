@@ -35,7 +35,7 @@ fn a_reply_is_not_lost_to_what_the_peer_still_sends() {
         .set_send_buffer_size(1_000_000)
         .unwrap();
     let mut map = ChannelMap::new().unwrap();
-    let channel = AsyncChat::new(ours, "\n", probe).unwrap();
+    let channel = AsyncChat::new(ours, "\n", probe);
     let me = map.insert(channel).unwrap();
     // A request, and a body that nobody asked for. The peer reads only when it
     // has said everything, and when the channel has done what it does.
@@ -73,8 +73,7 @@ fn a_half_closed_peer_is_answered_and_its_tail_is_seen() {
     theirs.write_all(b"one\nand a half").unwrap();
     theirs.shutdown(Shutdown::Write).unwrap();
     let mut map = ChannelMap::new().unwrap();
-    map.insert(AsyncChat::new(ours, "\n", probe).unwrap())
-        .unwrap();
+    map.insert(AsyncChat::new(ours, "\n", probe)).unwrap();
     let answer = read_to_end(&mut map, &mut theirs);
     assert_eq!(answer, b"you said: and a half");
     assert_eq!(&log.all()[1..3], ["message one", "eof and a half"]);
@@ -114,7 +113,7 @@ fn a_dispatcher_that_ends_its_own_half_goes_on_reading() {
     let (ours, mut theirs) = tcp_pair();
     theirs.set_nonblocking(true).unwrap();
     let mut map = ChannelMap::new().unwrap();
-    map.insert(Dispatcher::new(ours, handler).unwrap()).unwrap();
+    map.insert(Dispatcher::new(ours, handler)).unwrap();
     assert_eq!(read_to_end(&mut map, &mut theirs), b"question");
     theirs.write_all(b"answer").unwrap();
     turn_until(&mut map, |_| log.len() > 0);
@@ -129,7 +128,7 @@ fn flush_then_close_brings_a_slow_peer_everything_and_then_the_end() {
     let (ours, mut theirs) = tcp_pair();
     theirs.set_nonblocking(true).unwrap();
     let mut map = ChannelMap::new().unwrap();
-    let mut channel = AsyncChat::new(ours, "\n", Probe::new(&log)).unwrap();
+    let mut channel = AsyncChat::new(ours, "\n", Probe::new(&log));
     channel.chat.push(&data);
     channel.chat.close_when_done();
     channel.chat.push("too late");

@@ -91,7 +91,7 @@ fn live_channels_are_listed_and_one_is_killed() {
         let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         client.set_nonblocking(true).unwrap();
         let (accepted, _) = listener.accept().unwrap();
-        map.insert(AsyncChat::new(accepted, "\n", Probe::new(&log)).unwrap())
+        map.insert(AsyncChat::new(accepted, "\n", Probe::new(&log)))
             .unwrap();
         clients.push(client);
     }

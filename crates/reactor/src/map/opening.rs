@@ -1,0 +1,109 @@
+//! What a channel gets when it enters a map: [`Opening`].
+
+use std::any::Any;
+use std::fmt;
+use std::time::Instant;
+
+use super::ChannelMap;
+use super::timer::{Timer, Timers};
+use crate::token::Token;
+
+/// The map, as a channel sees it that [enters](crate::Channel::open): the channel's own
+/// token, the clock, its timers, and the map's provider. The other channels are out of
+/// reach, so that inserting one channel runs no code of another.
+///
+/// ```
+/// use std::io;
+/// use std::time::Duration;
+/// use reactor::{Channel, ChannelMap, Opening, Registration, Result, Timer, Token};
+///
+/// /// Closes itself 10 ms after it was inserted.
+/// #[derive(Debug)]
+/// struct Fuse;
+///
+/// impl Channel for Fuse {
+///     fn registration(&self) -> Option<&Registration> {
+///         None
+///     }
+///     fn open(&mut self, opening: &mut Opening) -> io::Result<()> {
+///         opening.set_timer(opening.now() + Duration::from_millis(10));
+///         Ok(())
+///     }
+///     fn handle_timer(&mut self, _: Timer, me: Token, map: &mut ChannelMap) -> Result {
+///         map.close(me);
+///         Ok(())
+///     }
+/// }
+///
+/// let mut map = ChannelMap::new()?;
+/// let fuse = map.insert(Fuse)?;
+/// assert_eq!(map.timers(), 1);
+/// map.run()?;
+/// assert!(!map.is_open(fuse));
+/// # Ok::<(), reactor::Error>(())
+/// ```
+pub struct Opening<'map> {
+    me: Token,
+    now: Instant,
+    timers: &'map mut Timers,
+    provider: &'map mut Option<Box<dyn Any>>,
+}
+
+impl<'map> Opening<'map> {
+    /// The opening of a channel that is in the map already, and opens something else: a
+    /// connection to the next address, for example.
+    pub fn of(me: Token, map: &'map mut ChannelMap) -> Self {
+        Self {
+            me,
+            now: map.now,
+            timers: &mut map.timers,
+            provider: &mut map.provider,
+        }
+    }
+
+    /// The channel's own token.
+    pub fn me(&self) -> Token {
+        self.me
+    }
+
+    /// The map's [`now`](ChannelMap::now).
+    pub fn now(&self) -> Instant {
+        self.now
+    }
+
+    /// Sets a timer of the channel's own, as [`ChannelMap::set_timer`] does. If the channel
+    /// is not inserted after all, the timer goes.
+    pub fn set_timer(&mut self, deadline: Instant) -> Timer {
+        self.timers.set(self.me, 0, deadline.max(self.now))
+    }
+
+    /// The map's [provider](ChannelMap::set_provider), if it has one of this type.
+    pub fn provider<P: 'static>(&mut self) -> Option<&mut P> {
+        self.provider.as_mut()?.downcast_mut()
+    }
+}
+
+impl fmt::Debug for Opening<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Opening")
+            .field("me", &self.me)
+            .finish_non_exhaustive()
+    }
+}
+
+/// # Provider
+impl ChannelMap {
+    /// Gives the map a provider: a value of which its channel types know how to get their
+    /// sockets, in place of the operating system. The loop itself has no use for it. In the
+    /// `chat` crate it is a `Network`, which `ChatMap::set_network` sets.
+    ///
+    /// Channels that are in the map already keep what they have.
+    pub fn set_provider(&mut self, provider: impl Any) {
+        self.provider = Some(Box::new(provider));
+    }
+
+    /// The map's provider, if it has one of this type.
+    pub fn provider_mut<P: 'static>(&mut self) -> Option<&mut P> {
+        self.provider.as_mut()?.downcast_mut()
+    }
+}
