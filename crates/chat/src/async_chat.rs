@@ -461,7 +461,7 @@ impl<H: ChatHandler> Channel for AsyncChat<H> {
 
     fn handle_close(&mut self, reason: CloseReason, me: Token, map: &mut ChannelMap) {
         self.chat.endpoint.enter(me);
-        self.chat.endpoint.has_closed(&reason);
+        self.chat.endpoint.has_closed(&reason, map);
         if self.chat.endpoint.is_finished() {
             if let Err(error) = self.tell_finished(map) {
                 self.handler.handle_error(error, &mut self.chat, map);

@@ -26,6 +26,7 @@ use crate::terminator::Terminator;
 /// | choose the end of the next message | [`set_terminator`](Self::set_terminator) |
 /// | hold messages back | [`hold`](Self::hold), [`release`](Self::release), [`pause`](Self::pause), [`resume`](Self::resume) |
 /// | close after the queued output | [`close_when_done`](Self::close_when_done) |
+/// | say goodbye to a peer that is cut off | [`Limits::goodbye`] |
 /// | end the output only | [`shutdown_when_done`](Self::shutdown_when_done) |
 /// | close now | [`close`](Self::close) |
 pub struct Chat {
@@ -256,7 +257,7 @@ impl Chat {
         self.endpoint.closing()
     }
 
-    /// The channel's token; [`Token::NONE`] until it is in a map.
+    /// The channel's token; [`Token::NONE`] until the loop has reached it.
     pub fn token(&self) -> Token {
         self.endpoint.token()
     }

@@ -511,7 +511,7 @@ impl<H: DispatcherHandler> Channel for Dispatcher<H> {
 
     fn handle_close(&mut self, reason: CloseReason, me: Token, map: &mut ChannelMap) {
         self.enter(me);
-        self.endpoint.has_closed(&reason);
+        self.endpoint.has_closed(&reason, map);
         if self.endpoint.is_finished() {
             if let Err(error) = self.tell_finished(map) {
                 self.handler.handle_error(error, &mut self.endpoint, map);

@@ -149,7 +149,8 @@ pub trait DispatcherHandler: 'static {
     /// Finishes the work under way. Called once, when the map is
     /// [shut down](ChannelMap::shut_down). A channel that is closing when done gets no
     /// call. One that is still connecting is closed instead. The default sends the
-    /// [pushed](Endpoint::push) output and closes the channel.
+    /// [pushed](Endpoint::push) output and closes the channel. One that is open at the
+    /// deadline is closed then, with a [goodbye](crate::Limits::goodbye) if it has one.
     fn handle_shutdown(&mut self, endpoint: &mut Endpoint, map: &mut ChannelMap) -> Result {
         endpoint.close_when_done_with(CloseReason::Shutdown);
         Ok(())

@@ -188,7 +188,8 @@ pub trait ChatHandler: 'static {
     /// call. One that is still connecting is closed instead.
     ///
     /// The default sends the queued output and closes the channel. Requests that were
-    /// received but not delivered are dropped.
+    /// received but not delivered are dropped. A channel that is open at the deadline is
+    /// closed then, with a [goodbye](crate::Limits::goodbye) if it has one.
     fn handle_shutdown(&mut self, chat: &mut Chat, map: &mut ChannelMap) -> Result {
         chat.close_when_done_with(CloseReason::Shutdown);
         Ok(())

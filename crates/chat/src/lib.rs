@@ -179,6 +179,7 @@ mod error_queue;
 mod file_dispatcher;
 mod flags;
 mod framer;
+mod goodbye;
 mod handler;
 mod hold;
 mod holding;

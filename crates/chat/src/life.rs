@@ -75,8 +75,8 @@ enum Event {
     Shut,
     /// Sending has failed for good.
     Fail(io::Error),
-    /// To be closed when all is sent.
-    Finish(CloseReason),
+    /// To be closed when all is sent; `true` if some output was lost already.
+    Finish(CloseReason, bool),
     /// All is sent; `true` if the peer has closed its end, or is gone.
     Sent(bool),
     /// Closed; `true` if some output never reached the kernel.
@@ -162,14 +162,18 @@ impl Life {
                 Some(reason) => Finishing(Ending::new(reason)),
                 None => Live,
             },
-            (Connecting(mut attempt), Finish(reason)) => {
+            (Connecting(mut attempt), Finish(reason, _)) => {
                 attempt.then.get_or_insert(reason);
                 Connecting(attempt)
             }
             (Live, Event::Shut) => Stage::Shut,
-            (Live | Stage::Shut, Finish(reason)) => Finishing(Ending::new(reason)),
+            (Live | Stage::Shut, Finish(reason, _)) => Finishing(Ending::new(reason)),
+            (Finishing(mut ending), Finish(reason, is_lost)) => {
+                ending.reason = first(Some(ending.reason), reason, is_lost);
+                Finishing(ending)
+            }
             (Live | Stage::Shut, Fail(error)) => Failing(Ending::new(CloseReason::Io(error))),
-            (Failing(ending), Finish(reason) | Close(reason, _)) => {
+            (Failing(ending), Finish(reason, _) | Close(reason, _)) => {
                 closed(after_failure(ending.reason, reason))
             }
             (Finishing(ending), Fail(error)) => {
@@ -177,7 +181,7 @@ impl Life {
                 Closed(Origin::Failed, Some(Box::new(reason)))
             }
             // Nothing is ever queued there.
-            (Stage::Listening(_) | Stage::Datagrams(_), Finish(reason)) => closed(reason),
+            (Stage::Listening(_) | Stage::Datagrams(_), Finish(reason, _)) => closed(reason),
             (Finishing(ending), Sent(true)) => closed(ending.reason),
             (Finishing(ending), Sent(false)) => Lingering(ending.lingering()),
             (Connecting(attempt), Close(reason, is_lost)) => {
@@ -243,10 +247,11 @@ impl Endpoint {
         self.change(Event::Fail(error));
     }
 
-    /// All is sent, and the peer told so: `handle_finished` is due. A peer that
-    /// `has_ended`, too, is not waited for.
+    /// All is sent, and the peer told so: `handle_finished` is due, unless something was
+    /// lost. A peer that `has_ended`, too, is not waited for.
     pub(crate) fn has_finished(&mut self, has_ended: bool) {
-        if let Stage::Finishing(_) | Stage::Shut = self.life.0 {
+        let is_all = self.output.lost().is_empty();
+        if is_all && matches!(self.life.0, Stage::Finishing(_) | Stage::Shut) {
             self.flags |= FINISHED;
         }
         self.change(Event::Sent(has_ended));
@@ -282,10 +287,13 @@ impl Endpoint {
         }
     }
 
-    /// The map has closed the channel: nothing is sent or told any more.
+    /// The map has closed the channel: nothing but a goodbye is sent or told any more.
     /// Cutting a peer off for its input or output is logged as a warning, and so is the
     /// end of a listener that nobody asked for: the program may go on without it for days.
-    pub(crate) fn has_closed(&mut self, reason: &CloseReason) {
+    pub(crate) fn has_closed(&mut self, reason: &CloseReason, map: &ChannelMap) {
+        if let CloseReason::Shutdown | CloseReason::SlowReader = reason {
+            self.say_goodbye_now(map);
+        }
         let me = self.me;
         match reason {
             CloseReason::OverLimit | CloseReason::SlowReader => {
@@ -314,9 +322,14 @@ impl Endpoint {
     /// Like [`close_when_done`](Self::close_when_done), with the caller's reason. The
     /// first reason stands.
     pub fn close_when_done_with(&mut self, reason: CloseReason) {
+        self.finish(reason, false);
+    }
+
+    /// The same. If output `is_lost`, a first reason that says that all was sent gives way.
+    pub(crate) fn finish(&mut self, reason: CloseReason, is_lost: bool) {
         self.unread.clear();
         self.shut_when_done();
-        self.change(Event::Finish(reason));
+        self.change(Event::Finish(reason, is_lost));
     }
 
     /// After a callback: ends a channel for which nothing is left to do, on either side.
@@ -353,7 +366,7 @@ impl Endpoint {
     /// [`close_when_done_with`](Self::close_when_done_with) say that all was sent. They
     /// give way if it was not.
     pub fn close_with(&mut self, reason: CloseReason) {
-        let is_lost = self.has_output();
+        let is_lost = self.has_output() || !self.output.lost().is_empty();
         self.output.lose();
         self.change(Event::Close(reason, is_lost));
     }

@@ -3,6 +3,8 @@
 use std::rc::Rc;
 use std::time::Duration;
 
+use bytes::Bytes;
+
 /// The limits of one channel. Every default is finite.
 ///
 /// Change the fields of a `default()`. 0 never means "unlimited". Where 0 would stop
@@ -48,10 +50,12 @@ pub struct Limits {
     pub message: usize,
     /// Bytes that may be queued. A push beyond that makes one more attempt to send,
     /// which cannot get past a producer. If it is still too much, the channel is closed
-    /// as a [`SlowReader`](crate::CloseReason::SlowReader). Default 8 MiB.
+    /// as a [`SlowReader`](crate::CloseReason::SlowReader): at once, or after the
+    /// `goodbye`. Default 8 MiB.
     pub output: usize,
     /// Producers that may be queued. One more closes the channel as a
-    /// [`SlowReader`](crate::CloseReason::SlowReader). Default 1,024.
+    /// [`SlowReader`](crate::CloseReason::SlowReader), as too much `output` does. Default
+    /// 1,024.
     pub producers: usize,
     /// Queued bytes above which `push` sends at once, and
     /// [`handle_drained`](crate::ChatHandler::handle_drained) will follow. Default
@@ -92,6 +96,38 @@ pub struct Limits {
     /// any more is noticed late: as long as its kernel and ours still have room, the time
     /// begins again, two or three times mostly.
     pub stall: Duration,
+    /// The last output of a channel whose peer is cut off, such as a WebSocket close frame,
+    /// or `421 closing`. Default none: the output just ends. A peer is cut off
+    ///
+    /// - as a [`SlowReader`](crate::CloseReason::SlowReader), for more than `output` or
+    ///   `producers`. The channel then [closes when done](crate::Chat::close_when_done):
+    ///   `handle_close` comes when the peer has read the goodbye and closed, or after `stall`
+    ///   or `linger`. The reason stays `SlowReader`, unless the map closes the channel before.
+    /// - when the map closes its channel with the reason
+    ///   [`Shutdown`](crate::CloseReason::Shutdown) or `SlowReader`, as
+    ///   [`ChannelMap::shut_down`](reactor::ChannelMap::shut_down) does at its deadline. The
+    ///   channel makes one attempt to send, directly before `handle_close`.
+    ///
+    /// ```
+    /// let mut limits = chat::Limits::default();
+    /// limits.goodbye = "421 4.3.2 closing\r\n".into();
+    /// ```
+    ///
+    /// A goodbye comes between two pushes. So push each message by one call; a `write!` is
+    /// one. The piece of the queue that is being sent comes before the goodbye: one push, or
+    /// as many as were gathered into 64 KiB, or into `high_water` if that is more. The rest
+    /// of the queue is dropped at once, and counts as [unsent](crate::Unsent).
+    ///
+    /// There is none where it would come inside something: a producer's output, or a push
+    /// that was sent in part when it proved too long. There is none for a peer that is
+    /// given up after `stall`, which would not take it, and none when the program closes the
+    /// channel for another reason: it can push before. A connection under way, and a
+    /// channel whose sending half is shut, have none.
+    ///
+    /// A [`Transport`](crate::Transport) is shut after it: TLS adds its `close_notify`. On a
+    /// `SOCK_SEQPACKET` socket, a goodbye is a record; a datagram socket has none. A channel
+    /// that is converted keeps it, with the other limits.
+    pub goodbye: Bytes,
 }
 
 impl Limits {
@@ -111,6 +147,7 @@ impl Limits {
         linger: Duration::from_secs(2),
         linger_bytes: 64 * 1024 * 1024,
         stall: Duration::from_secs(120),
+        goodbye: Bytes::new(),
     };
 
     /// The defaults, shared by the channels of a thread.

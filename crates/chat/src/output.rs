@@ -66,6 +66,10 @@ struct Queue {
     producers: usize,
     /// The producer at the head said `Later`.
     is_stalled: bool,
+    /// The producer at the head has made some of its output.
+    is_begun: bool,
+    /// What was lost when the queue was [cut](Output::cut).
+    lost: Option<Unsent>,
 }
 
 #[derive(Debug)]
@@ -159,8 +163,7 @@ impl Output {
                 _ => {}
             }
         }
-        let buffers = self.buffers.as_ref();
-        let mut buffer = buffers.map_or_else(Box::default, Buffers::take_spare);
+        let mut buffer = self.take_buffer();
         append(&mut buffer, data);
         match self.queued {
             Queued::Nothing => self.keep(buffer),
@@ -189,43 +192,81 @@ impl Output {
         self.push_item(Item::Producer(producer));
     }
 
-    /// Drops everything, producers included.
+    /// Drops everything, producers included. What was lost before stays lost.
     pub(crate) fn clear(&mut self) {
-        if let Queued::Lost(_) = self.queued {
-            return;
-        }
         self.sent = 0;
+        let lost = self.lost();
         if let Queued::Open(buffer) | Queued::Shut(buffer) = mem::take(&mut self.queued) {
             self.give_back(buffer);
         }
+        self.note_lost(lost);
     }
 
     /// Drops everything, and keeps account of it: nothing is sent any more.
     pub(crate) fn lose(&mut self) {
-        if self.is_empty() {
-            return;
-        }
-        let unsent = Unsent {
-            bytes: self.len(),
-            producers: self.producers(),
-        };
+        let all = self.unsent();
         self.clear();
-        self.queued = Queued::Lost(Box::new(unsent));
+        self.note_lost(all);
     }
 
-    /// This much more was lost, after all else.
-    pub(crate) fn lose_also(&mut self, bytes: usize) {
-        let mut unsent = self.unsent();
-        unsent.bytes += bytes;
-        self.queued = Queued::Lost(Box::new(unsent));
+    /// `more` was lost, behind a queue that is empty or was [cut](Self::cut).
+    pub(crate) fn lose_also(&mut self, more: Unsent) {
+        let lost = self.lost().and(more);
+        match &mut self.queued {
+            Queued::Many(queue) => queue.lost = Some(lost),
+            _ => self.note_lost(lost),
+        }
     }
 
-    /// What was lost.
-    pub(crate) fn unsent(&self) -> Unsent {
+    /// Has `goodbye` follow the first item, in place of all the others, which are lost, as
+    /// is `more`. The first may be sent in part, and ends where a push does: no push is cut
+    /// in two. Returns `false`, and changes nothing, if that item is a part of what a
+    /// producer makes. A queue is cut once.
+    pub(crate) fn cut(&mut self, goodbye: Bytes, more: Unsent) -> bool {
         match &self.queued {
-            Queued::Lost(unsent) => **unsent,
+            Queued::Many(queue) if queue.is_begun => return false,
+            Queued::Many(queue) if queue.lost.is_some() => return true,
+            _ => {}
+        }
+        let all = self.unsent().and(more);
+        let mut queue = Box::<Queue>::default();
+        let first = match mem::take(&mut self.queued) {
+            Queued::Open(buffer) | Queued::Shut(buffer) => Some(Item::Own(buffer)),
+            Queued::Many(mut queue) => queue.items.pop_front(),
+            Queued::Nothing | Queued::Lost(_) => None,
+        };
+        if let Some(first) = first.filter(|first| first.data().is_some()) {
+            queue.push(first);
+        }
+        queue.lost = Some(Unsent {
+            bytes: all.bytes - (queue.len - self.sent),
+            producers: all.producers,
+        });
+        queue.push(Item::Shared(goodbye));
+        self.queued = Queued::Many(queue);
+        true
+    }
+
+    /// Whether the queue was [cut](Self::cut): it takes nothing more.
+    pub(crate) fn is_cut(&self) -> bool {
+        matches!(&self.queued, Queued::Many(queue) if queue.lost.is_some())
+    }
+
+    /// What was lost so far.
+    pub(crate) fn lost(&self) -> Unsent {
+        match &self.queued {
+            Queued::Lost(lost) => **lost,
+            Queued::Many(queue) => queue.lost.unwrap_or_default(),
             _ => Unsent::default(),
         }
+    }
+
+    /// What was lost, and what would be if nothing more was sent.
+    pub(crate) fn unsent(&self) -> Unsent {
+        self.lost().and(Unsent {
+            bytes: self.len(),
+            producers: self.producers(),
+        })
     }
 
     /// Nothing is left to send, and no producer either.
@@ -296,6 +337,7 @@ impl Output {
                 queue.producers -= 1;
             }
             queue.is_stalled = more == More::Later;
+            queue.is_begun = more != More::Done && (queue.is_begun || !made.is_empty());
             if !made.is_empty() {
                 queue.len += made.len();
                 queue.items.push_front(Item::Own(made));
@@ -391,8 +433,21 @@ impl Output {
     /// A queue that was sent leaves no memory behind.
     fn drop_empty_queue(&mut self) {
         if matches!(&self.queued, Queued::Many(queue) if queue.items.is_empty()) {
-            self.queued = Queued::Nothing;
+            self.clear();
         }
+    }
+
+    /// Nothing is queued, and this was lost.
+    fn note_lost(&mut self, lost: Unsent) {
+        if !lost.is_empty() {
+            self.queued = Queued::Lost(Box::new(lost));
+        }
+    }
+
+    /// An empty buffer.
+    pub(crate) fn take_buffer(&self) -> Buffer {
+        let buffers = self.buffers.as_ref();
+        buffers.map_or_else(Box::default, Buffers::take_spare)
     }
 
     #[inline]

@@ -1,6 +1,7 @@
 //! How output is queued and sent: gathered while callbacks run, sent by one
 //! call when the channel settles, and at once when it is too much to keep.
 
+use std::fmt;
 use std::io::{self, IoSlice, Write};
 use std::net::Shutdown;
 
@@ -13,6 +14,7 @@ use crate::flags::{BLOCKED, EOF, HIGH, NOT_LIVE, RESTING, SHUT_DUE};
 use crate::life::{Origin, Stage};
 use crate::output::MAX_SLICES;
 use crate::producer::Producer;
+use crate::unsent::Unsent;
 use crate::wire::Wire;
 
 /// # Output that is queued
@@ -29,7 +31,8 @@ impl Endpoint {
     ///
     /// If more than [`Limits::output`](crate::Limits::output) is queued, even after one
     /// more attempt to send, the queue is dropped and the channel is closed as a
-    /// [`SlowReader`](CloseReason::SlowReader). Use a producer for large output. If
+    /// [`SlowReader`](CloseReason::SlowReader), with a
+    /// [goodbye](crate::Limits::goodbye) if it has one. Use a producer for large output. If
     /// sending fails, the queue is dropped, and the channel closes when the input that
     /// is left has been handed out.
     ///
@@ -55,11 +58,11 @@ impl Endpoint {
             return self.push_record(data);
         }
         let rest = self.send_before_it_is_queued(data);
-        if !self.takes_output() {
-            return false;
+        let is_queued = self.takes_output() && self.bears(data.len(), rest.len());
+        if is_queued {
+            self.output.push(rest);
         }
-        self.output.push(rest);
-        self.bears_queue()
+        is_queued
     }
 
     /// A socket that keeps bounds sends at once, or not at all.
@@ -94,11 +97,11 @@ impl Endpoint {
             return self.push_record(&data);
         }
         let left = self.send_before_it_is_queued(&data).len();
-        if !self.takes_output() {
-            return false;
+        let is_queued = self.takes_output() && self.bears(data.len(), left);
+        if is_queued {
+            self.output.push_bytes(data.split_off(data.len() - left));
         }
-        self.output.push_bytes(data.split_off(data.len() - left));
-        self.bears_queue()
+        is_queued
     }
 
     /// Queues what others pushed while a callback of the channel ran. That may have ended
@@ -111,11 +114,11 @@ impl Endpoint {
         }
         let left = self.send_before_it_is_queued(&data).len();
         let is_ending = self.flags & SHUT_DUE != 0 && self.is_sending();
-        if is_ending || self.takes_output() {
+        let is_taken = (is_ending && !self.output.is_cut()) || self.takes_output();
+        if !is_taken {
+            self.output.lose_also(Unsent::bytes(left));
+        } else if self.bears(data.len(), left) {
             self.output.push_bytes(data.split_off(data.len() - left));
-            self.bears_queue();
-        } else {
-            self.output.lose_also(left);
         }
     }
 
@@ -151,12 +154,16 @@ impl Endpoint {
         if !self.takes_output() || matches!(self.wire, Wire::Datagram(_)) {
             return false;
         }
+        if self.output.producers() >= self.limits.producers {
+            self.cut_off(Unsent {
+                bytes: 0,
+                producers: 1,
+            });
+            return false;
+        }
         self.output.push_producer(Box::new(producer));
         self.flags |= HIGH;
-        if self.output.producers() > self.limits.producers {
-            self.close_with(CloseReason::SlowReader);
-        }
-        self.takes_output()
+        true
     }
 
     /// The number of queued bytes: those of asyncore's `out_buffer`, and those that a
@@ -389,13 +396,18 @@ impl Endpoint {
         &data[sent.saturating_sub(queued)..]
     }
 
-    /// After a push: whether the queue is no longer than it may be. If it is, the peer is
-    /// too slow.
-    fn bears_queue(&mut self) -> bool {
-        if self.output.len() > self.limits.output {
-            self.close_with(CloseReason::SlowReader);
+    /// Whether the queue may have `left` bytes more, the end of a push of `len`. If not, the
+    /// peer is too slow, and is cut off.
+    fn bears(&mut self, len: usize, left: usize) -> bool {
+        let is_borne = self.output.len() + left <= self.limits.output;
+        if !is_borne {
+            let lost = Unsent::bytes(left);
+            match left == len {
+                true => self.cut_off(lost),
+                false => self.close_as_slow(lost), // a goodbye would follow half a push
+            }
         }
-        self.takes_output()
+        is_borne
     }
 }
 
@@ -412,7 +424,8 @@ impl Chat {
     ///
     /// If more than [`Limits::output`](crate::Limits::output) is queued, even after one
     /// more attempt to send, the queue is dropped and the channel is closed as a
-    /// [`SlowReader`](CloseReason::SlowReader). Use a producer for large output. If
+    /// [`SlowReader`](CloseReason::SlowReader), with a
+    /// [goodbye](crate::Limits::goodbye) if it has one. Use a producer for large output. If
     /// sending fails, the queue is dropped, and the channel closes when the input that
     /// is left has been delivered.
     #[inline]
@@ -479,8 +492,8 @@ impl Chat {
     }
 }
 
-/// Pushes all of the data written, or none. The error is `BrokenPipe` where
-/// [`push`](Chat::push) returns `false`. `flush` does nothing.
+/// Pushes all of the data written, or none; a `write!` is one push. The error is
+/// `BrokenPipe` where [`push`](Chat::push) returns `false`. `flush` does nothing.
 ///
 /// ```no_run
 /// # use std::io::Write;
@@ -492,6 +505,14 @@ impl Chat {
 impl Write for Chat {
     fn write(&mut self, data: &[u8]) -> io::Result<usize> {
         self.write_all(data).map(|()| data.len())
+    }
+
+    /// One push, whatever parts it is made of.
+    fn write_fmt(&mut self, parts: fmt::Arguments<'_>) -> io::Result<()> {
+        let mut data = self.endpoint.output.take_buffer();
+        let written = data.write_fmt(parts).and_then(|()| self.write_all(&data));
+        self.endpoint.output.give_back(data);
+        written
     }
 
     /// As `write`, which takes all data.

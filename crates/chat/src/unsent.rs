@@ -25,6 +25,19 @@ impl Unsent {
     pub fn is_empty(&self) -> bool {
         self.bytes == 0 && self.producers == 0
     }
+
+    pub(crate) fn bytes(bytes: usize) -> Self {
+        let producers = 0;
+        Self { bytes, producers }
+    }
+
+    /// Both together.
+    pub(crate) fn and(self, more: Self) -> Self {
+        Self {
+            bytes: self.bytes + more.bytes,
+            producers: self.producers + more.producers,
+        }
+    }
 }
 
 impl Endpoint {
@@ -33,7 +46,8 @@ impl Endpoint {
     /// channel is open.
     ///
     /// The push that closed the channel as a
-    /// [`SlowReader`](crate::CloseReason::SlowReader) counts, too. Output dropped by
+    /// [`SlowReader`](crate::CloseReason::SlowReader) counts, too, and so does a
+    /// [goodbye](crate::Limits::goodbye) that did not leave. Output dropped by
     /// [`discard_buffers`](Chat::discard_buffers), or by a push onto a channel that no
     /// longer took any, does not.
     pub fn unsent(&self) -> Unsent {

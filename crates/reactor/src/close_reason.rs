@@ -25,7 +25,8 @@ pub enum CloseReason {
     HandlerError,
     /// The peer sent more than its limit allows without ending a message.
     OverLimit,
-    /// The peer did not read, and the output queued for it exceeded its limit.
+    /// The peer did not read, and the output queued for it exceeded its limit. A channel of
+    /// the `chat` crate may have said goodbye, and closes when that has left.
     SlowReader,
     /// The peer did not take the rest of the output in time, or a time limit of
     /// the program's own expired.

@@ -142,7 +142,8 @@ impl ChannelMap {
     /// Tells every channel to finish
     /// ([`Channel::handle_shutdown`](crate::Channel::handle_shutdown)): a channel of
     /// the `chat` crate sends what is queued and closes, a listener closes at once. At
-    /// `deadline`, the map closes the remaining channels with [`CloseReason::Shutdown`].
+    /// `deadline`, the map closes the remaining channels with [`CloseReason::Shutdown`];
+    /// those of the `chat` crate send a goodbye then, if they have one and there is room.
     ///
     /// Channels that are inserted meanwhile are shut down too. A channel that reconnects
     /// in `handle_close` checks [`is_shutting_down`](Self::is_shutting_down) first. From

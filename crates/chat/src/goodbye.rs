@@ -1,0 +1,53 @@
+//! How a channel is cut off: with a goodbye, if there is one and it fits.
+//!
+//! A goodbye comes between two pushes. It replaces the queue behind the item that is
+//! being sent; from then on, the channel ends as one that is closed when done.
+
+use reactor::{ChannelMap, CloseReason};
+
+use crate::endpoint::Endpoint;
+use crate::flags::{BLOCKED, NOT_LIVE, RESTING, SHUT_DUE};
+use crate::unsent::Unsent;
+
+impl Endpoint {
+    /// The peer is too slow for what is queued and `more`, which is not.
+    #[cold]
+    pub(crate) fn cut_off(&mut self, more: Unsent) {
+        if !self.says_goodbye(CloseReason::SlowReader, more) {
+            self.close_as_slow(more);
+        }
+    }
+
+    /// The same, where no goodbye fits.
+    #[cold]
+    pub(crate) fn close_as_slow(&mut self, more: Unsent) {
+        self.output.lose();
+        self.output.lose_also(more);
+        self.close_with(CloseReason::SlowReader);
+    }
+
+    /// The map has cut the channel off. The goodbye leaves now, or never.
+    #[cold]
+    pub(crate) fn say_goodbye_now(&mut self, map: &ChannelMap) {
+        if !self.says_goodbye(CloseReason::Shutdown, Unsent::default()) {
+            return;
+        }
+        self.flags &= !(BLOCKED | RESTING);
+        self.send_queued();
+        if self.discards_input() {
+            self.discard_input(map); // or the kernel resets the connection
+        }
+    }
+
+    /// Ends the output by the goodbye, if that can be said. `more` is lost then.
+    fn says_goodbye(&mut self, reason: CloseReason, more: Unsent) -> bool {
+        let has_end_to_come = self.flags & NOT_LIVE == 0 || self.flags & SHUT_DUE != 0;
+        let may_send = self.connected() && self.is_sending() && has_end_to_come;
+        let goodbye = &self.limits.goodbye;
+        let is_said = may_send && !goodbye.is_empty() && self.output.cut(goodbye.clone(), more);
+        if is_said {
+            self.finish(reason, true);
+        }
+        is_said
+    }
+}
