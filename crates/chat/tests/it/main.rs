@@ -21,6 +21,8 @@ mod file_modes;
 mod finished;
 mod framing;
 mod fuzzed;
+mod goodbye;
+mod goodbye_at_once;
 mod half_closed;
 mod half_shut;
 mod holding;

@@ -16,6 +16,7 @@ pub(crate) mod probe;
 #[path = "../../common/rng.rs"]
 pub(crate) mod rng;
 pub(crate) mod sim;
+pub(crate) mod slow;
 pub(crate) mod veil;
 mod witness;
 
