@@ -6,7 +6,8 @@
 //! The first line is the nick; every further line goes to the others as
 //! `nick: line`. Control characters and bytes that are not UTF-8 are escaped: no member can
 //! write over another's lines on a terminal. The room announces `* nick joined` and
-//! `* nick left`. The room is state of the map's that the members share.
+//! `* nick left`. A member that reads too slowly hears that it is cut off. The room is state
+//! of the map's that the members share.
 
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -67,6 +68,7 @@ impl Listener {
         limits.in_buffer_size = 1024;
         limits.reads_per_turn = 1;
         limits.messages_per_turn = 64;
+        limits.goodbye = "* you are cut off\n".into();
         Self {
             room,
             limits: Rc::new(limits),
