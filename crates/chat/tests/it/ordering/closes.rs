@@ -2,9 +2,11 @@
 
 use std::cell::Cell;
 use std::rc::Rc;
+use std::time::Duration;
 
 use chat::{
-    AsyncChat, ChannelMap, Chat, CloseReason, MessageHandler, Readiness, Result, SimpleProducer,
+    AsyncChat, ChannelMap, Chat, CloseReason, Limits, MessageHandler, Readiness, Result,
+    SimpleProducer,
 };
 
 use crate::common::{Log, name, sim};
@@ -271,6 +273,43 @@ fn what_is_queued_is_sent_before_handle_close() {
     a.peer.say_eof();
     assert_eq!(stage.play_out(&a), ["a.close Done"]);
     assert_eq!(sent.get(), 15);
+}
+
+#[test]
+fn a_goodbye_comes_behind_whole_pushes_and_before_handle_close() {
+    for is_slow in [true, false] {
+        let mut limits = Limits::default();
+        (limits.output, limits.goodbye) = (20, "goodbye".into());
+        let mut stage = Stage::new();
+        let log = stage.log.clone();
+        let a = stage.enter_limited("a", limits, move |callback, chat, map| {
+            match callback {
+                "message go" if is_slow => while chat.push("a push ") {},
+                "message go" => {
+                    chat.push("a push ");
+                    map.shut_down(map.now() + Duration::from_secs(1));
+                }
+                _ => log.add(format!("{} sent", chat.sent())),
+            }
+            Ok(())
+        });
+        a.peer.set_room(1);
+        stage.say(&a, "go\n");
+        assert_eq!(stage.turn(), ["a.message go"]);
+        stage.turn();
+        a.peer.set_room(100);
+        if is_slow {
+            assert_eq!(stage.play_out(&a), [""; 0], "it is not finished");
+            a.peer.say_eof();
+            assert_eq!(stage.play_out(&a), ["a.close SlowReader", "28 sent"]);
+            assert_eq!(a.peer.take_sent(), b"a push a push a push goodbye");
+        } else {
+            let record = stage.turn_after(Duration::from_secs(1));
+            let end = ["a.finished", "14 sent", "a.close Shutdown", "14 sent"];
+            assert_eq!(record, end, "nothing was lost");
+            assert_eq!(a.peer.take_sent(), b"a push goodbye");
+        }
+    }
 }
 
 #[test]
