@@ -12,12 +12,12 @@
 //!   `list` (every channel of the map), `say TEXT` (as the client, in the room)
 //!   and `quit`.
 
-use std::io::{self, Write};
+use std::io;
 use std::rc::Rc;
 
 use chat::{
-    Address, AsyncChat, ChannelMap, Chat, CloseReason, Dispatcher, DispatcherHandler, Endpoint,
-    FileWrapper, Handle, Limits, MessageHandler, Result, Stream,
+    Address, AsyncChat, ChannelMap, Chat, ChatMap, CloseReason, Dispatcher, DispatcherHandler,
+    Endpoint, FileWrapper, Handle, Limits, MessageHandler, Result, Stream,
 };
 use examples::{Opt, Output, printable};
 
@@ -119,10 +119,11 @@ impl MessageHandler for Commands {
             self.stdout.print(format!("{line}\n"), map);
         };
         match line.trim().split_once(' ') {
-            Some(("say", text)) => match map.get_mut(self.client) {
-                Ok(client) => writeln!(client.chat, "{text}")?,
-                Err(_) => print("the client has left", map),
-            },
+            Some(("say", text)) => {
+                if map.push(self.client, format!("{text}\n")).is_err() {
+                    print("the client has left", map);
+                }
+            }
             None if line.trim() == "list" => {
                 let channels = map.iter();
                 let lines = channels.map(|(token, channel)| format!("{token} {channel:?}"));

@@ -257,7 +257,7 @@ impl Chat {
         self.endpoint.closing()
     }
 
-    /// The channel's token; [`Token::NONE`] until the loop has reached it.
+    /// The channel's token; [`Token::NONE`] until it is in a map.
     pub fn token(&self) -> Token {
         self.endpoint.token()
     }

@@ -193,7 +193,7 @@ impl Endpoint {
         Ok(())
     }
 
-    /// The channel's token; [`Token::NONE`] until the loop has reached it.
+    /// The channel's token; [`Token::NONE`] until it is in a map.
     pub fn token(&self) -> Token {
         self.me
     }

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use reactor::{CloseReason, Opening};
+use reactor::{CloseReason, Opening, Token};
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use crate::endpoint::{Endpoint, copy};
@@ -43,16 +43,15 @@ impl Endpoint {
 
     /// Opens the socket, if that is still to be done.
     pub(crate) fn open(&mut self, opening: &mut Opening<'_>) -> io::Result<()> {
-        self.enter(opening.me());
-        if let Some(error) = self.life.failure() {
+        let is_new = self.me == Token::NONE;
+        if let Some(error) = self.life.failure().filter(|_| is_new) {
             return Err(copy(error)); // a socket that no channel can be made of
         }
+        self.enter(opening.me());
         if !self.is_unopened() {
             return Ok(());
         }
-        if let Wire::Unopened(Some(_)) = self.wire {
-            self.open_target(opening)?;
-        }
+        self.open_target(opening)?;
         self.open_transport(opening)?;
         self.flags &= !UNOPENED;
         Ok(())
@@ -80,6 +79,7 @@ impl Endpoint {
         self.flags & UNOPENED != 0 && !self.is_closed()
     }
 
+    /// Opens what the channel's socket is to be, if there is none.
     fn open_target(&mut self, opening: &mut Opening<'_>) -> io::Result<()> {
         let Wire::Unopened(target) = &mut self.wire else {
             return Ok(());
