@@ -40,6 +40,7 @@ impl Output {
         let mut limits = Limits::default();
         limits.output = usize::MAX; // `print` has a bound of its own, in whole records
         limits.stall = Duration::MAX; // a reader may take its time
+        limits.held = 0; // whatever comes while it is held is somebody else's
         let file = File::from(descriptor.as_fd().try_clone_to_owned()?);
         let sink = Sink {
             name,

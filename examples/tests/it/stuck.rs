@@ -270,6 +270,10 @@ fn commands_and_answers_go_through_one_socket() {
     let (ours, theirs) = UnixStream::pair().expect("descriptors are left");
     ours.set_read_timeout(Some(DEADLINE)).expect("not zero");
     let end = || Stdio::from(OwnedFd::from(theirs.try_clone().expect("as before")));
+    // Some wait when the program starts: its output must not take them.
+    let mut writer = ours.try_clone().expect("as before");
+    let early = b"what\n".repeat(COMMANDS / 2);
+    writer.write_all(&early).expect("there is room");
     let mut command = server("mixed", "127.0.0.1:0".parse().expect("an address"));
     let child = command
         .stdin(end())
@@ -278,10 +282,9 @@ fn commands_and_answers_go_through_one_socket() {
         .spawn();
     let mut process = Reaped(child.expect("it starts"));
     drop((command, theirs));
-    let mut reader = BufReader::new(ours.try_clone().expect("as before"));
+    let mut reader = BufReader::new(ours);
     read_until(&mut reader, "receiving on");
-    let mut writer = ours;
-    let writing = std::thread::spawn(move || writer.write_all(&b"what\n".repeat(COMMANDS)));
+    let writing = std::thread::spawn(move || writer.write_all(&early));
     for _ in 0..COMMANDS {
         read_until(&mut reader, "list, say TEXT, or quit");
     }
