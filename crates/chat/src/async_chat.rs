@@ -263,6 +263,10 @@ impl<H: ChatHandler> AsyncChat<H> {
     fn clear_the_way(&mut self, map: &mut ChannelMap) -> Result<bool> {
         // Before the read, which goes straight to the wire; the settle tries again.
         self.chat.endpoint.unblock_transport();
+        if self.chat.endpoint.connecting() {
+            let me = self.chat.token();
+            self.chat.endpoint.finish_connect(&mut Opening::of(me, map));
+        }
         if self.due() & BEGIN != 0 {
             self.begin(map)?;
             if !map.may_continue(self.chat.token()) {

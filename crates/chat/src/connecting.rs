@@ -63,7 +63,7 @@ impl Endpoint {
         let socket = socket.into();
         let kind = match socket.r#type() {
             Ok(kind) => kind,
-            Err(error) => return Self::failed(socket, error),
+            Err(error) => return Self::refused(socket, error),
         };
         let stage = match is_connection_oriented(kind) {
             true => Stage::Connecting(Box::default()),
@@ -113,7 +113,8 @@ impl Endpoint {
     /// address is tried; if that was the last one, the channel is closed.
     pub(crate) fn finish_connect(&mut self, opening: &mut Opening<'_>) {
         let outcome = match &mut self.wire {
-            Wire::Other(transport) => transport.finish_connect(),
+            Wire::Other(transport) => retry(|| transport.finish_connect()),
+            Wire::Unopened(_) => return, // it has not begun
             wire => wire.socket().map_or(Ok(()), outcome),
         };
         let error = match outcome {
@@ -124,13 +125,13 @@ impl Endpoint {
         let is_last = self.life.others().is_none_or(|others| others.is_empty());
         let failure = match is_last {
             true => Err(Failure::Connect(error)),
-            false => self.begin_next(opening).and_then(|()| {
-                let opened = self.open_transport(opening);
-                opened.map_err(Failure::Connect)
-            }),
+            false => self.begin_next(opening),
         };
-        if let Err(Failure::Socket(error) | Failure::Connect(error)) = failure {
-            self.close_with(CloseReason::Io(error));
+        match failure {
+            Ok(()) => self.wire.enter(opening.me()),
+            Err(Failure::Socket(error) | Failure::Connect(error)) => {
+                self.close_with(CloseReason::Io(error));
+            }
         }
     }
 

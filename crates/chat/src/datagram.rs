@@ -1,19 +1,18 @@
 //! Sockets that keep the bounds of what they carry: datagrams, which are sent and
 //! received with addresses, and records.
 
-use std::io::{self, IoSliceMut, Read};
-use std::net::UdpSocket;
+use std::io::{self, IoSlice, IoSliceMut, Read};
+use std::net::{Shutdown, UdpSocket};
 #[cfg(unix)]
 use std::os::unix::net::UnixDatagram;
 
-use reactor::{Opening, Registration, Source};
+use reactor::{Opening, Registration, Source, Token};
 use socket2::{Domain, SockRef, Socket, Type};
 
 use crate::address::Address;
 use crate::endpoint::Endpoint;
 use crate::inet_name::InetName;
-use crate::life::Stage;
-use crate::network::{self, first_that_works};
+use crate::network::{self, DatagramSocket, first_that_works};
 use crate::opening::new_socket;
 #[cfg(unix)]
 use crate::unix_bind::UnixBind;
@@ -31,6 +30,8 @@ pub(crate) enum Datagram {
     Unix(Source<UnixDatagram>, Spare),
     /// `SOCK_SEQPACKET`, or another family.
     Other(Source<Socket>),
+    /// In a network of the map's own.
+    Foreign(Box<dyn DatagramSocket>),
 }
 
 impl Datagram {
@@ -47,32 +48,68 @@ impl Datagram {
         }
     }
 
-    pub(crate) fn recv(&self, buffer: &mut [u8]) -> io::Result<usize> {
+    pub(crate) fn recv(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let Some(socket) = self.socket() else {
+            return self.recv_from(buffer).map(|(len, _)| len);
+        };
         let room = buffer.len();
         let mut beyond = [0];
         let mut slices = [IoSliceMut::new(buffer), IoSliceMut::new(&mut beyond)];
-        match (&*self.socket()).read_vectored(&mut slices)? {
+        match (&*socket).read_vectored(&mut slices)? {
             len if len > room => Err(does_not_fit("what was received", room)),
             len => Ok(len),
         }
     }
 
-    pub(crate) fn registration(&self) -> &Registration {
+    pub(crate) fn send_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        let socket = self.socket().ok_or(io::ErrorKind::NotConnected)?;
+        socket.send_vectored(slices)
+    }
+
+    pub(crate) fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+        let socket = self.socket().ok_or(io::ErrorKind::NotConnected)?;
+        socket.shutdown(how)
+    }
+
+    pub(crate) fn registration(&self) -> Option<&Registration> {
         match self {
-            Self::Inet(socket, _) => socket.registration(),
+            Self::Inet(socket, _) => Some(socket.registration()),
             #[cfg(unix)]
-            Self::Unix(socket, _) => socket.registration(),
-            Self::Other(socket) => socket.registration(),
+            Self::Unix(socket, _) => Some(socket.registration()),
+            Self::Other(socket) => Some(socket.registration()),
+            Self::Foreign(_) => None,
         }
     }
 
-    pub(crate) fn socket(&self) -> SockRef<'_> {
+    pub(crate) fn socket(&self) -> Option<SockRef<'_>> {
         match self {
-            Self::Inet(socket, _) => SockRef::from(&**socket),
+            Self::Inet(socket, _) => Some(SockRef::from(&**socket)),
             #[cfg(unix)]
-            Self::Unix(socket, _) => SockRef::from(&**socket),
-            Self::Other(socket) => SockRef::from(&**socket),
+            Self::Unix(socket, _) => Some(SockRef::from(&**socket)),
+            Self::Other(socket) => Some(SockRef::from(&**socket)),
+            Self::Foreign(_) => None,
         }
+    }
+
+    pub(crate) fn local_addr(&self) -> Option<Address> {
+        match self {
+            Self::Foreign(socket) => socket.local_addr(),
+            _ => Some(self.socket()?.local_addr().ok()?.into()),
+        }
+    }
+
+    pub(crate) fn wants_token(&self) -> bool {
+        matches!(self, Self::Foreign(_))
+    }
+
+    pub(crate) fn enter(&mut self, me: Token) {
+        if let Self::Foreign(socket) = self {
+            socket.enter(me);
+        }
+    }
+
+    pub(crate) fn has_input(&self) -> bool {
+        matches!(self, Self::Foreign(socket) if socket.has_input())
     }
 
     fn recv_from(&mut self, buffer: &mut [u8]) -> io::Result<(usize, Address)> {
@@ -88,10 +125,14 @@ impl Datagram {
                 spare.receive(buffer, |spare| socket.recv_from(spare).map(with_address))
             }
             Self::Other(_) => Err(no_datagrams()),
+            Self::Foreign(socket) => match socket.recv_from(buffer)? {
+                (len, from) if len > buffer.len() => Err(too_long(&from, buffer.len())),
+                received => Ok(received),
+            },
         }
     }
 
-    fn send_to(&self, data: &[u8], to: &Address) -> io::Result<usize> {
+    fn send_to(&mut self, data: &[u8], to: &Address) -> io::Result<usize> {
         match (self, to) {
             (Self::Inet(socket, _), Address::Inet(to)) => socket.send_to(data, to),
             #[cfg(unix)]
@@ -99,6 +140,7 @@ impl Datagram {
                 SockRef::from(&**socket).send_to(data, &name.sock_addr()?)
             }
             (Self::Other(_), _) => Err(no_datagrams()),
+            (Self::Foreign(socket), to) => socket.send_to(data, to),
             _ => Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
                 format!("{to} is no address to send to from this socket"),
@@ -126,7 +168,7 @@ impl Spare {
         let fits = len.min(room);
         buffer[..fits].copy_from_slice(&self.0[..fits]);
         match len > room {
-            true => Err(does_not_fit(format_args!("a datagram from {from}"), room)),
+            true => Err(too_long(&from, room)),
             false => Ok((len, from)),
         }
     }
@@ -141,7 +183,7 @@ impl Endpoint {
     pub(crate) fn bind(&mut self, name: &InetName, opening: &mut Opening<'_>) -> io::Result<()> {
         self.wire = first_that_works(name, opening, |address, opening| {
             if let Some(network) = network::of(opening) {
-                return network.bind(&address.into()).map(Wire::Other);
+                return network.bind(&address.into()).map(Wire::foreign);
             }
             let socket = new_socket(Domain::for_address(address), Type::DGRAM)?;
             socket.bind(&address.into())?;
@@ -157,7 +199,7 @@ impl Endpoint {
         opening: &mut Opening<'_>,
     ) -> io::Result<()> {
         if let Some(network) = network::of(opening) {
-            self.wire = Wire::Other(network.bind(&bind.address())?);
+            self.wire = Wire::foreign(network.bind(&bind.address())?);
             return Ok(());
         }
         let socket = new_socket(Domain::UNIX, Type::DGRAM)?;
@@ -200,14 +242,15 @@ impl Endpoint {
     /// - `InvalidData` if the datagram is longer than `buffer`. The error's text names the
     ///   sender, `buffer` has the beginning, and the rest is lost. 65,536 bytes are room
     ///   for any UDP datagram.
-    /// - `InvalidInput` if this is no datagram socket, of UDP or of Unix.
+    /// - `InvalidInput` if this is no datagram socket, of UDP or of Unix. `NotConnected` if
+    ///   it is not in a map yet.
     ///
     /// No error of a datagram socket closes the channel, even if the callback returns it,
     /// since the next datagram may be another peer's.
     pub fn recv_from(&mut self, buffer: &mut [u8]) -> io::Result<(usize, Address)> {
-        let received = match (&mut self.wire, self.life.stage()) {
-            (Wire::Datagram(socket), _) => retry(|| socket.recv_from(buffer)),
-            (Wire::Other(transport), Stage::Datagrams(_)) => retry(|| transport.recv_from(buffer)),
+        let received = match &mut self.wire {
+            Wire::Datagram(socket) => retry(|| socket.recv_from(buffer)),
+            wire if wire.keeps_bounds() => Err(io::ErrorKind::NotConnected.into()),
             _ => return Err(no_datagrams()),
         };
         self.told(received, Self::end_input)
@@ -221,13 +264,17 @@ impl Endpoint {
     /// or if `to` is of another family or has no name. Otherwise those of `sendto(2)`,
     /// which do not close the channel.
     pub fn send_to(&mut self, data: &[u8], to: &Address) -> io::Result<usize> {
-        let sent = match (&mut self.wire, self.life.stage()) {
-            (Wire::Datagram(socket), _) => retry(|| socket.send_to(data, to)),
-            (Wire::Other(transport), Stage::Datagrams(_)) => retry(|| transport.send_to(data, to)),
+        let sent = match &mut self.wire {
+            Wire::Datagram(socket) => retry(|| socket.send_to(data, to)),
+            wire if wire.keeps_bounds() => Err(io::ErrorKind::NotConnected.into()),
             _ => return Err(no_datagrams()),
         };
         self.told_of_sending(sent)
     }
+}
+
+fn too_long(from: &Address, room: usize) -> io::Error {
+    does_not_fit(format_args!("a datagram from {from}"), room)
 }
 
 fn does_not_fit(what: impl std::fmt::Display, room: usize) -> io::Error {

@@ -22,6 +22,7 @@ use crate::transport::Transport;
 use crate::unix_bind::UnixBind;
 #[cfg(unix)]
 use crate::unix_name::UnixName;
+use crate::waiting::OWN;
 
 /// The number of connections that a listener accepts in one turn.
 const ACCEPTS_PER_TURN: usize = 64;
@@ -248,7 +249,7 @@ impl<H: DispatcherHandler> Dispatcher<H> {
                     // callback has put in place of the channel's own would never say when.
                     let is_home = map.is_open(me);
                     self.accept_pause =
-                        is_home.then(|| map.set_timer(me, map.now() + ACCEPT_PAUSE));
+                        is_home.then(|| map.set_numbered_timer(me, OWN, map.now() + ACCEPT_PAUSE));
                     if !std::mem::replace(&mut self.is_accept_failing, true) {
                         log::warn!("channel {me}: cannot accept for now: {error}");
                     }
@@ -272,6 +273,7 @@ impl<H: DispatcherHandler> Dispatcher<H> {
     fn has_unread(&self) -> bool {
         let endpoint = &self.endpoint;
         (!endpoint.unread.is_empty() || endpoint.has_hidden_input())
+            && self.accept_pause.is_none()
             && !endpoint.closing()
             && self.handler.readable(endpoint)
     }
@@ -406,6 +408,10 @@ impl<H: DispatcherHandler> Channel for Dispatcher<H> {
             if this.endpoint.accepting() {
                 this.accept(me, map);
                 return Ok(());
+            }
+            if this.endpoint.connecting() {
+                this.endpoint.finish_connect(&mut Opening::of(me, map));
+                return this.begin(me, map).map(|_| ());
             }
             this.handler.handle_read(&mut this.endpoint, map)?;
             this.tell_eof(map)

@@ -51,14 +51,16 @@ pub struct Endpoint {
 
 impl Endpoint {
     /// A socket of which no channel can be made: the insertion fails with `error`.
-    pub(crate) fn failed(socket: Socket, error: io::Error) -> Self {
+    pub(crate) fn refused(socket: Socket, error: io::Error) -> Self {
         let mut endpoint = Self::with_wire(Wire::Plain(Source::new(socket)), Stage::Live);
-        endpoint.close_with(CloseReason::Io(error));
+        endpoint.refuse(error);
         endpoint
     }
 
     pub(crate) fn over(transport: Box<dyn Transport>) -> Self {
-        Self::with_wire(Wire::Other(transport), Stage::Live)
+        let mut endpoint = Self::with_wire(Wire::Other(transport), Stage::Live);
+        endpoint.flags |= UNOPENED; // it does not know where it is
+        endpoint
     }
 
     pub(crate) fn with_wire(wire: Wire, stage: Stage) -> Self {
@@ -227,8 +229,8 @@ impl Endpoint {
         self.wire.peer_addr()
     }
 
-    /// The socket's own address (`getsockname(2)`). A listener on port 0 finds its port
-    /// here.
+    /// The socket's own address (`getsockname(2)`), as soon as it is in a map. A listener on
+    /// port 0 finds its port here.
     pub fn local_addr(&self) -> Option<Address> {
         self.wire.local_addr()
     }
@@ -253,21 +255,20 @@ impl Endpoint {
         self.use_limits();
     }
 
-    fn use_limits(&mut self) {
+    pub(crate) fn use_limits(&mut self) {
         self.output.use_limits(&self.limits);
-        if let Wire::Datagram(_) = self.wire {
+        if self.wire.keeps_bounds() {
             self.output.gather_nothing(); // what is sent together would be one record
         }
     }
 
-    /// Closes the channel, with the reason, unless it is a stream or becomes one.
+    /// Refuses the channel, with the reason, unless it is a stream or becomes one.
     pub(crate) fn expect_stream(&mut self) {
-        let error = match (&self.wire, self.life.stage()) {
-            (Wire::Datagram(_), _) => keeps_bounds(),
-            (_, Stage::Listening(_)) => listens(),
-            _ => return,
-        };
-        self.close_with(CloseReason::Io(error));
+        if self.wire.keeps_bounds() {
+            self.refuse(keeps_bounds());
+        } else if self.accepting() {
+            self.refuse(listens());
+        }
     }
 
     /// Adopts the token of the map that the channel is in now. The timers that
@@ -277,8 +278,8 @@ impl Endpoint {
         if is_new {
             self.me = me;
             self.forget_timers();
-            if let Wire::Other(_) = self.wire {
-                self.flags |= UNOPENED;
+            if self.wire.wants_token() {
+                self.flags |= UNOPENED; // it does not know where it is
             }
         }
         is_new
@@ -286,13 +287,14 @@ impl Endpoint {
 
     /// Whether the channel receives: to hand input out, or to discard it.
     pub(crate) fn receives(&self) -> bool {
-        if self.flags & RESTING != 0 {
+        if self.flags & (RESTING | UNOPENED) != 0 {
             return false;
         }
         match self.life.stage() {
             Stage::Live | Stage::Shut | Stage::Failing(_) => self.flags & EOF == 0,
             Stage::Listening(_) | Stage::Datagrams(_) => true,
-            Stage::Connecting(_) | Stage::Closed(..) => false,
+            Stage::Connecting(_) => self.wire.transport().is_some_and(|t| !t.waits_for_room()),
+            Stage::Closed(..) => false,
             Stage::Finishing(_) | Stage::Lingering(_) => self.discards_input(),
         }
     }
@@ -304,7 +306,7 @@ impl Endpoint {
 
     /// Whether a transport has input that no event will announce, and it is received.
     pub(crate) fn has_hidden_input(&self) -> bool {
-        self.wire.transport().is_some_and(|t| t.has_input()) && self.receives()
+        self.wire.has_input() && self.receives()
     }
 
     /// Puts `data` before the input that was received and not handed out.
@@ -386,21 +388,21 @@ impl<S: Into<Socket>> From<S> for Endpoint {
         });
         match kind_and_stage {
             Ok((kind, stage)) => Self::with_wire(Wire::new(socket, kind), stage),
-            Err(error) => Self::failed(socket, error),
+            Err(error) => Self::refused(socket, error),
         }
     }
 }
 
 impl fmt::Debug for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut endpoint = f.debug_struct("Endpoint");
+        endpoint.field("life", self.life.stage());
+        if let Wire::Unopened(Some(target)) = &self.wire {
+            return endpoint.field("target", target).finish();
+        }
         let address = self.addr().map(|address| address.to_string());
-        f.debug_struct("Endpoint")
-            .field("life", self.life.stage())
-            .field(
-                "addr",
-                &format_args!("{}", address.as_deref().unwrap_or("-")),
-            )
-            .finish()
+        let address = address.as_deref().unwrap_or("-");
+        endpoint.field("addr", &format_args!("{address}")).finish()
     }
 }
 

@@ -7,9 +7,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV
 /// The name of a TCP or UDP port: a host and a port, or addresses. A host is resolved when
 /// its channel enters a map.
 ///
-/// Whatever the standard library's `ToSocketAddrs` takes converts to it:
-/// `"example.org:25"`, `("example.org", 25)`, `(Ipv4Addr::LOCALHOST, 25)`, a `SocketAddr`,
-/// several of them.
+/// Text, a host and a port, and addresses convert to it: `"example.org:25"`,
+/// `("example.org", 25)`, `(Ipv4Addr::LOCALHOST, 25)`, a `SocketAddr`, several of them.
 ///
 /// ```
 /// use chat::InetName;
@@ -119,6 +118,13 @@ impl From<SocketAddr> for InetName {
     }
 }
 
+/// One address.
+impl From<&SocketAddr> for InetName {
+    fn from(address: &SocketAddr) -> Self {
+        (*address).into()
+    }
+}
+
 macro_rules! from_address {
     ($($address:ty),*) => {$(
         /// One address.
@@ -138,7 +144,7 @@ from_address!(
     (Ipv6Addr, u16)
 );
 
-/// As it was given; of several addresses, the first.
+/// `example.org:25`, `[::1]:25`; of several addresses, the first.
 impl fmt::Display for InetName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {

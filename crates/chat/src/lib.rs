@@ -221,7 +221,7 @@ pub use handler::{ChatHandler, MessageHandler};
 pub use hold::Hold;
 pub use inet_name::InetName;
 pub use limits::Limits;
-pub use network::Network;
+pub use network::{DatagramSocket, Listener, Network};
 pub use producer::{
     ChunkedProducer, HookedProducer, IterProducer, More, Producer, ReadProducer, SimpleProducer,
 };

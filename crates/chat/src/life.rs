@@ -109,17 +109,6 @@ impl Life {
         }
     }
 
-    /// The error that has closed the channel, and that the map does not have yet.
-    pub(crate) fn failure(&self) -> Option<&io::Error> {
-        match &self.0 {
-            Stage::Closed(_, Some(reason)) => match &**reason {
-                CloseReason::Io(error) => Some(error),
-                _ => None,
-            },
-            _ => None,
-        }
-    }
-
     /// The addresses left to try, if a connection is under way.
     pub(crate) fn others(&mut self) -> Option<&mut Vec<SocketAddr>> {
         match &mut self.0 {

@@ -28,7 +28,7 @@ impl Endpoint {
     pub(crate) fn listen(&mut self, name: &InetName, opening: &mut Opening<'_>) -> io::Result<()> {
         self.wire = first_that_works(name, opening, |address, opening| {
             match network::of(opening) {
-                Some(network) => network.listen(&address.into()).map(Wire::Other),
+                Some(network) => network.listen(&address.into()).map(Wire::Listener),
                 None => listen_on(address),
             }
         })?;
@@ -42,7 +42,7 @@ impl Endpoint {
         opening: &mut Opening<'_>,
     ) -> io::Result<()> {
         if let Some(network) = network::of(opening) {
-            self.wire = Wire::Other(network.listen(&bind.address())?);
+            self.wire = Wire::Listener(network.listen(&bind.address())?);
             return Ok(());
         }
         let socket = new_socket(Domain::UNIX, Type::STREAM)?;

@@ -1,9 +1,10 @@
 //! Sockets are opened when their channel enters a map: [`Target`].
 
 use std::io;
+use std::mem;
 
-use reactor::{CloseReason, Opening, Token};
-use socket2::{Domain, SockAddr, Socket, Type};
+use reactor::{CloseReason, Opening};
+use socket2::{Domain, SockAddr, SockRef, Socket, Type};
 
 use crate::endpoint::{Endpoint, copy};
 use crate::flags::UNOPENED;
@@ -24,6 +25,8 @@ pub(crate) enum Target {
     Connect(InetName),
     /// The caller's own socket.
     ConnectFrom(Wire, SockAddr),
+    /// No channel can be made of the caller's socket.
+    Refused(Wire, io::Error),
     #[cfg(unix)]
     ListenUnix(UnixBind),
     /// For datagrams.
@@ -31,6 +34,26 @@ pub(crate) enum Target {
     BindUnix(UnixBind),
     #[cfg(unix)]
     ConnectUnix(UnixName),
+}
+
+impl Target {
+    /// The caller's socket, if there is one.
+    pub(crate) fn socket(&self) -> Option<SockRef<'_>> {
+        match self {
+            Self::ConnectFrom(wire, _) | Self::Refused(wire, _) => wire.socket(),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn keeps_bounds(&self) -> bool {
+        match self {
+            Self::Bind(_) => true,
+            #[cfg(unix)]
+            Self::BindUnix(_) => true,
+            Self::ConnectFrom(wire, _) | Self::Refused(wire, _) => wire.keeps_bounds(),
+            _ => false,
+        }
+    }
 }
 
 impl Endpoint {
@@ -41,28 +64,28 @@ impl Endpoint {
         endpoint
     }
 
-    /// Opens the socket, if that is still to be done.
-    pub(crate) fn open(&mut self, opening: &mut Opening<'_>) -> io::Result<()> {
-        let is_new = self.me == Token::NONE;
-        if let Some(error) = self.life.failure().filter(|_| is_new) {
-            return Err(copy(error)); // a socket that no channel can be made of
-        }
-        self.enter(opening.me());
-        if !self.is_unopened() {
-            return Ok(());
-        }
-        self.open_target(opening)?;
-        self.open_transport(opening)?;
-        self.flags &= !UNOPENED;
-        Ok(())
+    /// No channel can be made of the wire: the insertion fails with `error`.
+    pub(crate) fn refuse(&mut self, error: io::Error) {
+        let wire = mem::replace(&mut self.wire, Wire::Unopened(None));
+        self.wire = Wire::Unopened(Some(Box::new(Target::Refused(wire, error))));
+        self.flags |= UNOPENED;
     }
 
-    /// Tells a transport where it is.
-    pub(crate) fn open_transport(&mut self, opening: &mut Opening<'_>) -> io::Result<()> {
-        match &mut self.wire {
-            Wire::Other(transport) => transport.open(opening),
-            _ => Ok(()),
+    /// Opens the socket, if that is still to be done, and enters the map.
+    pub(crate) fn open(&mut self, opening: &mut Opening<'_>) -> io::Result<()> {
+        if self.is_unopened() {
+            self.open_target(opening)?;
+            self.use_limits(); // which depend on the socket's type
         }
+        self.enter(opening.me());
+        if self.is_unopened() {
+            self.flags &= !UNOPENED;
+            self.wire.enter(opening.me());
+            if self.connecting() && self.wire.transport().is_some() {
+                self.finish_connect(opening);
+            }
+        }
+        Ok(())
     }
 
     /// Opens the socket of a channel that has come into the map by other ways than
@@ -100,6 +123,7 @@ impl Endpoint {
             Target::Bind(name) => self.bind(name, opening),
             Target::Connect(name) => self.connect(name, opening),
             Target::ConnectFrom(wire, address) => self.connect_on(wire, address),
+            Target::Refused(_, error) => Err(copy(error)),
             #[cfg(unix)]
             Target::ListenUnix(bind) => self.listen_unix(bind, opening),
             #[cfg(unix)]

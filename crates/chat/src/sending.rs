@@ -10,7 +10,7 @@ use reactor::CloseReason;
 
 use crate::chat::Chat;
 use crate::endpoint::Endpoint;
-use crate::flags::{BLOCKED, EOF, HIGH, NOT_LIVE, RESTING, SHUT_DUE};
+use crate::flags::{BLOCKED, EOF, HIGH, NOT_LIVE, RESTING, SHUT_DUE, UNOPENED};
 use crate::life::{Origin, Stage};
 use crate::output::MAX_SLICES;
 use crate::producer::Producer;
@@ -54,7 +54,7 @@ impl Endpoint {
 
     #[inline(never)] // the usual first push needs none of its registers
     fn push_further(&mut self, data: &[u8]) -> bool {
-        if let Wire::Datagram(_) = self.wire {
+        if self.wire.keeps_bounds() {
             return self.push_record(data);
         }
         let rest = self.send_before_it_is_queued(data);
@@ -93,7 +93,7 @@ impl Endpoint {
     /// alive until it is sent: if it was a `String` or a `Vec`, its spare room, too.
     pub fn push_bytes(&mut self, data: impl Into<Bytes>) -> bool {
         let mut data = data.into();
-        if let Wire::Datagram(_) = self.wire {
+        if self.wire.keeps_bounds() {
             return self.push_record(&data);
         }
         let left = self.send_before_it_is_queued(&data).len();
@@ -108,7 +108,7 @@ impl Endpoint {
     /// the output, which is this much longer then. What cannot be sent is
     /// [`unsent`](Self::unsent), since nobody can be told that it is dropped.
     pub(crate) fn push_belatedly(&mut self, mut data: Bytes) {
-        if let Wire::Datagram(_) = self.wire {
+        if self.wire.keeps_bounds() {
             self.push_record(&data);
             return;
         }
@@ -151,7 +151,7 @@ impl Endpoint {
     /// bounds.
     #[doc(alias = "producer_fifo")]
     pub fn push_with_producer(&mut self, producer: impl Producer + 'static) -> bool {
-        if !self.takes_output() || matches!(self.wire, Wire::Datagram(_)) {
+        if !self.takes_output() || self.wire.keeps_bounds() {
             return false;
         }
         if self.output.producers() >= self.limits.producers {
@@ -209,7 +209,10 @@ impl Endpoint {
     /// Whether room is to be waited for: to send, or to be connected.
     pub(crate) fn waits_for_room(&self) -> bool {
         match self.life.stage() {
-            Stage::Connecting(_) => true,
+            Stage::Connecting(_) => {
+                let waits = self.wire.transport().is_none_or(|t| t.waits_for_room());
+                self.flags & UNOPENED == 0 && waits
+            }
             Stage::Listening(_) | Stage::Datagrams(_) | Stage::Failing(_) | Stage::Closed(..) => {
                 false
             }
@@ -338,7 +341,7 @@ impl Endpoint {
     pub(crate) fn send_ready(&mut self) -> usize {
         let mut slices = [IoSlice::new(&[]); MAX_SLICES];
         let (count, len) = self.output.gather(&mut slices);
-        if count == 0 && !self.has_output() {
+        if (count == 0 && !self.has_output()) || self.flags & UNOPENED != 0 {
             return 0;
         }
         let sent = self.wire.send_vectored(&slices[..count]);
@@ -381,7 +384,8 @@ impl Endpoint {
         }
         self.flags |= HIGH;
         let is_too_much = len > self.limits.output;
-        if !self.connected() || (self.flags & (BLOCKED | RESTING) != 0 && !is_too_much) {
+        let may_send = self.connected() && self.flags & UNOPENED == 0;
+        if !may_send || (self.flags & (BLOCKED | RESTING) != 0 && !is_too_much) {
             return data;
         }
         let mut slices = [IoSlice::new(&[]); MAX_SLICES];

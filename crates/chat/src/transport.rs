@@ -1,17 +1,15 @@
-//! Something in place of a socket: [`Transport`].
+//! A stream of bytes in place of a socket: [`Transport`].
 
 use std::fmt;
 use std::io::{self, IoSlice};
 
-use reactor::{Opening, Registration};
+use reactor::{Registration, Token};
 use socket2::SockRef;
 
 use crate::address::Address;
-use crate::stream::Stream;
 
-/// Something in place of a plain socket: TLS over one, or the simulated network of a test.
-/// Mostly a stream of bytes; in a [`Network`](crate::Network) also a listener, or a socket
-/// for datagrams.
+/// A stream of bytes in place of a plain socket: TLS over one, or a connection in the
+/// simulated network of a test.
 ///
 /// No method blocks: `WouldBlock` says "not now". A channel whose transport has no
 /// [`registration`](Self::registration) gets its events by
@@ -46,17 +44,11 @@ use crate::stream::Stream;
 /// ```
 #[expect(unused_variables, reason = "the defaults name what they ignore")]
 pub trait Transport: fmt::Debug {
-    /// Called when the channel enters a map, or another one: a transport whose events come by
-    /// [`ChannelMap::dispatch`](reactor::ChannelMap::dispatch) learns the channel's
-    /// [token](Opening::me). Comes before any other call. The default does nothing.
-    ///
-    /// # Errors
-    ///
-    /// Any: the channel's insertion fails with it. If the channel came by a conversion, it is
-    /// closed with it.
-    fn open(&mut self, opening: &mut Opening<'_>) -> io::Result<()> {
-        Ok(())
-    }
+    /// Called when the channel enters a map, or another one, before any other call: a
+    /// transport whose events come by
+    /// [`ChannelMap::dispatch`](reactor::ChannelMap::dispatch) learns the channel's token.
+    /// The default does nothing.
+    fn enter(&mut self, me: Token) {}
 
     /// The registration of the socket underneath, if there is one.
     fn registration(&self) -> Option<&Registration>;
@@ -149,46 +141,17 @@ pub trait Transport: fmt::Debug {
     }
 
     /// Finishes the connection that [`Network::connect`](crate::Network::connect) has begun.
-    /// Called for each write event until it returns something else than `WouldBlock`. The
-    /// default says that the connection is made.
+    /// Called when the channel has entered the map, and for each of its events, until it
+    /// returns something else than `WouldBlock`. The channel wants write events if the
+    /// transport [waits for room](Self::waits_for_room), otherwise read events. The default
+    /// says that the connection is made.
     ///
     /// # Errors
     ///
-    /// `WouldBlock` if the connection is still under way. Any other error says that it has
+    /// `WouldBlock` if the connection is still under way. `Interrupted` is tried again at
+    /// once. Any other error says that it has
     /// failed: the name's next address is tried.
     fn finish_connect(&mut self) -> io::Result<()> {
         Ok(())
-    }
-
-    /// Accepts a connection, as a non-blocking `accept(2)`: called for a transport of
-    /// [`Network::listen`](crate::Network::listen).
-    ///
-    /// # Errors
-    ///
-    /// `WouldBlock` if none is waiting. Others as [`Endpoint::accept`](crate::Endpoint::accept)
-    /// treats them. The default is `WouldBlock`.
-    fn accept(&mut self) -> io::Result<(Stream, Address)> {
-        Err(io::ErrorKind::WouldBlock.into())
-    }
-
-    /// Receives a datagram and its sender's address, as `recvfrom(2)`: called for a transport
-    /// of [`Network::bind`](crate::Network::bind).
-    ///
-    /// # Errors
-    ///
-    /// `WouldBlock` if there is none. `InvalidData` if it is longer than `buffer`. The default
-    /// is `Unsupported`.
-    fn recv_from(&mut self, buffer: &mut [u8]) -> io::Result<(usize, Address)> {
-        Err(io::ErrorKind::Unsupported.into())
-    }
-
-    /// Sends a datagram, as `sendto(2)`: called for a transport of
-    /// [`Network::bind`](crate::Network::bind).
-    ///
-    /// # Errors
-    ///
-    /// `WouldBlock` if there is no room. The default is `Unsupported`.
-    fn send_to(&mut self, data: &[u8], to: &Address) -> io::Result<usize> {
-        Err(io::ErrorKind::Unsupported.into())
     }
 }

@@ -15,6 +15,10 @@ use crate::life::Stage;
 /// ready all the while.
 const REST: Duration = Duration::from_millis(250);
 
+/// The number of a channel's own timers: one that is left of an endpoint that was replaced
+/// is told from the program's.
+pub(crate) const OWN: u32 = u32::MAX;
+
 /// The timers of a channel that waits; most have none.
 #[derive(Debug, Default)]
 pub(crate) struct Waiting {
@@ -59,7 +63,7 @@ impl Endpoint {
             });
             // Later than any clock tells is never.
             let deadline = patience.and_then(|patience| now.checked_add(patience));
-            let timer = deadline.map(|deadline| map.set_timer(me, deadline));
+            let timer = deadline.map(|deadline| map.set_numbered_timer(me, OWN, deadline));
             if let Some(old) = mem::replace(&mut waiting.timer, timer) {
                 map.cancel(old);
             }
@@ -67,7 +71,7 @@ impl Endpoint {
             waiting.sent = self.sent();
         }
         if self.flags & RESTING != 0 && waiting.rest.is_none() {
-            waiting.rest = Some(map.set_timer(me, now + REST));
+            waiting.rest = Some(map.set_numbered_timer(me, OWN, now + REST));
         }
         self.keep_waiting(waiting);
     }
@@ -78,7 +82,7 @@ impl Endpoint {
         let sent = self.sent();
         let is_ours = |it: &mut Box<Waiting>| [it.timer, it.rest].contains(&Some(timer));
         let Some(mut waiting) = self.waiting.take_if(is_ours) else {
-            return false;
+            return timer.number() == OWN;
         };
         if waiting.rest.take_if(|rest| *rest == timer).is_some() {
             self.flags &= !RESTING; // and the settle sends

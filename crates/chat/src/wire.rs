@@ -5,12 +5,13 @@ use std::io::{self, IoSlice, Read};
 use std::mem::MaybeUninit;
 use std::net::Shutdown;
 
-use reactor::{Registration, Source};
+use reactor::{Registration, Source, Token};
 use socket2::{SockRef, Socket, Type};
 
 use crate::address::Address;
 use crate::datagram::Datagram;
 use crate::listening::accept_nonblocking;
+use crate::network::{DatagramSocket, Listener};
 use crate::opening::Target;
 use crate::stream::Stream;
 use crate::transport::Transport;
@@ -21,6 +22,7 @@ pub(crate) enum Wire {
     /// In a box: streams are small, and many.
     Datagram(Box<Datagram>),
     Other(Box<dyn Transport>),
+    Listener(Box<dyn Listener>),
     /// The channel is to enter a map first. `None`: its connection could not even begin.
     Unopened(Option<Box<Target>>),
 }
@@ -33,12 +35,16 @@ impl Wire {
         }
     }
 
+    pub(crate) fn foreign(socket: Box<dyn DatagramSocket>) -> Self {
+        Self::Datagram(Box::new(Datagram::Foreign(socket)))
+    }
+
     pub(crate) fn registration(&self) -> Option<&Registration> {
         match self {
             Self::Plain(socket) => Some(socket.registration()),
-            Self::Datagram(socket) => Some(socket.registration()),
+            Self::Datagram(socket) => socket.registration(),
             Self::Other(transport) => transport.registration(),
-            Self::Unopened(_) => None,
+            Self::Listener(_) | Self::Unopened(_) => None,
         }
     }
 
@@ -61,7 +67,7 @@ impl Wire {
             Self::Other(transport) => {
                 retry(|| transport.recv(buffer)).map(|len| len.min(buffer.len()))
             }
-            Self::Unopened(_) => Err(io::ErrorKind::NotConnected.into()),
+            Self::Listener(_) | Self::Unopened(_) => Err(io::ErrorKind::NotConnected.into()),
         }
     }
 
@@ -76,13 +82,13 @@ impl Wire {
     pub(crate) fn send_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         match self {
             Self::Plain(socket) => retry(|| socket.send_vectored(slices)),
-            Self::Datagram(socket) => retry(|| socket.socket().send_vectored(slices)),
+            Self::Datagram(socket) => retry(|| socket.send_vectored(slices)),
             // Whatever a transport says, it is not more than it was given.
             Self::Other(transport) => {
                 let len = slices.iter().map(|slice| slice.len()).sum();
                 retry(|| transport.send_vectored(slices)).map(|sent| sent.min(len))
             }
-            Self::Unopened(_) => Err(io::ErrorKind::NotConnected.into()),
+            Self::Listener(_) | Self::Unopened(_) => Err(io::ErrorKind::NotConnected.into()),
         }
     }
 
@@ -91,8 +97,8 @@ impl Wire {
         let kind = match self {
             Self::Plain(_) => Type::STREAM,
             Self::Datagram(_) => Type::SEQPACKET,
-            Self::Other(transport) => return transport.accept(),
-            Self::Unopened(_) => return Err(io::ErrorKind::WouldBlock.into()),
+            Self::Listener(listener) => return listener.accept(),
+            Self::Other(_) | Self::Unopened(_) => return Err(io::ErrorKind::WouldBlock.into()),
         };
         let socket = self.socket().ok_or(io::ErrorKind::WouldBlock)?;
         let (socket, address) = accept_nonblocking(&socket)?;
@@ -112,25 +118,28 @@ impl Wire {
     pub(crate) fn shutdown(&mut self, how: Shutdown) -> io::Result<()> {
         match (self, how) {
             (Self::Plain(socket), how) => socket.shutdown(how),
-            (Self::Datagram(socket), how) => socket.socket().shutdown(how),
+            (Self::Datagram(socket), how) => socket.shutdown(how),
             (Self::Other(transport), Shutdown::Write | Shutdown::Both) => transport.shutdown(),
             (Self::Other(_), Shutdown::Read) => Ok(()),
-            (Self::Unopened(_), _) => Err(io::ErrorKind::NotConnected.into()),
+            (Self::Listener(_) | Self::Unopened(_), _) => Err(io::ErrorKind::NotConnected.into()),
         }
     }
 
     pub(crate) fn socket(&self) -> Option<SockRef<'_>> {
         match self {
             Self::Plain(socket) => Some(SockRef::from(&**socket)),
-            Self::Datagram(socket) => Some(socket.socket()),
+            Self::Datagram(socket) => socket.socket(),
             Self::Other(transport) => transport.socket(),
-            Self::Unopened(_) => None,
+            Self::Listener(_) => None,
+            Self::Unopened(target) => target.as_ref()?.socket(),
         }
     }
 
     pub(crate) fn local_addr(&self) -> Option<Address> {
         match self {
             Self::Other(transport) => transport.local_addr(),
+            Self::Listener(listener) => listener.local_addr(),
+            Self::Datagram(socket) => socket.local_addr(),
             _ => Some(self.socket()?.local_addr().ok()?.into()),
         }
     }
@@ -139,6 +148,44 @@ impl Wire {
         match self {
             Self::Other(transport) => transport.peer_addr(),
             _ => Some(self.socket()?.peer_addr().ok()?.into()),
+        }
+    }
+
+    /// Whether it is to know in which channel it is.
+    pub(crate) fn wants_token(&self) -> bool {
+        match self {
+            Self::Other(_) | Self::Listener(_) => true,
+            Self::Datagram(socket) => socket.wants_token(),
+            Self::Plain(_) | Self::Unopened(_) => false,
+        }
+    }
+
+    /// Tells what is no socket of the system's in which channel it is.
+    pub(crate) fn enter(&mut self, me: Token) {
+        match self {
+            Self::Other(transport) => transport.enter(me),
+            Self::Listener(listener) => listener.enter(me),
+            Self::Datagram(socket) => socket.enter(me),
+            Self::Plain(_) | Self::Unopened(_) => {}
+        }
+    }
+
+    /// Whether there is input that no poller knows of.
+    pub(crate) fn has_input(&self) -> bool {
+        match self {
+            Self::Other(transport) => transport.has_input(),
+            Self::Listener(listener) => listener.has_input(),
+            Self::Datagram(socket) => socket.has_input(),
+            Self::Plain(_) | Self::Unopened(_) => false,
+        }
+    }
+
+    /// Whether it keeps the bounds of what it carries, or will.
+    pub(crate) fn keeps_bounds(&self) -> bool {
+        match self {
+            Self::Datagram(_) => true,
+            Self::Unopened(Some(target)) => target.keeps_bounds(),
+            _ => false,
         }
     }
 

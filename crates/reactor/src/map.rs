@@ -399,7 +399,7 @@ impl ChannelMap {
             return Err(io::Error::other("the map was shut down"));
         }
         let admitted = panic::catch_unwind(AssertUnwindSafe(|| {
-            channel.open(&mut Opening::of(token, self))?;
+            channel.open(&mut Opening::first(token, self))?;
             self.watch(channel, token)
         }));
         if !matches!(admitted, Ok(Ok(_))) {

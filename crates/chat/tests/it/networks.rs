@@ -2,18 +2,19 @@
 
 use std::collections::HashMap;
 use std::collections::VecDeque;
-use std::io::{self, ErrorKind, IoSlice};
+use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::net::SocketAddr;
+use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use chat::{
-    Address, AsyncChat, ChannelMap, Chat, ChatMap, Dispatcher, DispatcherHandler, Endpoint,
-    MessageHandler, Network, Opening, Readiness, Registration, Result, Stream, Token, Transport,
-    UnixName,
+    Address, AsyncChat, ChannelMap, Chat, ChatMap, DatagramSocket, Dispatcher, DispatcherHandler,
+    Endpoint, Listener, MessageHandler, Network, Readiness, Registration, Result, Source, Stream,
+    Timer, Token, Transport, UnixName,
 };
 
-use crate::common::{Log, Place, Probe, turn_until};
+use crate::common::{Log, Place, Probe, assert_rest, turn_until, unix_pair};
 
 /// A network in memory. A clone is the same network.
 #[derive(Clone, Debug, Default)]
@@ -27,6 +28,8 @@ struct World {
     /// The channels to be called.
     channels: Vec<Token>,
     ports: u16,
+    /// How often `accept` is to fail.
+    accept_errors: u32,
 }
 
 type Bytes = Arc<Mutex<Flow>>;
@@ -51,13 +54,10 @@ impl Memory {
         }
     }
 
-    fn transport(&self, own: Option<Address>, kind: Kind) -> Box<Wire> {
-        Box::new(Wire {
-            network: self.clone(),
-            me: None,
-            own,
-            kind,
-        })
+    fn enter(&self, me: Token) {
+        let channels = &mut self.0.lock().unwrap().channels;
+        assert!(!channels.contains(&me), "each enters once");
+        channels.push(me);
     }
 
     /// Turns the map, in which nothing but this network happens.
@@ -81,7 +81,7 @@ impl Network for Memory {
         }
     }
 
-    fn listen(&mut self, at: &Address) -> io::Result<Box<dyn Transport>> {
+    fn listen(&mut self, at: &Address) -> io::Result<Box<dyn Listener>> {
         let at = self.bound(at);
         let mut world = self.0.lock().unwrap();
         if world.listeners.contains_key(&at.to_string()) {
@@ -89,7 +89,7 @@ impl Network for Memory {
         }
         world.listeners.insert(at.to_string(), VecDeque::new());
         drop(world);
-        Ok(self.transport(Some(at), Kind::Listener))
+        Ok(Box::new(Bound(self.clone(), at)))
     }
 
     fn connect(&mut self, to: &Address) -> io::Result<Box<dyn Transport>> {
@@ -98,15 +98,15 @@ impl Network for Memory {
         let queue = world.listeners.get_mut(&to.to_string());
         queue.ok_or(ErrorKind::ConnectionRefused)?.push_back(theirs);
         drop(world);
-        Ok(self.transport(None, Kind::Connection(ours, 3)))
+        Ok(Box::new(Wire(self.clone(), ours, 5)))
     }
 
-    fn bind(&mut self, at: &Address) -> io::Result<Box<dyn Transport>> {
+    fn bind(&mut self, at: &Address) -> io::Result<Box<dyn DatagramSocket>> {
         let at = self.bound(at);
         let mut world = self.0.lock().unwrap();
         world.datagrams.insert(at.to_string(), VecDeque::new());
         drop(world);
-        Ok(self.transport(Some(at), Kind::Datagrams))
+        Ok(Box::new(Bound(self.clone(), at)))
     }
 }
 
@@ -138,27 +138,13 @@ impl Drop for Pipe {
     }
 }
 
+/// A connection, and after how many events it is made.
 #[derive(Debug)]
-struct Wire {
-    network: Memory,
-    me: Option<Token>,
-    own: Option<Address>,
-    kind: Kind,
-}
-
-#[derive(Debug)]
-enum Kind {
-    Listener,
-    Datagrams,
-    /// A connection that is made after so many write events.
-    Connection(Pipe, u32),
-}
+struct Wire(Memory, Pipe, u32);
 
 impl Transport for Wire {
-    fn open(&mut self, opening: &mut Opening<'_>) -> io::Result<()> {
-        assert_eq!(self.me.replace(opening.me()), None, "once");
-        self.network.0.lock().unwrap().channels.push(opening.me());
-        Ok(())
+    fn enter(&mut self, me: Token) {
+        self.0.enter(me);
     }
 
     fn registration(&self) -> Option<&Registration> {
@@ -166,10 +152,7 @@ impl Transport for Wire {
     }
 
     fn recv(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let Kind::Connection(pipe, _) = &self.kind else {
-            return Err(ErrorKind::Unsupported.into());
-        };
-        let mut flow = pipe.inbound.lock().unwrap();
+        let mut flow = self.1.inbound.lock().unwrap();
         let len = flow.bytes.len().min(buffer.len());
         if len == 0 && !flow.is_shut {
             return Err(ErrorKind::WouldBlock.into());
@@ -180,65 +163,99 @@ impl Transport for Wire {
         Ok(len)
     }
 
+    fn has_input(&self) -> bool {
+        let flow = self.1.inbound.lock().unwrap();
+        flow.is_shut || !flow.bytes.is_empty()
+    }
+
     fn send_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        let Kind::Connection(pipe, _) = &self.kind else {
-            return Err(ErrorKind::Unsupported.into());
-        };
         let data: Vec<u8> = slices
             .iter()
             .flat_map(|slice| slice.iter().copied())
             .collect();
-        pipe.outbound.lock().unwrap().bytes.extend(&data);
+        self.1.outbound.lock().unwrap().bytes.extend(&data);
         Ok(data.len())
     }
 
     fn shutdown(&mut self) -> io::Result<()> {
-        if let Kind::Connection(pipe, _) = &self.kind {
-            pipe.outbound.lock().unwrap().is_shut = true;
-        }
+        self.1.outbound.lock().unwrap().is_shut = true;
         Ok(())
     }
 
-    fn local_addr(&self) -> Option<Address> {
-        self.own.clone()
-    }
-
     fn finish_connect(&mut self) -> io::Result<()> {
-        match &mut self.kind {
-            Kind::Connection(_, 0) => Ok(()),
-            Kind::Connection(_, left) => {
-                *left -= 1;
-                Err(ErrorKind::WouldBlock.into())
-            }
-            _ => Err(ErrorKind::Unsupported.into()),
+        self.2 = match self.2 {
+            0 => return Ok(()),
+            left => left - 1,
+        };
+        Err(match self.2 % 2 {
+            0 => ErrorKind::Interrupted,
+            _ => ErrorKind::WouldBlock,
         }
+        .into())
+    }
+}
+
+/// A listener, or a socket for datagrams, at an address.
+#[derive(Debug)]
+struct Bound(Memory, Address);
+
+impl Listener for Bound {
+    fn enter(&mut self, me: Token) {
+        self.0.enter(me);
     }
 
     fn accept(&mut self) -> io::Result<(Stream, Address)> {
-        let at = self.own.as_ref().unwrap().to_string();
-        let mut world = self.network.0.lock().unwrap();
-        let waiting = world.listeners.get_mut(&at).unwrap().pop_front();
+        let mut world = self.0.0.lock().unwrap();
+        if world.accept_errors > 0 {
+            world.accept_errors -= 1;
+            return Err(io::Error::other("no descriptor is left"));
+        }
+        let listeners = &mut world.listeners;
+        let waiting = listeners.get_mut(&self.1.to_string()).unwrap().pop_front();
         let pipe = waiting.ok_or(ErrorKind::WouldBlock)?;
-        drop(world);
-        let wire = self.network.transport(None, Kind::Connection(pipe, 0));
-        Ok((Stream::over(*wire), Address::Unix(None)))
+        let stream = Stream::over(Wire(self.0.clone(), pipe, 0));
+        Ok((stream, Address::Unix(None)))
+    }
+
+    fn has_input(&self) -> bool {
+        let listeners = &self.0.0.lock().unwrap().listeners;
+        !listeners[&self.1.to_string()].is_empty()
+    }
+
+    fn local_addr(&self) -> Option<Address> {
+        Some(self.1.clone())
+    }
+}
+
+impl DatagramSocket for Bound {
+    fn enter(&mut self, me: Token) {
+        self.0.enter(me);
     }
 
     fn recv_from(&mut self, buffer: &mut [u8]) -> io::Result<(usize, Address)> {
-        let at = self.own.as_ref().unwrap().to_string();
-        let mut world = self.network.0.lock().unwrap();
-        let datagram = world.datagrams.get_mut(&at).unwrap().pop_front();
+        let datagrams = &mut self.0.0.lock().unwrap().datagrams;
+        let datagram = datagrams.get_mut(&self.1.to_string()).unwrap().pop_front();
         let (data, from) = datagram.ok_or(ErrorKind::WouldBlock)?;
-        buffer[..data.len()].copy_from_slice(&data);
+        let fits = data.len().min(buffer.len());
+        buffer[..fits].copy_from_slice(&data[..fits]);
         Ok((data.len(), from))
     }
 
     fn send_to(&mut self, data: &[u8], to: &Address) -> io::Result<usize> {
-        let mut world = self.network.0.lock().unwrap();
-        if let Some(queue) = world.datagrams.get_mut(&to.to_string()) {
-            queue.push_back((data.to_vec(), self.own.clone().unwrap()));
+        let datagrams = &mut self.0.0.lock().unwrap().datagrams;
+        if let Some(queue) = datagrams.get_mut(&to.to_string()) {
+            queue.push_back((data.to_vec(), self.1.clone()));
         }
         Ok(data.len())
+    }
+
+    fn has_input(&self) -> bool {
+        let datagrams = &self.0.0.lock().unwrap().datagrams;
+        !datagrams[&self.1.to_string()].is_empty()
+    }
+
+    fn local_addr(&self) -> Option<Address> {
+        Some(self.1.clone())
     }
 }
 
@@ -352,7 +369,7 @@ fn names_and_errors_are_the_networks() {
     let client = AsyncChat::connect("server:25", "\n", Probe::new(&log));
     map.insert(client).unwrap();
     for turn in 0..6 {
-        assert_eq!(log.has("connect"), turn > 3, "{turn}");
+        assert_eq!(log.has("connect"), turn > 1, "{turn}");
         network.turn(&mut map);
     }
     // And both.
@@ -363,4 +380,207 @@ fn names_and_errors_are_the_networks() {
     network.turn(&mut map);
     assert_eq!(log.all(), ["close Io(ConnectionRefused)"]);
     assert!(map.is_open(first.unwrap()));
+}
+
+/// A client that reconnects in its place, while the network reports whatever it has.
+#[test]
+fn an_endpoint_that_is_replaced_connects_before_it_hears_of_any_event() {
+    struct Client(Log);
+
+    impl DispatcherHandler for Client {
+        fn writable(&self, _: &Endpoint) -> bool {
+            true
+        }
+
+        fn handle_connect(&mut self, endpoint: &mut Endpoint, _: &mut ChannelMap) -> Result {
+            self.0.add(format!("connect {:?}", endpoint.connected()));
+            Ok(())
+        }
+
+        fn handle_eof(&mut self, endpoint: &mut Endpoint, _: &mut ChannelMap) -> Result {
+            *endpoint = Dispatcher::connect("10.0.0.2:25", ()).endpoint;
+            Ok(())
+        }
+    }
+
+    struct Leaver;
+
+    impl DispatcherHandler for Leaver {
+        fn handle_accepted(
+            &mut self,
+            _: Stream,
+            _: Address,
+            _: &mut Endpoint,
+            _: &mut ChannelMap,
+        ) -> Result {
+            Ok(())
+        }
+    }
+
+    let network = Memory::default();
+    let mut map = ChannelMap::new().unwrap();
+    map.set_network(network.clone());
+    map.insert(Dispatcher::listen("10.0.0.2:25", Leaver))
+        .unwrap();
+    let log = Log::default();
+    let client = Dispatcher::connect("10.0.0.2:25", Client(log.clone()));
+    let me = map.insert(client).unwrap();
+    for _ in 0..50 {
+        // A channel that connects anew is a new one in the network.
+        let mut world = network.0.lock().unwrap();
+        world.channels.retain(|&channel| channel != me.token());
+        let reported = [world.channels.clone(), vec![me.token()]].concat();
+        drop(world);
+        for channel in reported {
+            map.dispatch(channel, Readiness::READABLE | Readiness::WRITABLE);
+        }
+        map.turn(Some(Duration::ZERO)).unwrap();
+    }
+    assert!(log.count("connect true") > 3, "{:?} {map:?}", log.all());
+    assert_eq!(log.count(""), log.count("connect true"));
+}
+
+/// No descriptor is left, for example: it pauses, and nobody hears of its timer.
+#[test]
+fn a_listener_whose_accept_fails_pauses_and_accepts_later() {
+    struct Server(Log);
+
+    impl DispatcherHandler for Server {
+        fn handle_accepted(
+            &mut self,
+            _: Stream,
+            _: Address,
+            _: &mut Endpoint,
+            _: &mut ChannelMap,
+        ) -> Result {
+            self.0.add("accepted");
+            Ok(())
+        }
+
+        fn handle_timer(&mut self, _: Timer, _: &mut Endpoint, _: &mut ChannelMap) -> Result {
+            self.0.add("timer");
+            Ok(())
+        }
+    }
+
+    let network = Memory::default();
+    let mut map = ChannelMap::new().unwrap();
+    map.set_network(network.clone());
+    let log = Log::default();
+    map.insert(Dispatcher::listen("10.0.0.2:25", Server(log.clone())))
+        .unwrap();
+    network.0.lock().unwrap().accept_errors = 2;
+    map.insert(AsyncChat::connect("10.0.0.2:25", "\n", ()))
+        .unwrap();
+    for _ in 0..20 {
+        map.turn(Some(Duration::ZERO)).unwrap();
+    }
+    assert_eq!((map.timers(), log.len()), (1, 0));
+    for _ in 0..3 {
+        map.turn_at(map.now() + Duration::from_millis(250)).unwrap();
+        map.turn_at(map.now()).unwrap();
+    }
+    assert_eq!(log.all(), ["accepted"]);
+}
+
+/// The whole length of a datagram says whether it fits.
+#[test]
+fn a_datagram_that_does_not_fit_is_an_error() {
+    let network = Memory::default();
+    let mut map = ChannelMap::new().unwrap();
+    map.set_network(network);
+    let mut early = Dispatcher::bind("10.0.0.2:53", ());
+    let error = early.endpoint.recv_from(&mut [0; 5]).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotConnected, "not in a map yet");
+    let me = map.insert(early).unwrap();
+    let endpoint = &mut map.get_mut(me).unwrap().endpoint;
+    let own = endpoint.local_addr().unwrap();
+    for _ in 0..3 {
+        endpoint.send_to(b"hello", &own).unwrap();
+    }
+    let mut buffer = [0; 5];
+    assert_eq!(endpoint.recv_from(&mut buffer).unwrap(), (5, own));
+    let error = endpoint.recv_from(&mut buffer[..4]).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidData);
+    assert_eq!(endpoint.recv(&mut buffer).unwrap(), 5);
+}
+
+/// As TLS does, whose handshake is part of the connection: it waits for the peer's part, and
+/// the loop sleeps meanwhile.
+#[test]
+fn a_connection_that_waits_for_input_is_finished_by_it_and_costs_no_turns() {
+    #[derive(Debug)]
+    struct Handshake(Source<UnixStream>);
+
+    impl Transport for Handshake {
+        fn registration(&self) -> Option<&Registration> {
+            Some(self.0.registration())
+        }
+        fn recv(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            (&*self.0).read(buffer)
+        }
+        fn send_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+            (&*self.0).write_vectored(slices)
+        }
+        fn shutdown(&mut self) -> io::Result<()> {
+            self.0.shutdown(std::net::Shutdown::Write)
+        }
+        fn waits_for_room(&self) -> bool {
+            false
+        }
+        fn finish_connect(&mut self) -> io::Result<()> {
+            (&*self.0).read_exact(&mut [0])
+        }
+    }
+
+    struct Local(Option<UnixStream>);
+
+    impl Network for Local {
+        fn resolve(&mut self, _: &str, _: u16) -> io::Result<Vec<SocketAddr>> {
+            Err(ErrorKind::NotFound.into())
+        }
+        fn listen(&mut self, _: &Address) -> io::Result<Box<dyn Listener>> {
+            Err(ErrorKind::Unsupported.into())
+        }
+        fn connect(&mut self, _: &Address) -> io::Result<Box<dyn Transport>> {
+            let stream = self.0.take().ok_or(ErrorKind::ConnectionRefused)?;
+            Ok(Box::new(Handshake(Source::new(stream))))
+        }
+        fn bind(&mut self, _: &Address) -> io::Result<Box<dyn DatagramSocket>> {
+            Err(ErrorKind::Unsupported.into())
+        }
+    }
+
+    for is_chat in [true, false] {
+        let (ours, mut theirs) = unix_pair();
+        ours.set_nonblocking(true).unwrap();
+        let log = Log::default();
+        let mut map = ChannelMap::new().unwrap();
+        map.set_network(Local(Some(ours)));
+        let probe = Probe::new(&log);
+        match is_chat {
+            true => {
+                let client = AsyncChat::connect("10.0.0.2:25", "\n", probe);
+                map.insert(client).unwrap();
+            }
+            false => {
+                let client = Dispatcher::connect("10.0.0.2:25", Connects(log.clone()));
+                map.insert(client).unwrap();
+            }
+        }
+        assert_rest(&mut map);
+        assert_eq!(log.len(), 0);
+        theirs.write_all(b"!").unwrap();
+        turn_until(&mut map, |_| log.has("connect"));
+    }
+}
+
+/// Logs that it is connected.
+struct Connects(Log);
+
+impl DispatcherHandler for Connects {
+    fn handle_connect(&mut self, _: &mut Endpoint, _: &mut ChannelMap) -> Result {
+        self.0.add("connect");
+        Ok(())
+    }
 }

@@ -5,8 +5,8 @@ use std::net::{TcpListener, UdpSocket};
 use std::os::unix::net::{UnixDatagram, UnixListener};
 
 use chat::{
-    AsyncChat, ChannelMap, Chat, CloseReason, Dispatcher, DispatcherHandler, MessageHandler,
-    Result, SimpleProducer, Socket,
+    AsyncChat, ChannelMap, Chat, CloseReason, Dispatcher, DispatcherHandler, Endpoint,
+    MessageHandler, Result, SimpleProducer, Socket,
 };
 use socket2::{Domain, Type};
 
@@ -79,6 +79,30 @@ fn a_chat_channel_refuses_what_is_no_stream_and_says_what_to_use() {
     for stream in [Socket::from(tcp_pair().0), unix_pair().0.into()] {
         AsyncChat::new(stream, "\n", Probe::new(&Log::default()));
     }
+}
+
+/// Sockets that are yet to be opened, or connected, are no streams either.
+#[test]
+fn a_chat_channel_refuses_what_will_be_no_stream() {
+    let place = Place::new("unopened");
+    let path = place.0.join("socket");
+    let datagrams = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let to = datagrams.local_addr().unwrap();
+    let records = Socket::new(Domain::UNIX, Type::SEQPACKET, None).unwrap();
+    let to_records = socket2::SockAddr::unix(&path).unwrap();
+    for endpoint in [
+        Dispatcher::bind("127.0.0.1:0", ()).endpoint,
+        Dispatcher::bind_unix(&path, ()).endpoint,
+        Dispatcher::listen("127.0.0.1:0", ()).endpoint,
+        Dispatcher::listen_unix(&path, ()).endpoint,
+        Endpoint::connect_from(datagrams, to),
+        Endpoint::connect_from(records, to_records),
+    ] {
+        let shown = format!("{endpoint:?}");
+        let refused = opened(AsyncChat::new(endpoint, "\n", ())).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::InvalidInput, "{shown}");
+    }
+    assert!(!path.exists(), "nothing was opened");
 }
 
 #[test]

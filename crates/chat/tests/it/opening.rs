@@ -8,10 +8,11 @@ use std::net::{TcpListener, UdpSocket};
 use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::path::PathBuf;
 use std::rc::Rc;
+use std::time::Duration;
 
 use chat::{
     Address, AsyncChat, ChannelMap, CloseReason, Dispatcher, DispatcherHandler, Endpoint, InetName,
-    Result, Socket, Stream, TimerChannel,
+    Registration, Result, Socket, Stream, Timer, TimerChannel, Token, Transport,
 };
 use socket2::{Domain, Type};
 
@@ -179,8 +180,40 @@ fn a_socket_that_is_none_fails_the_insertion_again_and_again() {
     let refused = map.try_insert(Dispatcher::new(none, server())).unwrap_err();
     let first = refused.error.raw_os_error();
     assert!(first.is_some());
-    let refused = map.try_insert(refused.channel).unwrap_err();
+    assert_eq!(refused.channel.endpoint.token(), Token::NONE);
+    let again = refused.channel.with_handler(|_| server());
+    let refused = map.try_insert(again).unwrap_err();
     assert_eq!(refused.error.raw_os_error(), first);
+}
+
+#[test]
+fn a_channel_that_the_program_closed_before_it_is_inserted_hears_its_reason() {
+    let (ours, _theirs) = unix_pair();
+    let log = Log::default();
+    let mut map = ChannelMap::new().unwrap();
+    let mut channel = Dispatcher::new(ours, Server(log.clone()));
+    let reason = CloseReason::Io(ErrorKind::NotFound.into());
+    channel.endpoint.close_with(reason);
+    map.insert(channel).unwrap();
+    turn_to_rest(&mut map);
+    assert_eq!(log.all(), ["close Io(NotFound)"]);
+}
+
+/// What a refused channel was asked before holds: it was in no map.
+#[test]
+fn a_refused_channel_begins_like_a_new_one() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let log = Log::default();
+    let mut map = ChannelMap::new().unwrap();
+    let channel = AsyncChat::connect("nowhere", "\n", Probe::default());
+    let mut channel = map.try_insert(channel).unwrap_err().channel;
+    let address = listener.local_addr().unwrap();
+    let mut other = AsyncChat::connect(address, "\n", ());
+    mem::swap(&mut channel.chat, &mut other.chat);
+    map.insert(channel.with_handler(|_| Probe::new(&log)))
+        .unwrap();
+    turn_until(&mut map, |_| log.len() > 0);
+    assert_eq!(log.all(), ["connect"]);
 }
 
 #[test]
@@ -382,8 +415,122 @@ fn records_are_accepted_too() {
         .unwrap();
     let client = Socket::new(Domain::UNIX, Type::SEQPACKET, None).unwrap();
     let endpoint = Endpoint::connect_from(client, path);
-    let client_log = Log::default();
-    map.insert(Dispatcher::new(endpoint, Server(client_log.clone())))
-        .unwrap();
+    map.insert(Dispatcher::new(endpoint, server())).unwrap();
     turn_until(&mut map, |_| log.has("refused"));
+}
+
+/// Before the insertion there is nobody to send a record to.
+#[test]
+fn each_push_is_a_record_of_a_connection_of_ones_own() {
+    struct Client;
+
+    impl DispatcherHandler for Client {
+        fn handle_connect(&mut self, endpoint: &mut Endpoint, _: &mut ChannelMap) -> Result {
+            assert!(endpoint.push("one") && endpoint.push("two"));
+            Ok(())
+        }
+    }
+
+    let place = Place::new("records_out");
+    let path = socket2::SockAddr::unix(place.0.join("socket")).unwrap();
+    let listener = Socket::new(Domain::UNIX, Type::SEQPACKET, None).unwrap();
+    listener.bind(&path).unwrap();
+    listener.listen(1).unwrap();
+    let client = Socket::new(Domain::UNIX, Type::SEQPACKET, None).unwrap();
+    let mut endpoint = Endpoint::connect_from(client, path);
+    assert!(!endpoint.push("too early"));
+    let mut map = ChannelMap::new().unwrap();
+    map.insert(Dispatcher::new(endpoint, Client)).unwrap();
+    let (mut theirs, _) = listener.accept().unwrap();
+    turn_to_rest(&mut map);
+    let mut buffer = [0; 100];
+    for record in ["one", "two"] {
+        let len = theirs.read(&mut buffer).unwrap();
+        assert_eq!(&buffer[..len], record.as_bytes());
+    }
+}
+
+/// It is to have the token when the first byte leaves.
+#[test]
+fn a_transport_enters_the_map_before_any_other_call() {
+    #[derive(Debug)]
+    struct Logging(Log);
+
+    impl Transport for Logging {
+        fn enter(&mut self, me: Token) {
+            assert_ne!(me, Token::NONE);
+            self.0.add("enter");
+        }
+        fn registration(&self) -> Option<&Registration> {
+            None
+        }
+        fn recv(&mut self, _: &mut [u8]) -> std::io::Result<usize> {
+            self.0.add("recv");
+            Err(ErrorKind::WouldBlock.into())
+        }
+        fn send_vectored(&mut self, slices: &[std::io::IoSlice<'_>]) -> std::io::Result<usize> {
+            self.0.add("send");
+            Ok(slices.iter().map(|slice| slice.len()).sum())
+        }
+        fn shutdown(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    let long = vec![b'x'; 200_000];
+    let log = Log::default();
+    let mut channel = AsyncChat::over(Logging(log.clone()), "\n", ());
+    assert!(channel.chat.push(&long));
+    let mut map = ChannelMap::new().unwrap();
+    let me = map.insert(channel).unwrap();
+    turn_to_rest(&mut map);
+    assert_eq!(log.all()[..2], ["enter", "send"]);
+    // Another map.
+    let channel = map.remove(me).unwrap();
+    let mut map = ChannelMap::new().unwrap();
+    map.insert(channel).unwrap();
+    assert_eq!(log.count("enter"), 2);
+
+    let log = Log::default();
+    let timer = map.insert(TimerChannel::new(|_, _, _| Ok(()))).unwrap();
+    let transport = Logging(log.clone());
+    map.convert(timer, move |_| {
+        let mut channel = Dispatcher::over(transport, ());
+        channel.endpoint.push(&long);
+        channel
+    })
+    .unwrap();
+    turn_to_rest(&mut map);
+    assert_eq!(log.all()[..2], ["enter", "send"]);
+}
+
+/// The old one waited for its peer to close: its timer is nobody's.
+#[test]
+fn a_timer_of_an_endpoint_that_was_replaced_reaches_no_handler() {
+    struct Client(Log);
+
+    impl DispatcherHandler for Client {
+        fn handle_timer(&mut self, timer: Timer, _: &mut Endpoint, _: &mut ChannelMap) -> Result {
+            self.0.add(format!("timer {}", timer.number()));
+            Ok(())
+        }
+    }
+
+    let (ours, _theirs) = unix_pair();
+    let (next, _peer) = unix_pair();
+    let log = Log::default();
+    let mut map = ChannelMap::new().unwrap();
+    let me = map
+        .insert(Dispatcher::new(ours, Client(log.clone())))
+        .unwrap();
+    map.set_timer(me, map.now() + Duration::from_secs(3));
+    map.get_mut(me).unwrap().endpoint.close_when_done();
+    turn_to_rest(&mut map);
+    assert_eq!(map.timers(), 2, "one to linger");
+    map.get_mut(me).unwrap().endpoint = next.into();
+    for _ in 0..4 {
+        map.turn_at(map.now() + Duration::from_secs(1)).unwrap();
+    }
+    assert_eq!(log.all(), ["timer 0"]);
+    assert!(map.is_open(me));
 }

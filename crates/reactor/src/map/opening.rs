@@ -45,18 +45,30 @@ use crate::token::Token;
 pub struct Opening<'map> {
     me: Token,
     now: Instant,
-    timers: &'map mut Timers,
+    /// `None`, if no such channel is open.
+    timers: Option<&'map mut Timers>,
     provider: &'map mut Option<Box<dyn Any>>,
 }
 
 impl<'map> Opening<'map> {
     /// The opening of a channel that is in the map already, and opens something else: a
-    /// connection to the next address, for example.
+    /// connection to the next address, for example. Timers of a channel that is not open are
+    /// spent already.
     pub fn of(me: Token, map: &'map mut ChannelMap) -> Self {
+        let is_open = map.is_open(me);
+        let opening = Self::first(me, map);
+        Self {
+            timers: opening.timers.filter(|_| is_open),
+            ..opening
+        }
+    }
+
+    /// The opening of a channel that is about to enter.
+    pub(super) fn first(me: Token, map: &'map mut ChannelMap) -> Self {
         Self {
             me,
             now: map.now,
-            timers: &mut map.timers,
+            timers: Some(&mut map.timers),
             provider: &mut map.provider,
         }
     }
@@ -74,7 +86,10 @@ impl<'map> Opening<'map> {
     /// Sets a timer of the channel's own, as [`ChannelMap::set_timer`] does. If the channel
     /// is not inserted after all, the timer goes.
     pub fn set_timer(&mut self, deadline: Instant) -> Timer {
-        self.timers.set(self.me, 0, deadline.max(self.now))
+        match &mut self.timers {
+            Some(timers) => timers.set(self.me, 0, deadline.max(self.now)),
+            None => Timer::spent(0),
+        }
     }
 
     /// The map's [provider](ChannelMap::set_provider), if it has one of this type.

@@ -35,6 +35,15 @@ pub struct Timer {
 }
 
 impl Timer {
+    /// One that was never set.
+    pub(super) fn spent(number: u32) -> Self {
+        Self {
+            key: usize::MAX,
+            sequence: next_sequence(),
+            number,
+        }
+    }
+
     /// The number of a [numbered](ChannelMap::set_numbered_timer) timer; 0 of any other.
     #[must_use]
     pub fn number(self) -> u32 {
@@ -74,7 +83,8 @@ impl ChannelMap {
 
     /// Like [`set_timer`](Self::set_timer), with a number of the caller's choice.
     /// `handle_timer` tells the timers of a channel apart by
-    /// [`Timer::number`]. Two timers may have the same number.
+    /// [`Timer::number`]. Two timers may have the same number. The channels of the `chat`
+    /// crate keep `u32::MAX` for themselves: their handlers do not get its timers.
     ///
     /// ```
     /// use std::time::Duration;
@@ -106,11 +116,7 @@ impl ChannelMap {
         let deadline = self.not_before_now(deadline);
         match self.is_open(token) {
             true => self.timers.set(token, number, deadline),
-            false => Timer {
-                key: usize::MAX,
-                sequence: next_sequence(),
-                number,
-            },
+            false => Timer::spent(number),
         }
     }
 

@@ -152,3 +152,13 @@ fn it_finds_the_maps_provider_by_its_type() {
     assert_eq!(map.provider_mut::<u32>(), Some(&mut 9));
     assert!(map.provider_mut::<String>().is_none());
 }
+
+#[test]
+fn a_channel_that_is_not_open_has_no_timers() {
+    let mut map = ChannelMap::new().unwrap();
+    let me = map.insert(opener(|_| Ok(()))).unwrap();
+    map.remove(me).unwrap();
+    let timer = Opening::of(me.token(), &mut map).set_timer(std::time::Instant::now());
+    assert!(!map.cancel(timer));
+    assert_eq!(map.timers(), 0);
+}
