@@ -30,15 +30,6 @@ impl MessageHandler for Echo {
     fn handle_message(&mut self, line: &[u8], chat: &mut Chat, _map: &mut ChannelMap) -> Result {
         chat.push(line);
         chat.push(b"\n");
-        // A client that does not read its answers is not read either.
-        if chat.needs_drain() {
-            chat.pause();
-        }
-        Ok(())
-    }
-
-    fn handle_drained(&mut self, chat: &mut Chat, _map: &mut ChannelMap) -> Result {
-        chat.resume();
         Ok(())
     }
 }

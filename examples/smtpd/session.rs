@@ -258,20 +258,12 @@ impl MessageHandler for Session {
             true => self.handle_data(message, is_too_long, chat, map),
             false => self.handle_line(message, is_too_long, chat, map),
         }
-        if chat.needs_drain() {
-            chat.pause(); // the client does not read its answers
-        }
         Ok(())
     }
 
     fn handle_overlimit(&mut self, chat: &mut Chat, _map: &mut ChannelMap) -> Result {
         self.is_too_long = true;
         chat.skip_message();
-        Ok(())
-    }
-
-    fn handle_drained(&mut self, chat: &mut Chat, _map: &mut ChannelMap) -> Result {
-        chat.resume();
         Ok(())
     }
 

@@ -30,14 +30,6 @@ impl MessageHandler for Echo {
     fn handle_message(&mut self, line: &[u8], chat: &mut Chat, _map: &mut ChannelMap) -> Result {
         chat.push(line);
         chat.push(b"\n");
-        if chat.needs_drain() {
-            chat.pause();
-        }
-        Ok(())
-    }
-
-    fn handle_drained(&mut self, chat: &mut Chat, _map: &mut ChannelMap) -> Result {
-        chat.resume();
         Ok(())
     }
 }
@@ -67,14 +59,6 @@ impl ChatHandler for Bulk {
         _map: &mut ChannelMap,
     ) -> Result {
         chat.push(data);
-        if chat.needs_drain() {
-            chat.pause();
-        }
-        Ok(())
-    }
-
-    fn handle_drained(&mut self, chat: &mut Chat, _map: &mut ChannelMap) -> Result {
-        chat.resume();
         Ok(())
     }
 }

@@ -9,6 +9,7 @@ use reactor::{
     Channel, ChannelMap, CloseReason, Error, Opening, Registration, Result, Timer, Token,
 };
 
+use crate::backpressure::Others;
 use crate::chat::Chat;
 use crate::endpoint::Endpoint;
 use crate::flags::{
@@ -114,9 +115,9 @@ impl<H: ChatHandler> AsyncChat<H> {
     ///
     /// [`handle_connect`](ChatHandler::handle_connect) follows on success,
     /// [`handle_close`](ChatHandler::handle_close) on failure. Output pushed before is
-    /// sent after the connection. Only the operating system limits the time; set a
-    /// timer. A local port without a listener is refused, even if the system picks that
-    /// very port for the client.
+    /// sent after the connection. [Backpressure](Chat::set_backpressure) is off. Only the
+    /// operating system limits the time; set a timer. A local port without a listener is
+    /// refused, even if the system picks that very port for the client.
     ///
     /// # Errors
     ///
@@ -178,6 +179,14 @@ impl<H: ChatHandler> AsyncChat<H> {
     #[must_use]
     pub fn limited(mut self, limits: impl Into<Rc<Limits>>) -> Self {
         self.chat.set_limits(limits);
+        self
+    }
+
+    /// Sets whether the channel is held while its answers outrun the peer, in place of the
+    /// default: see [`Chat::set_backpressure`].
+    #[must_use]
+    pub fn with_backpressure(mut self, is_on: bool) -> Self {
+        self.chat.set_backpressure(is_on);
         self
     }
 
@@ -297,11 +306,19 @@ impl<H: ChatHandler> AsyncChat<H> {
         self.chat.endpoint.close_in(map, me);
     }
 
-    /// Whether the channel goes on after a callback, once it is amended.
+    /// Whether the channel goes on after a callback, once it is amended, by `others`.
     #[cold]
-    pub(crate) fn goes_on_amended(&mut self, map: &mut ChannelMap) -> bool {
+    pub(crate) fn goes_on_amended(
+        &mut self,
+        others: &mut Option<Others>,
+        map: &mut ChannelMap,
+    ) -> bool {
         let me = self.chat.endpoint.me;
+        let before = Others::all(&self.chat.endpoint);
+        let mut those = self.chat.endpoint.others_before(*others, map);
         map.amend_now(me, self);
+        those.grow(before, Others::all(&self.chat.endpoint));
+        *others = Some(those);
         map.may_continue(me)
     }
 }
@@ -317,7 +334,8 @@ impl<H: ChatHandler> Channel for AsyncChat<H> {
 
     fn readable(&self, _me: Token) -> bool {
         let chat = &self.chat;
-        chat.endpoint.receives() && (!chat.is_held() || chat.takes_input() || chat.closing())
+        let delivers = chat.endpoint.flags & HELD == 0;
+        chat.endpoint.receives() && (delivers || chat.takes_input() || chat.closing())
     }
 
     fn writable(&self, _me: Token) -> bool {
@@ -332,14 +350,22 @@ impl<H: ChatHandler> Channel for AsyncChat<H> {
         self.due() != 0
     }
 
-    fn flush(&mut self, me: Token) -> bool {
+    fn flush(&mut self, me: Token, is_answer: bool) -> bool {
         let endpoint = &mut self.chat.endpoint;
         let is_as_before = endpoint.asked == self.asked && endpoint.me == me;
-        is_as_before && endpoint.flags == 0 && endpoint.send_piece()
+        if !is_as_before || endpoint.flags != 0 {
+            return false;
+        }
+        let is_sent = endpoint.send_piece();
+        if !is_sent && is_answer {
+            endpoint.count_answers(Others::default());
+        }
+        is_sent
     }
 
     fn settle(&mut self, me: Token) -> Result<(), CloseReason> {
         self.chat.endpoint.enter(me);
+        self.chat.endpoint.settle_output(); // a failure ends backpressure
         let flags = self.chat.endpoint.flags;
         // A held channel that has failed, and holds nothing, may never be released.
         let is_deaf = flags & UNDELIVERED == 0 && (flags & HELD != 0 || !self.readable(me));
@@ -352,13 +378,17 @@ impl<H: ChatHandler> Channel for AsyncChat<H> {
     }
 
     fn handle_read_event(&mut self, me: Token, map: &mut ChannelMap) -> Result {
+        let mut others = None;
         if self.chat.endpoint.flags != 0 {
             match self.clear_the_way(map) {
-                Ok(true) => {}
+                Ok(true) => others = Some(self.chat.endpoint.others_to_count()),
                 other => return self.conclude(other.map(|_| ()), me, map),
             }
         }
-        let result = self.receive(map);
+        let result = self.receive(&mut others, map);
+        if self.chat.endpoint.flags != 0 {
+            self.chat.endpoint.conclude_messages(others, map);
+        }
         self.conclude(result, me, map)
     }
 

@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use reactor::{CloseReason, Token};
 
+use crate::backpressure::Others;
 use crate::endpoint::Endpoint;
 use crate::flags::{DISCARDED, OVER_LIMIT, UNDELIVERED};
 use crate::framer::Framer;
@@ -25,6 +26,7 @@ use crate::terminator::Terminator;
 /// | make output while it is sent | [`push_with_producer`](Self::push_with_producer) |
 /// | choose the end of the next message | [`set_terminator`](Self::set_terminator) |
 /// | hold messages back | [`hold`](Self::hold), [`release`](Self::release), [`pause`](Self::pause), [`resume`](Self::resume) |
+/// | answer faster than the peer reads | [`set_backpressure`](Self::set_backpressure) |
 /// | close after the queued output | [`close_when_done`](Self::close_when_done) |
 /// | say goodbye to a peer that is cut off | [`Limits::goodbye`] |
 /// | end the output only | [`shutdown_when_done`](Self::shutdown_when_done) |
@@ -236,6 +238,7 @@ impl Chat {
     /// but not delivered.
     pub fn discard_buffers(&mut self) {
         self.endpoint.output.clear();
+        self.endpoint.count_answers(Others::default());
         self.endpoint.unread.clear();
         self.framer.discard();
         self.message = Vec::new();
@@ -270,8 +273,9 @@ impl Chat {
     /// Takes the endpoint, for a channel of another type.
     ///
     /// The queued output, the limits, the stage of closing and the input that was not
-    /// delivered go along. The [partial message](Self::partial_message) is dropped. Every
-    /// [hold](Self::hold) ends.
+    /// delivered go along, and so does the setting of
+    /// [backpressure](Self::set_backpressure). The
+    /// [partial message](Self::partial_message) is dropped. Every [hold](Self::hold) ends.
     ///
     /// ```no_run
     /// # use chat::*;

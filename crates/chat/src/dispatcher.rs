@@ -396,6 +396,7 @@ impl<H: DispatcherHandler> Channel for Dispatcher<H> {
     fn settle(&mut self, me: Token) -> Result<(), CloseReason> {
         self.enter(me);
         let is_deaf = !self.readable(me) && !self.has_unread();
+        self.endpoint.settle_output();
         self.endpoint.settle(is_deaf)
     }
 

@@ -39,6 +39,13 @@ pub struct Endpoint {
     pub(crate) told: Option<io::ErrorKind>,
     /// `accept` has returned a connection since this was last reset.
     pub(crate) has_accepted: bool,
+    /// A chat channel is held while its answers outrun the peer.
+    pub(crate) has_backpressure: bool,
+    /// The producers that a chat channel has queued as answers; 255 if there are more.
+    pub(crate) answer_producers: u8,
+    /// The queued bytes that it has pushed as answers, and `answer_producers`: see
+    /// `backpressure.rs`. Unless both are 0, `asked` is.
+    pub(crate) answer_bytes: u32,
     pub(crate) output: Output,
     /// Bytes that the wire has taken.
     pub(crate) taken: u64,
@@ -69,6 +76,7 @@ impl Endpoint {
             Stage::Connecting(_) => NEW | NOT_LIVE,
             _ => NOT_LIVE,
         };
+        let has_backpressure = !matches!(stage, Stage::Connecting(_));
         let limits = Limits::shared();
         let mut endpoint = Self {
             wire,
@@ -78,6 +86,10 @@ impl Endpoint {
             asked: 0,
             told: None,
             has_accepted: false,
+            // Two peers that both hold each other back would wait for ever.
+            has_backpressure,
+            answer_producers: 0,
+            answer_bytes: 0,
             output: Output::new(&limits),
             taken: 0,
             limits,

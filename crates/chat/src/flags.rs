@@ -46,7 +46,12 @@ pub(crate) const CONVERTED: Flags = 1 << 14;
 pub(crate) const HUNG_UP: Flags = 1 << 15;
 /// `handle_peer_finished` was called.
 pub(crate) const PEER_TOLD: Flags = 1 << 16;
+/// The answers of the present read are to be counted, even if no other flag is left.
+pub(crate) const COUNTS: Flags = 1 << 17;
 /// Something is due that comes before anything else.
 pub(crate) const BEGIN: Flags = NEW | CONVERTED;
-/// The channel is held: nothing is delivered. A bit for each [`Hold`](crate::Hold).
-pub(crate) const HELD: Flags = 0xff << 20;
+/// The channel's answers outrun its peer: it is held until they have drained.
+pub(crate) const OUTRUN: Flags = 1 << 28;
+/// The channel is held: nothing is delivered. A bit for each [`Hold`](crate::Hold), and
+/// the one above.
+pub(crate) const HELD: Flags = 0xff << 20 | OUTRUN;

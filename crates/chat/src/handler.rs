@@ -104,12 +104,13 @@ pub trait ChatHandler: 'static {
     /// | goes along | with `with_handler` | with `new` |
     /// |---|---|---|
     /// | the token, the user's timers, the limits, the queued output | yes | yes |
+    /// | whether there is [backpressure](Chat::set_backpressure) | yes | yes |
     /// | an end of input that `handle_eof` has not handled | yes | yes |
     /// | input that was received but not delivered | yes | yes |
     /// | the terminator | yes | no: the new one is an argument |
     /// | the part of a terminator that was received | yes | as input |
     /// | the [partial message](Chat::partial_message) | yes | no: take it before |
-    /// | the [holds](Chat::hold), a pause among them | yes | no |
+    /// | the [holds](Chat::hold), a pause and that of backpressure among them | yes | no |
     /// | the handler's own state | as the conversion says | as the conversion says |
     ///
     /// A channel made over another [`Transport`](crate::Transport) is a new one, and nothing
@@ -120,7 +121,8 @@ pub trait ChatHandler: 'static {
 
     /// Handles the end of the peer of a [held](Chat::hold) channel: the peer has closed its
     /// end, at least for sending, or the connection has failed. Called at most once for
-    /// each handler, and only while the channel is held. The default does nothing.
+    /// each handler, and only while the channel is held, be it by
+    /// [backpressure](Chat::set_backpressure). The default does nothing.
     ///
     /// A server that keeps a place for the client, in a queue for example, gives the place
     /// to another here. It may close the channel. Otherwise the held input is delivered

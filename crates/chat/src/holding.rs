@@ -9,7 +9,7 @@ use reactor::{ChannelMap, Result};
 use crate::async_chat::AsyncChat;
 use crate::chat::Chat;
 use crate::endpoint::Endpoint;
-use crate::flags::{EOF, EOF_TOLD, HELD, HUNG_UP, PEER_TOLD, RESTING, UNDELIVERED};
+use crate::flags::{EOF, EOF_TOLD, HELD, HUNG_UP, OUTRUN, PEER_TOLD, RESTING, UNDELIVERED};
 use crate::handler::ChatHandler;
 use crate::hold::Hold;
 use crate::life::Stage;
@@ -35,6 +35,9 @@ impl Chat {
     /// [`Limits::linger`](crate::Limits::linger), released or not. A channel over a
     /// [`Transport`](crate::Transport) that fails to receive while output is queued sends
     /// that and closes; its undelivered input is dropped.
+    ///
+    /// A channel whose answers outrun its peer is held in the same way, without a call: see
+    /// [`set_backpressure`](Self::set_backpressure).
     ///
     /// Output is sent and timers fire as usual. [`into_endpoint`](Self::into_endpoint)
     /// ends every hold. [`with_handler`](crate::AsyncChat::with_handler) keeps them.
@@ -67,9 +70,9 @@ impl Chat {
     }
 
     /// Whether the channel is held, by [`pause`](Self::pause) or another
-    /// [hold](Self::hold).
+    /// [hold](Self::hold). [Backpressure](Self::set_backpressure) does not count.
     pub fn is_held(&self) -> bool {
-        self.endpoint.flags & HELD != 0
+        self.endpoint.flags & (HELD & !OUTRUN) != 0
     }
 
     /// [Holds](Self::hold) the channel until [`resume`](Self::resume): the hold
@@ -94,7 +97,7 @@ impl Chat {
 
     /// Whether the channel is held, and receives meanwhile.
     pub(crate) fn takes_input(&self) -> bool {
-        self.is_held()
+        self.endpoint.flags & HELD != 0
             && self.endpoint.flags & (EOF | RESTING) == 0
             && matches!(
                 self.endpoint.life.stage(),
@@ -133,7 +136,7 @@ impl Chat {
 impl Chat {
     /// Whether the channel is held, and has heard of no hang-up.
     pub(crate) fn watches_hang_up(&self) -> bool {
-        self.is_held()
+        self.endpoint.flags & HELD != 0
             && self.endpoint.flags & HUNG_UP == 0
             && matches!(self.endpoint.life.stage(), Stage::Live | Stage::Shut)
     }

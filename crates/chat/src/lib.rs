@@ -163,6 +163,7 @@
 
 mod address;
 mod async_chat;
+mod backpressure;
 #[cfg(unix)]
 mod bound_path;
 mod chat;

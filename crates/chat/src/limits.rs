@@ -58,10 +58,12 @@ pub struct Limits {
     /// 1,024.
     pub producers: usize,
     /// Queued bytes above which `push` sends at once, and
-    /// [`handle_drained`](crate::ChatHandler::handle_drained) will follow. Default
-    /// 65,536.
+    /// [`handle_drained`](crate::ChatHandler::handle_drained) will follow. A chat channel
+    /// that has queued so much by its answers is held:
+    /// [`set_backpressure`](crate::Chat::set_backpressure). Default 65,536.
     pub high_water: usize,
-    /// Queued bytes down to which `handle_drained` waits. Default 16,384.
+    /// Queued bytes down to which `handle_drained` waits, and so does the release of a
+    /// channel that its answers hold. Default 16,384.
     pub low_water: usize,
     /// Full reads in one turn, of `in_buffer_size` each: by default 1 MiB. Other channels
     /// get their turn then. Default 16.

@@ -63,6 +63,8 @@ struct Queue {
     items: VecDeque<Item>,
     /// Bytes of all items; what producers will make is not known.
     len: usize,
+    /// How many of them, at the head, the last producer has made.
+    made: usize,
     producers: usize,
     /// The producer at the head said `Later`.
     is_stalled: bool,
@@ -298,6 +300,14 @@ impl Output {
         }
     }
 
+    /// How many of the queued bytes were pushed, and not made by a producer.
+    pub(crate) fn pushed(&self) -> usize {
+        match &self.queued {
+            Queued::Many(queue) => queue.len - self.sent.max(queue.made),
+            _ => self.len(),
+        }
+    }
+
     /// There is something to send now: bytes, or a producer that may have some.
     pub(crate) fn is_ready(&self) -> bool {
         match &self.queued {
@@ -340,6 +350,7 @@ impl Output {
             queue.is_begun = more != More::Done && (queue.is_begun || !made.is_empty());
             if !made.is_empty() {
                 queue.len += made.len();
+                queue.made = made.len();
                 queue.items.push_front(Item::Own(made));
                 return Ok(());
             }
@@ -409,6 +420,7 @@ impl Output {
             }
             self.sent -= len;
             queue.len -= len;
+            queue.made = queue.made.saturating_sub(len);
             if let Some(Item::Own(buffer)) = queue.items.pop_front() {
                 self.give_back(buffer);
             }

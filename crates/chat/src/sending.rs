@@ -236,13 +236,16 @@ impl Endpoint {
             && self.output.len() <= self.limits.low_water
     }
 
-    /// Once what is queued was sent as far as possible: whether the channel goes
-    /// on, or why it is closed. A failure ends one that `is_deaf`: it receives
-    /// nothing now, and nobody has said that it will.
-    pub(crate) fn settle(&mut self, is_deaf: bool) -> Result<(), CloseReason> {
+    /// Before the wait: sends what is queued as far as possible.
+    pub(crate) fn settle_output(&mut self) {
         if self.connected() && !self.is_closed() {
             self.send_queued();
         }
+    }
+
+    /// Afterwards: whether the channel goes on, or why it is closed. A failure ends one
+    /// that `is_deaf`: it receives nothing now, and nobody has said that it will.
+    pub(crate) fn settle(&mut self, is_deaf: bool) -> Result<(), CloseReason> {
         if is_deaf && self.flags & RESTING == 0 && matches!(self.life.stage(), Stage::Failing(_)) {
             self.close_as_ended();
         }
@@ -288,9 +291,11 @@ impl Endpoint {
             && self.is_sending()
             && self.has_output()
         {
+            let others = self.queued_by_others();
             if let Err(error) = self.output.refill(self.limits.out_buffer_size.max(1)) {
                 return self.close_with(CloseReason::Io(error));
             }
+            self.count_answers(others);
             let sent = self.send_ready();
             if sent == 0 {
                 break;
@@ -358,7 +363,9 @@ impl Endpoint {
                     false => self.flags &= !BLOCKED,
                 }
                 self.taken += sent as u64;
+                let others = self.queued_by_others();
                 self.output.advance(sent.min(self.output.len()));
+                self.count_answers(others);
                 return sent;
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.flags |= BLOCKED,
@@ -483,8 +490,10 @@ impl Chat {
     /// Whether [`handle_drained`](crate::ChatHandler::handle_drained) will follow once
     /// more output is sent. More than [`Limits::high_water`](crate::Limits::high_water)
     /// was queued, or a producer, and a producer or more than
-    /// [`Limits::low_water`](crate::Limits::low_water) still is. A handler that answers
-    /// requests [pauses](Self::pause) until then.
+    /// [`Limits::low_water`](crate::Limits::low_water) still is. A handler that feeds
+    /// this channel from another takes no more input there until then. Answers to the
+    /// channel's own messages need no such care: see
+    /// [`set_backpressure`](Self::set_backpressure).
     pub fn needs_drain(&self) -> bool {
         self.endpoint.flags & HIGH != 0 && !self.endpoint.is_drained()
     }

@@ -919,7 +919,7 @@ fn output_blocked() {
         let pushed = data.clone();
         let mut world = World::new(cell, Limits::default(), move |what, side, _| {
             match what {
-                "line one" => _ = side.push(&pushed),
+                "connect" => _ = side.push(&pushed),
                 "line go" => {
                     side.push("<a>");
                     return Then::Convert;
@@ -929,7 +929,6 @@ fn output_blocked() {
             Then::Default
         });
         world.take_nothing();
-        world.say("one\r\n");
         world.rest()?;
         world.say("go\r\n");
         world.rest()?;
@@ -941,7 +940,7 @@ fn output_blocked() {
         world.verify_received(&[&data[..], b"<a><b>"].concat())?;
         world.say_end();
         world.rest()?;
-        world.verify_live("one\r\ngo\r\n", &["drained", "eof", "close Eof"])
+        world.verify_live("go\r\n", &["drained", "eof", "close Eof"])
     });
 }
 

@@ -2,6 +2,7 @@
 //! for each thing that is promised.
 
 mod accept;
+mod backpressure;
 mod begins;
 mod closing;
 mod common;
