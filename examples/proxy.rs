@@ -16,50 +16,20 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use chat::{
-    Address, ChannelMap, CloseReason, Dispatcher, DispatcherHandler, Endpoint, Handle, Result,
-    Stream, Timer,
+    Address, ChannelMap, CloseReason, Dispatcher, DispatcherHandler, Endpoint, Handle, Limits,
+    Result, Stream,
 };
 use examples::Opt;
 
-/// An address that takes no connection in this time is passed over. The system would wait
-/// for two minutes.
+/// An address that takes no connection in this time is passed over.
 const CONNECT_TIME: Duration = Duration::from_secs(5);
 
 struct Proxy {
-    target: Target,
-}
-
-/// Where a connection goes.
-#[derive(Clone)]
-struct Target {
-    /// As given, for the log.
+    /// Where connections go: as given, for the log.
     name: Rc<str>,
-    addrs: Rc<[SocketAddr]>,
-    /// Of `addrs`, those that were tried.
-    tried: usize,
-}
-
-impl Target {
-    /// Begins to connect to the next address, for a client. Of an error that comes at
-    /// once it goes on to the one after.
-    fn dial(mut self, client: Handle<Dispatcher<Half>>, map: &mut ChannelMap) -> io::Result<()> {
-        let mut last = io::ErrorKind::AddrNotAvailable.into();
-        while let Some(addr) = self.addrs.get(self.tried).copied() {
-            self.tried += 1;
-            let half = Half::new(addr.to_string(), Some((client, self.clone())));
-            match map.insert(Dispatcher::connect(addr, half)) {
-                Ok(target) => {
-                    map.set_timer(target.token(), map.now() + CONNECT_TIME);
-                    if let Ok(client) = map.get_mut(client) {
-                        client.handler.other = Some(target);
-                    }
-                    return Ok(());
-                }
-                Err(error) => last = error,
-            }
-        }
-        Err(last)
-    }
+    /// The first that takes one.
+    targets: Rc<[SocketAddr]>,
+    limits: Rc<Limits>,
 }
 
 impl DispatcherHandler for Proxy {
@@ -70,10 +40,15 @@ impl DispatcherHandler for Proxy {
         _proxy: &mut Endpoint,
         map: &mut ChannelMap,
     ) -> Result {
-        let client = map.insert(Dispatcher::new(stream, Half::new(addr.to_string(), None)))?;
-        if let Err(error) = self.target.clone().dial(client, map) {
-            map.close(client);
-            return Err(error.into());
+        let client = map.insert(Dispatcher::new(stream, Half::client(addr)))?;
+        let half = Half::target(&self.name, client);
+        let target = Dispatcher::connect(&self.targets[..], half);
+        match map.insert(target.limited(Rc::clone(&self.limits))) {
+            Ok(target) => map.get_mut(client)?.handler.other = Some(target),
+            Err(error) => {
+                map.close(client);
+                return Err(error.into());
+            }
         }
         Ok(())
     }
@@ -82,9 +57,8 @@ impl DispatcherHandler for Proxy {
 /// One of the two sockets of a connection.
 struct Half {
     /// Whose socket, for the log.
-    name: String,
-    /// Of the half of a target: what else there is.
-    target: Option<Target>,
+    name: Rc<str>,
+    is_target: bool,
     other: Option<Handle<Dispatcher<Half>>>,
     /// The other cannot take what would be read.
     is_stalled: bool,
@@ -93,35 +67,26 @@ struct Half {
 }
 
 impl Half {
-    /// The half of a target knows its client from the start. Nothing is read
-    /// before the target is connected.
-    fn new(name: String, client: Option<(Handle<Dispatcher<Half>>, Target)>) -> Self {
-        let (other, target) = client.unzip();
+    /// Nothing is read before the target is connected.
+    fn client(addr: Address) -> Self {
         Self {
-            name,
-            target,
-            other,
+            name: addr.to_string().into(),
+            is_target: false,
+            other: None,
             is_stalled: true,
             is_eof: false,
         }
     }
 
-    /// Whether there is another address for the client.
-    fn dial_next(&mut self, reason: &CloseReason, map: &mut ChannelMap) -> bool {
-        let (Some(target), Some(client)) = (self.target.take(), self.other) else {
-            return false;
-        };
-        if !map.is_open(client) {
-            return false;
+    /// The half of a target knows its client from the start.
+    fn target(name: &Rc<str>, client: Handle<Dispatcher<Half>>) -> Self {
+        Self {
+            name: Rc::clone(name),
+            is_target: true,
+            other: Some(client),
+            is_stalled: true,
+            is_eof: false,
         }
-        let name = Rc::clone(&target.name);
-        let is_last = target.tried == target.addrs.len();
-        match target.dial(client, map) {
-            Ok(()) => return true,
-            Err(_) if is_last => log::warn!("cannot connect to {name}: {reason}"),
-            Err(error) => log::warn!("cannot connect to {name}: {error}"),
-        }
-        false
     }
 
     /// Does something with the other half, unless that is gone.
@@ -143,7 +108,7 @@ impl DispatcherHandler for Half {
     }
 
     fn handle_connect(&mut self, _endpoint: &mut Endpoint, map: &mut ChannelMap) -> Result {
-        if self.target.is_some() {
+        if self.is_target {
             self.is_stalled = false;
             self.with_other(map, |client, _| client.is_stalled = false);
         }
@@ -183,21 +148,12 @@ impl DispatcherHandler for Half {
         Ok(())
     }
 
-    /// The time to connect is over.
-    fn handle_timer(&mut self, _: Timer, endpoint: &mut Endpoint, _: &mut ChannelMap) -> Result {
-        if endpoint.connecting() {
-            endpoint.close_with(CloseReason::TimedOut);
-        }
-        Ok(())
-    }
-
     fn handle_close(&mut self, reason: CloseReason, endpoint: &mut Endpoint, map: &mut ChannelMap) {
         log::debug!("{}: {reason}", self.name);
-        let was_cut_off = matches!(reason, CloseReason::Io(_)) && endpoint.connected();
-        let was_tried = matches!(reason, CloseReason::Io(_) | CloseReason::TimedOut);
-        if was_tried && endpoint.connecting() && self.dial_next(&reason, map) {
-            return;
+        if endpoint.connecting() {
+            log::warn!("cannot connect to {}: {reason}", self.name);
         }
+        let was_cut_off = matches!(reason, CloseReason::Io(_)) && endpoint.connected();
         self.with_other(map, |_, wire| {
             if was_cut_off {
                 // It must not look complete to the other: a reset (SO_LINGER of
@@ -223,12 +179,14 @@ fn main() -> Result {
         },
     ])?;
     let targets = resolve(&name).map_err(|error| format!("cannot forward to {name}: {error}"))?;
-    let target = Target {
+    let mut limits = Limits::default();
+    limits.connect = CONNECT_TIME;
+    let proxy = Proxy {
         name: name.into(),
-        addrs: targets.into(),
-        tried: 0,
+        targets: targets.into(),
+        limits: Rc::new(limits),
     };
-    examples::listen(&address, Proxy { target }, stdout, &mut map)?;
+    examples::listen(&address, proxy, stdout, &mut map)?;
     map.run()
 }
 

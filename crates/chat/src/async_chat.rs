@@ -14,7 +14,7 @@ use crate::chat::Chat;
 use crate::endpoint::Endpoint;
 use crate::flags::{
     BEGIN, BLOCKED, CONVERTED, EOF, EOF_TOLD, FINISHED, FINISHED_TOLD, Flags, HELD, HIGH, NOT_LIVE,
-    OVER_LIMIT, PEER_TOLD, RESTING, UNDELIVERED, UNOPENED,
+    OVER_LIMIT, PARTIAL, PEER_TOLD, RESTING, RETIMED, UNDELIVERED, UNOPENED,
 };
 use crate::handler::ChatHandler;
 use crate::inet_name::InetName;
@@ -25,6 +25,7 @@ use crate::terminator::Terminator;
 use crate::transport::Transport;
 #[cfg(unix)]
 use crate::unix_name::UnixName;
+use crate::waiting::Due;
 
 /// A bit of [`AsyncChat::due`] only: a transport has input that no event will announce.
 const HIDDEN_INPUT: Flags = 1 << 31;
@@ -115,8 +116,8 @@ impl<H: ChatHandler> AsyncChat<H> {
     ///
     /// [`handle_connect`](ChatHandler::handle_connect) follows on success,
     /// [`handle_close`](ChatHandler::handle_close) on failure. Output pushed before is
-    /// sent after the connection. [Backpressure](Chat::set_backpressure) is off. Only the
-    /// operating system limits the time; set a timer. A local port without a listener is
+    /// sent after the connection. [Backpressure](Chat::set_backpressure) is off. Each
+    /// address has the time of [`Limits::connect`]. A local port without a listener is
     /// refused, even if the system picks that very port for the client.
     ///
     /// # Errors
@@ -195,7 +196,7 @@ impl<H: ChatHandler> AsyncChat<H> {
         let endpoint = &self.chat.endpoint;
         let flags = endpoint.flags;
         let mut rare = 0;
-        if flags & (EOF | RESTING | NOT_LIVE | UNOPENED) != 0 {
+        if flags & (EOF | RESTING | NOT_LIVE | UNOPENED | BLOCKED | PARTIAL | RETIMED) != 0 {
             if endpoint.is_unopened() {
                 rare |= UNOPENED;
             }
@@ -464,12 +465,13 @@ impl<H: ChatHandler> Channel for AsyncChat<H> {
 
     fn handle_timer(&mut self, timer: Timer, me: Token, map: &mut ChannelMap) -> Result {
         self.chat.endpoint.enter(me);
-        // Our own timer, or closed by another channel a moment ago.
-        let result =
-            match self.chat.endpoint.handle_own_timer(timer) || self.chat.endpoint.is_closed() {
-                true => Ok(()),
-                false => self.handler.handle_timer(timer, &mut self.chat, map),
-            };
+        let due = self.chat.endpoint.handle_own_timer(timer, map);
+        let result = match due {
+            _ if self.chat.endpoint.is_closed() => Ok(()), // by another channel, a moment ago
+            Due::Done => Ok(()),
+            Due::Program => self.handler.handle_timer(timer, &mut self.chat, map),
+            Due::Missed(deadline) => self.handler.handle_deadline(deadline, &mut self.chat, map),
+        };
         self.conclude(result, me, map)
     }
 

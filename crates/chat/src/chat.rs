@@ -241,6 +241,7 @@ impl Chat {
         self.endpoint.count_answers(Others::default());
         self.endpoint.unread.clear();
         self.framer.discard();
+        self.endpoint.end_message();
         self.message = Vec::new();
         self.note_held();
         if mem::take(&mut self.left_of_read) > 0 {

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use reactor::{CloseReason, Opening};
-use socket2::{Domain, SockAddr, SockRef, Socket, Type};
+use socket2::{Domain, SockAddr, SockRef, Socket, TcpKeepalive, Type};
 
 use crate::endpoint::{Endpoint, is_connection_oriented};
 use crate::inet_name::InetName;
@@ -122,12 +122,17 @@ impl Endpoint {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
             Err(error) => error,
         };
+        self.connect_next(CloseReason::Io(error), opening);
+    }
+
+    /// Tries the next address; closes the channel for this `reason` if there is none.
+    pub(crate) fn connect_next(&mut self, reason: CloseReason, opening: &mut Opening<'_>) {
+        self.begin_connect_anew();
         let is_last = self.life.others().is_none_or(|others| others.is_empty());
-        let failure = match is_last {
-            true => Err(Failure::Connect(error)),
-            false => self.begin_next(opening),
-        };
-        match failure {
+        if is_last {
+            return self.close_with(reason);
+        }
+        match self.begin_next(opening) {
             Ok(()) => self.wire.enter(opening.me()),
             Err(Failure::Socket(error) | Failure::Connect(error)) => {
                 self.close_with(CloseReason::Io(error));
@@ -236,8 +241,18 @@ fn refuse_self(peer: &SockAddr, socket: &Socket) -> io::Result<()> {
 pub(crate) fn tcp_socket(address: SocketAddr) -> io::Result<Socket> {
     let socket = new_socket(Domain::for_address(address), Type::STREAM)?;
     socket.set_tcp_nodelay(true)?;
-    socket.set_keepalive(true)?;
+    socket.set_tcp_keepalive(&keepalive())?;
     Ok(socket)
+}
+
+/// A peer that is gone is found out after two minutes.
+fn keepalive() -> TcpKeepalive {
+    let keepalive = TcpKeepalive::new()
+        .with_time(Duration::from_secs(60))
+        .with_interval(Duration::from_secs(15));
+    #[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
+    let keepalive = keepalive.with_retries(4);
+    keepalive
 }
 
 /// `connect(2)` of a non-blocking socket has begun. The standard library has no

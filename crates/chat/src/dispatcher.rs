@@ -22,7 +22,7 @@ use crate::transport::Transport;
 use crate::unix_bind::UnixBind;
 #[cfg(unix)]
 use crate::unix_name::UnixName;
-use crate::waiting::OWN;
+use crate::waiting::{Due, OWN};
 
 /// The number of connections that a listener accepts in one turn.
 const ACCEPTS_PER_TURN: usize = 64;
@@ -117,8 +117,8 @@ impl<H: DispatcherHandler> Dispatcher<H> {
     ///
     /// The address is reused (`SO_REUSEADDR`). Up to 1,024 connections may wait, or as
     /// many as the system allows. Accepted sockets inherit `TCP_NODELAY`
-    /// and `SO_KEEPALIVE`, which ends a connection whose peer is gone: on Linux after some
-    /// two hours, unless `tcp(7)` is told otherwise.
+    /// and `SO_KEEPALIVE`, which ends a connection whose peer is gone without a word: after
+    /// two minutes (60 s of silence, then 4 probes, each 15 s apart).
     ///
     /// # Errors
     ///
@@ -175,8 +175,8 @@ impl<H: DispatcherHandler> Dispatcher<H> {
     /// Connects to a TCP port, as soon as it is in a map. Several addresses are tried in turn.
     ///
     /// [`handle_connect`](DispatcherHandler::handle_connect) follows on success,
-    /// [`handle_close`](DispatcherHandler::handle_close) on failure. Only the operating
-    /// system limits the time; set a timer. A local port without a listener is refused,
+    /// [`handle_close`](DispatcherHandler::handle_close) on failure. Each address
+    /// has the time of [`Limits::connect`]. A local port without a listener is refused,
     /// even if the system picks that very port for the client. `TCP_NODELAY` and
     /// `SO_KEEPALIVE` are set, as by [`listen`](Self::listen).
     ///
@@ -488,9 +488,14 @@ impl<H: DispatcherHandler> Channel for Dispatcher<H> {
             return Ok(());
         }
         self.call(me, map, |this, map| {
-            match this.endpoint.handle_own_timer(timer) {
-                true => Ok(()),
-                false => this.handler.handle_timer(timer, &mut this.endpoint, map),
+            match this.endpoint.handle_own_timer(timer, map) {
+                _ if this.endpoint.is_closed() => Ok(()),
+                Due::Done => Ok(()),
+                Due::Program => this.handler.handle_timer(timer, &mut this.endpoint, map),
+                Due::Missed(deadline) => {
+                    this.handler
+                        .handle_deadline(deadline, &mut this.endpoint, map)
+                }
             }
         })
     }

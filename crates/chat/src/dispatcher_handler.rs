@@ -1,7 +1,7 @@
 //! The callbacks of a raw dispatcher: [`DispatcherHandler`].
 
 use crate::stream::Stream;
-use reactor::{ChannelMap, CloseReason, Error, Result, Timer};
+use reactor::{ChannelMap, CloseReason, Deadline, Error, Result, Timer};
 
 use crate::address::Address;
 use crate::endpoint::Endpoint;
@@ -132,6 +132,20 @@ pub trait DispatcherHandler: 'static {
     /// could not be shut. Only an answer shows that the peer has received everything. The
     /// default does nothing.
     fn handle_finished(&mut self, endpoint: &mut Endpoint, map: &mut ChannelMap) -> Result {
+        Ok(())
+    }
+
+    /// Handles a deadline of the channel's [limits](crate::Limits) that the peer has missed:
+    /// `idle` or `stall`. The default closes the channel as
+    /// [`Missed`](CloseReason::Missed): at once for a stall, otherwise when the queued output
+    /// is sent. If an override leaves the channel open, the time begins anew.
+    fn handle_deadline(
+        &mut self,
+        deadline: Deadline,
+        endpoint: &mut Endpoint,
+        map: &mut ChannelMap,
+    ) -> Result {
+        endpoint.end_by_deadline(deadline);
         Ok(())
     }
 

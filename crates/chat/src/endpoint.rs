@@ -49,6 +49,8 @@ pub struct Endpoint {
     pub(crate) output: Output,
     /// Bytes that the wire has taken.
     pub(crate) taken: u64,
+    /// Bytes that it has given.
+    pub(crate) received: u64,
     pub(crate) limits: Rc<Limits>,
     /// Input that was received and not handed out yet.
     pub(crate) unread: Bytes,
@@ -92,6 +94,7 @@ impl Endpoint {
             answer_bytes: 0,
             output: Output::new(&limits),
             taken: 0,
+            received: 0,
             limits,
             unread: Bytes::new(),
             waiting: None,
@@ -264,6 +267,7 @@ impl Endpoint {
     /// Changes the limits. An `Rc<Limits>` shares one set among many channels.
     pub fn set_limits(&mut self, limits: impl Into<Rc<Limits>>) {
         self.limits = limits.into();
+        self.retime();
         self.use_limits();
     }
 
@@ -333,6 +337,9 @@ impl Endpoint {
     pub(crate) fn receive(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let received = self.wire.recv(buffer);
         self.unblock_transport();
+        if let Ok(len) = received {
+            self.received += len as u64;
+        }
         received
     }
 

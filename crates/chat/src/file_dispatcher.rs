@@ -180,6 +180,10 @@ impl FileWrapper {
 }
 
 impl Transport for FileWrapper {
+    fn is_network(&self) -> bool {
+        false
+    }
+
     fn registration(&self) -> Option<&Registration> {
         Some(self.file.registration())
     }

@@ -2,7 +2,7 @@
 
 use std::mem;
 
-use reactor::{ChannelMap, CloseReason, Error, Result, Timer};
+use reactor::{ChannelMap, CloseReason, Deadline, Error, Result, Timer};
 
 use crate::chat::Chat;
 
@@ -178,6 +178,34 @@ pub trait ChatHandler: 'static {
         Ok(())
     }
 
+    /// Handles a deadline of the channel's [limits](crate::Limits) that the peer has missed:
+    /// `message_time`, `message_rate`, `idle` or `stall`. The default closes the channel as
+    /// [`Missed`](CloseReason::Missed): at once for a stall, otherwise when the queued output
+    /// is sent. An override may push an answer before it does so. If it leaves the channel
+    /// open, the time begins anew.
+    ///
+    /// ```
+    /// # use chat::*;
+    /// # struct Smtp;
+    /// # impl MessageHandler for Smtp {
+    /// # fn handle_message(&mut self, _: &[u8], _: &mut Chat, _: &mut ChannelMap) -> Result { Ok(()) }
+    /// fn handle_deadline(&mut self, deadline: Deadline, chat: &mut Chat, _: &mut ChannelMap) -> Result {
+    ///     chat.push("421 4.4.2 timeout\r\n");
+    ///     chat.close_when_done_with(CloseReason::Missed(deadline));
+    ///     Ok(())
+    /// }
+    /// # }
+    /// ```
+    fn handle_deadline(
+        &mut self,
+        deadline: Deadline,
+        chat: &mut Chat,
+        map: &mut ChannelMap,
+    ) -> Result {
+        chat.endpoint.end_by_deadline(deadline);
+        Ok(())
+    }
+
     /// Handles a timer of this channel that is due. Its [number](Timer::number) tells
     /// several apart. Called even after [`close_when_done`](Chat::close_when_done), while
     /// the channel is open. The default does nothing.
@@ -279,6 +307,17 @@ pub trait MessageHandler: 'static {
         Ok(())
     }
 
+    /// See [`ChatHandler::handle_deadline`].
+    fn handle_deadline(
+        &mut self,
+        deadline: Deadline,
+        chat: &mut Chat,
+        map: &mut ChannelMap,
+    ) -> Result {
+        chat.endpoint.end_by_deadline(deadline);
+        Ok(())
+    }
+
     /// See [`ChatHandler::handle_timer`].
     fn handle_timer(&mut self, timer: Timer, chat: &mut Chat, map: &mut ChannelMap) -> Result {
         Ok(())
@@ -375,6 +414,15 @@ impl<M: MessageHandler> ChatHandler for M {
 
     fn handle_finished(&mut self, chat: &mut Chat, map: &mut ChannelMap) -> Result {
         MessageHandler::handle_finished(self, chat, map)
+    }
+
+    fn handle_deadline(
+        &mut self,
+        deadline: Deadline,
+        chat: &mut Chat,
+        map: &mut ChannelMap,
+    ) -> Result {
+        MessageHandler::handle_deadline(self, deadline, chat, map)
     }
 
     fn handle_timer(&mut self, timer: Timer, chat: &mut Chat, map: &mut ChannelMap) -> Result {

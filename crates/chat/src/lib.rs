@@ -236,9 +236,9 @@ pub use unsent::Unsent;
 
 pub use bytes;
 pub use reactor::{
-    Absent, Buffers, Channel, ChannelMap, ChannelMut, CloseReason, Error, Handle, InsertError,
-    NestedTurn, Opening, ReadBuffer, Readiness, Registration, Remote, RemoteError, Result, Source,
-    State, Timer, TimerChannel, Token,
+    Absent, Buffers, Channel, ChannelMap, ChannelMut, CloseReason, Deadline, Error, Handle,
+    InsertError, NestedTurn, Opening, ReadBuffer, Readiness, Registration, Remote, RemoteError,
+    Result, Source, State, Timer, TimerChannel, Token,
 };
 pub use socket2;
 pub use socket2::{SockRef, Socket};

@@ -85,16 +85,39 @@ pub struct Limits {
     /// Default 64 MiB: more than the buffers of both ends hold of input that a peer sent
     /// before it could know.
     pub linger_bytes: usize,
-    /// How long output waits for the peer to take any of it, in a channel that is
-    /// closing or whose peer has ended its input. Then the channel is closed as
-    /// [`TimedOut`](crate::CloseReason::TimedOut). Default 120 s.
+    /// How long a connection may take, for each address of a name. Then the next one is
+    /// tried. After the last one the channel is closed, as
+    /// [`Missed`](crate::CloseReason::Missed)`(Connect)`. Default 30 s.
+    pub connect: Duration,
+    /// How long a message with a string terminator may take, from its first bytes to its
+    /// end. Then [`handle_deadline`](crate::ChatHandler::handle_deadline) is called. Default
+    /// 60 s.
+    ///
+    /// The time of a [held](crate::Chat::hold) channel does not count. A message without a
+    /// terminator, and one of a pipe or a terminal, where somebody types, has all the time.
+    pub message_time: Duration,
+    /// Bytes a second at which a message with a number for a terminator must come, on
+    /// average since its beginning. If it is slower, `handle_deadline` is called, but not
+    /// before `message_grace`. Otherwise as `message_time`. Default 240, and 5 s. 0: any.
+    pub message_rate: u64,
+    /// See `message_rate`.
+    pub message_grace: Duration,
+    /// How long nothing may be received and no output taken. Then `handle_deadline` is
+    /// called. Default `Duration::MAX`: for ever, since a member of a room may just listen.
+    /// The channel looks when the time is over and then begins anew, so it may take twice as
+    /// long.
+    pub idle: Duration,
+    /// How long output waits for the peer to take any of it. Then `handle_deadline` is
+    /// called, and a channel that is closing is closed, as
+    /// [`Missed`](crate::CloseReason::Missed)`(Stall)`. Default 120 s.
     ///
     /// While the peer may still send, the time does not run for a producer that has
     /// nothing ([`More::Later`](crate::More::Later)), except after a handler's error.
     ///
-    /// The channel sees only what its own kernel takes. The kernel reports room when a
-    /// third of the socket's send buffer is free, which may be 1 MB. For slower peers,
-    /// raise the time or lower `SO_SNDBUF`. For the same reason a peer that takes nothing
+    /// The channel sees only what its own kernel takes. A TCP socket that was blocked reports
+    /// room as soon as less than 16 KiB are unsent (`TCP_NOTSENT_LOWAT`), on Linux and
+    /// Android. But first the peer must take what the kernel had taken before.
+    /// For very slow peers, raise the time or lower `SO_SNDBUF`. A peer that takes nothing
     /// any more is noticed late: as long as its kernel and ours still have room, the time
     /// begins again, two or three times mostly.
     pub stall: Duration,
@@ -148,6 +171,11 @@ impl Limits {
         sent_per_turn: 1024 * 1024,
         linger: Duration::from_secs(2),
         linger_bytes: 64 * 1024 * 1024,
+        connect: Duration::from_secs(30),
+        message_time: Duration::from_secs(60),
+        message_rate: 240,
+        message_grace: Duration::from_secs(5),
+        idle: Duration::MAX,
         stall: Duration::from_secs(120),
         goodbye: Bytes::new(),
     };

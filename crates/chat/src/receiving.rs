@@ -9,7 +9,9 @@ use reactor::{ChannelMap, CloseReason, Result};
 use crate::async_chat::AsyncChat;
 use crate::backpressure::Others;
 use crate::chat::Chat;
-use crate::flags::{DISCARDED, EOF, EOF_TOLD, HELD, NOT_LIVE, OVER_LIMIT, RESTING, UNDELIVERED};
+use crate::flags::{
+    BY_COUNT, DISCARDED, EOF, EOF_TOLD, HELD, NOT_LIVE, OVER_LIMIT, PARTIAL, RESTING, UNDELIVERED,
+};
 use crate::framer::Frame;
 use crate::handler::ChatHandler;
 
@@ -143,9 +145,13 @@ impl<H: ChatHandler> AsyncChat<H> {
             chat.endpoint.flags |= UNDELIVERED;
         }
         match frame? {
-            Frame::Part(part) => Some(handler.collect_incoming_data(part, chat, map)),
+            Frame::Part(part) => {
+                chat.begin_message(part.len(), map);
+                Some(handler.collect_incoming_data(part, chat, map))
+            }
             Frame::End => {
                 *messages -= 1;
+                chat.endpoint.end_message();
                 Some(handler.found_terminator(chat, map))
             }
             Frame::OverLimit => {
@@ -194,6 +200,7 @@ impl Chat {
                 if len == 0 {
                     self.endpoint.flags |= EOF;
                 }
+                self.endpoint.received += len as u64;
                 let full = match len < room {
                     true => 0,
                     false => len.div_ceil(size.max(1)),
@@ -245,6 +252,16 @@ impl Chat {
         }
         self.endpoint.flags &= !DISCARDED;
         self.note_held();
+    }
+
+    /// A part of a message, so long, is delivered: its end is to follow in time.
+    fn begin_message(&mut self, len: usize, map: &ChannelMap) {
+        let by = match self.terminator().count() {
+            Some(_) => PARTIAL | BY_COUNT,
+            None if self.terminator().as_bytes().is_some() => PARTIAL,
+            None => return,
+        };
+        self.endpoint.begin_message(by, len, map.now());
     }
 
     /// Whether input may be received: what is held comes first.

@@ -182,6 +182,11 @@ impl Endpoint {
         told.unwrap_or(self.taken)
     }
 
+    /// The number of bytes received so far, those included that were discarded.
+    pub fn received(&self) -> u64 {
+        self.received
+    }
+
     /// Whether `handle_drained` will follow once more output is sent. More than
     /// [`Limits::high_water`](crate::Limits::high_water) was queued, or a producer, and
     /// a producer or more than [`Limits::low_water`](crate::Limits::low_water) still is.
@@ -478,6 +483,11 @@ impl Chat {
     /// keeps. Output that producers will make does not count.
     pub fn queued(&self) -> usize {
         self.endpoint.queued()
+    }
+
+    /// The number of bytes received so far, undelivered and discarded ones included.
+    pub fn received(&self) -> u64 {
+        self.endpoint.received()
     }
 
     /// The number of bytes sent so far. It grows as long as the peer takes output. Over

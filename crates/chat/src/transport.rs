@@ -123,6 +123,12 @@ pub trait Transport: fmt::Debug {
         None
     }
 
+    /// Whether there is a network in between. A terminal or a pipe has none: somebody may
+    /// type there, and a message has all the time. The default is `true`.
+    fn is_network(&self) -> bool {
+        true
+    }
+
     /// The socket underneath, for addresses and options. The default is `None`.
     fn socket(&self) -> Option<SockRef<'_>> {
         None

@@ -1,13 +1,16 @@
-//! What a channel waits for, within a time.
+//! What a channel waits for, and how long: its deadlines.
+//!
+//! A channel has one timer for all of them, which is late by choice. It is set for the
+//! earliest. Nothing is cancelled when a wait is over. When the timer is due, it finds out
+//! what is still waited for, and is set again for the earliest of that.
 
 use std::io;
-use std::mem;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use reactor::{ChannelMap, CloseReason, Timer};
+use reactor::{ChannelMap, CloseReason, Deadline, Opening, Timer};
 
 use crate::endpoint::Endpoint;
-use crate::flags::{EOF, RESTING};
+use crate::flags::{BLOCKED, BY_COUNT, EOF, Flags, HELD, PARTIAL, RESTING, RETIMED};
 use crate::life::Stage;
 
 /// How long a channel rests when the system is short of something, memory or
@@ -19,95 +22,255 @@ const REST: Duration = Duration::from_millis(250);
 /// is told from the program's.
 pub(crate) const OWN: u32 = u32::MAX;
 
-/// The timers of a channel that waits; most have none.
+/// Unsent bytes below which the system reports room in a TCP socket that was blocked. Its
+/// own measure, a third of the send buffer, would show nothing of a slow peer's progress.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const UNSENT_AT_ROOM: u32 = 16_384;
+
+/// What is to happen in time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wait {
+    /// The connection: [`Limits::connect`](crate::Limits::connect).
+    Connect,
+    /// The end of a message that has begun:
+    /// [`Limits::message_time`](crate::Limits::message_time) or `message_rate`.
+    Message,
+    /// That the peer takes some output: [`Limits::stall`](crate::Limits::stall).
+    Room,
+    /// Anything at all: [`Limits::idle`](crate::Limits::idle).
+    Activity,
+    /// That the peer closes: [`Limits::linger`](crate::Limits::linger).
+    Close,
+}
+
+const WAITS: [Wait; 5] = [
+    Wait::Connect,
+    Wait::Message,
+    Wait::Room,
+    Wait::Activity,
+    Wait::Close,
+];
+
+/// Since when something is waited for, and how many bytes had passed by then.
+#[derive(Clone, Copy, Debug)]
+struct Since {
+    at: Instant,
+    bytes: u64,
+}
+
+/// The deadlines of a channel that waits; most have none.
 #[derive(Debug, Default)]
 pub(crate) struct Waiting {
-    wait: Option<Wait>,
-    /// When that is over. `None`, too, if the limit is longer than any clock tells.
-    timer: Option<Timer>,
-    /// Bytes sent when the timer was set.
-    sent: u64,
+    /// By `Wait`. One that is over may stay until the timer is due.
+    since: [Option<Since>; WAITS.len()],
+    /// When the earliest is over; `None`, too, if that is later than any clock tells.
+    timer: Option<(Instant, Timer)>,
+    /// The timer is early enough for all of them.
+    is_timed: bool,
     /// When the channel has rested.
     rest: Option<Timer>,
 }
 
-/// What the peer is to do in time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Wait {
-    /// To take some output: [`Limits::stall`](crate::Limits::stall).
-    Room,
-    /// To close: [`Limits::linger`](crate::Limits::linger).
-    Close,
+/// What a timer that is due means.
+pub(crate) enum Due {
+    /// It is the program's.
+    Program,
+    /// It was the channel's own, and all is done.
+    Done,
+    /// The handler is to hear of it.
+    Missed(Deadline),
 }
 
 impl Endpoint {
-    /// Whether the timers are not those that the channel needs now.
+    /// Whether a timer is to be set.
     pub(crate) fn has_wrong_timers(&self) -> bool {
-        let (wait, is_resting) = match &self.waiting {
-            Some(waiting) => (waiting.wait, waiting.rest.is_some()),
-            None => (None, false),
+        if self.is_closed() {
+            return false;
+        }
+        let is_resting = self.flags & RESTING != 0;
+        let Some(waiting) = &self.waiting else {
+            let is_waiting = WAITS.iter().any(|&wait| self.waits_for(wait));
+            return is_resting || is_waiting || self.flags & RETIMED != 0;
         };
-        let is_as_needed = wait == self.waits_for() && is_resting == (self.flags & RESTING != 0);
-        !is_as_needed && !self.is_closed()
+        let is_untimed = |wait| {
+            let is_timed = waiting.since[wait as usize].is_some();
+            // The time of a channel that is held does not count.
+            is_timed != self.waits_for(wait) && (!is_timed || wait == Wait::Message)
+        };
+        !waiting.is_timed
+            || is_resting != waiting.rest.is_some()
+            || self.flags & RETIMED != 0
+            || WAITS.into_iter().any(is_untimed)
     }
 
-    /// Sets the timers that the channel needs, and cancels the others.
+    /// Sets the timers that the channel needs.
     pub(crate) fn set_timers(&mut self, map: &mut ChannelMap) {
         let (me, now) = (self.me, map.now());
         let mut waiting = self.waiting.take().unwrap_or_default();
-        let wait = self.waits_for();
-        if waiting.wait != wait {
-            let patience = wait.map(|wait| match wait {
-                Wait::Room => self.limits.stall,
-                Wait::Close => self.limits.linger,
-            });
-            // Later than any clock tells is never.
-            let deadline = patience.and_then(|patience| now.checked_add(patience));
-            let timer = deadline.map(|deadline| map.set_numbered_timer(me, OWN, deadline));
-            if let Some(old) = mem::replace(&mut waiting.timer, timer) {
-                map.cancel(old);
-            }
-            waiting.wait = wait;
-            waiting.sent = self.sent();
+        for wait in WAITS {
+            let since = &mut waiting.since[wait as usize];
+            *since = match (self.waits_for(wait), *since) {
+                (false, _) => None,
+                (true, Some(since)) => Some(since),
+                (true, None) => Some(self.begin(wait, now)),
+            };
         }
+        self.flags &= !RETIMED;
+        let earliest = self.earliest(&waiting);
+        let is_early = |(at, _): (Instant, _)| earliest.is_none_or(|earliest| at <= earliest);
+        if !waiting.timer.is_some_and(is_early) {
+            if let Some((_, late)) = waiting.timer.take() {
+                map.cancel(late);
+            }
+            waiting.timer = earliest.map(|at| (at, map.set_numbered_timer(me, OWN, at)));
+        }
+        waiting.is_timed = true;
         if self.flags & RESTING != 0 && waiting.rest.is_none() {
             waiting.rest = Some(map.set_numbered_timer(me, OWN, now + REST));
         }
-        self.keep_waiting(waiting);
+        if waiting.timer.is_some() || waiting.rest.is_some() || waiting.is_under_way() {
+            self.waiting = Some(waiting);
+        }
     }
 
-    /// Handles a timer that [`set_timers`](Self::set_timers) set: goes on after a rest, or closes
-    /// the channel, unless the peer has taken something since. Returns whether it is one.
-    pub(crate) fn handle_own_timer(&mut self, timer: Timer) -> bool {
-        let sent = self.sent();
-        let is_ours = |it: &mut Box<Waiting>| [it.timer, it.rest].contains(&Some(timer));
-        let Some(mut waiting) = self.waiting.take_if(is_ours) else {
-            return timer.number() == OWN;
+    /// Handles a timer that is due: goes on after a rest, or finds out what was missed.
+    pub(crate) fn handle_own_timer(&mut self, timer: Timer, map: &mut ChannelMap) -> Due {
+        let is_ours = |it: &mut Box<Waiting>| {
+            it.rest == Some(timer) || it.timer.is_some_and(|(_, set)| set == timer)
         };
+        let Some(mut waiting) = self.waiting.take_if(is_ours) else {
+            return match timer.number() {
+                OWN => Due::Done,
+                _ => Due::Program,
+            };
+        };
+        let mut missed = None;
         if waiting.rest.take_if(|rest| *rest == timer).is_some() {
             self.flags &= !RESTING; // and the settle sends
         } else {
             waiting.timer = None;
-            match waiting.wait.take() {
-                Some(Wait::Room) if sent > waiting.sent => {}
-                Some(Wait::Room) => self.give_up(),
-                _ => self.close_as_ended(),
-            }
+            missed = self.look(&mut waiting, map.now());
         }
-        self.keep_waiting(waiting);
-        true
+        self.waiting = Some(waiting);
+        let due = match missed {
+            None => Due::Done,
+            Some(wait) => self.miss(wait, map),
+        };
+        self.set_timers(map);
+        due
     }
 
-    /// The peer has had its time to take some output.
-    fn give_up(&mut self) {
-        let (me, stall) = (self.me, self.limits.stall);
-        log::warn!("channel {me}: given up: none of its output was taken for {stall:?}");
-        self.close_with(CloseReason::TimedOut);
+    /// Whether something is missed. Forgets what is not waited for any more.
+    fn look(&self, waiting: &mut Waiting, now: Instant) -> Option<Wait> {
+        let mut missed = None;
+        for wait in WAITS {
+            let Some(since) = waiting.since[wait as usize] else {
+                continue;
+            };
+            let goes_on = matches!(wait, Wait::Room | Wait::Activity)
+                && self.bytes_passed(wait) != since.bytes;
+            let is_over = self.deadline(wait, since).is_some_and(|at| at <= now);
+            if !self.waits_for(wait) {
+                waiting.since[wait as usize] = None;
+            } else if goes_on {
+                waiting.since[wait as usize] = Some(self.begin(wait, now));
+            } else if is_over && missed.is_none() {
+                waiting.since[wait as usize] = None; // if the channel goes on, it begins again
+                missed = Some(wait);
+            }
+        }
+        missed
+    }
+
+    fn miss(&mut self, wait: Wait, map: &mut ChannelMap) -> Due {
+        let deadline = match wait {
+            Wait::Connect => {
+                let missed = CloseReason::Missed(Deadline::Connect);
+                self.connect_next(missed, &mut Opening::of(self.me, map));
+                return Due::Done;
+            }
+            Wait::Close => {
+                self.close_as_ended();
+                return Due::Done;
+            }
+            Wait::Room if self.closing() || self.output_failed() => {
+                self.end_by_deadline(Deadline::Stall);
+                return Due::Done;
+            }
+            Wait::Room => Deadline::Stall,
+            Wait::Message => Deadline::Message,
+            Wait::Activity => Deadline::Idle,
+        };
+        Due::Missed(deadline)
+    }
+
+    /// The default of `handle_deadline`: closes the channel. A peer that takes nothing cannot
+    /// be told anything either.
+    pub(crate) fn end_by_deadline(&mut self, deadline: Deadline) {
+        let reason = CloseReason::Missed(deadline);
+        let limit = match deadline {
+            Deadline::Connect => self.limits.connect,
+            Deadline::Stall => self.limits.stall,
+            Deadline::Idle => self.limits.idle,
+            _ => self.limits.message_time,
+        };
+        log::warn!("channel {}: given up: {reason}: {limit:?}", self.me);
+        match deadline {
+            Deadline::Stall | Deadline::Connect => self.close_with(reason),
+            _ => self.close_when_done_with(reason),
+        }
+    }
+
+    /// A message has begun with so many bytes, and its end has not come yet.
+    pub(crate) fn begin_message(&mut self, by: Flags, len: usize, now: Instant) {
+        if self.flags & PARTIAL != 0 {
+            return;
+        }
+        self.flags |= by;
+        if !self.waits_for(Wait::Message) {
+            return;
+        }
+        let since = Since {
+            at: now,
+            bytes: self.received.saturating_sub(len as u64),
+        };
+        let deadline = self.deadline(Wait::Message, since);
+        let waiting = self.waiting.get_or_insert_default();
+        waiting.since[Wait::Message as usize] = Some(since);
+        let is_early = |(at, _): (Instant, _)| deadline.is_none_or(|deadline| at <= deadline);
+        waiting.is_timed &= waiting.timer.is_some_and(is_early);
+    }
+
+    /// The end of the message has come.
+    pub(crate) fn end_message(&mut self) {
+        if self.flags & PARTIAL != 0 {
+            self.flags &= !(PARTIAL | BY_COUNT);
+            self.forget(Wait::Message);
+        }
+    }
+
+    /// Another address is tried, with its own time.
+    pub(crate) fn begin_connect_anew(&mut self) {
+        self.forget(Wait::Connect);
+    }
+
+    fn forget(&mut self, wait: Wait) {
+        if let Some(waiting) = &mut self.waiting {
+            waiting.since[wait as usize] = None;
+        }
     }
 
     /// The timers are gone, with the map that the channel was in.
     pub(crate) fn forget_timers(&mut self) {
         self.waiting = None;
+        self.retime();
+    }
+
+    /// The limits are others, or the timers are gone.
+    pub(crate) fn retime(&mut self) {
+        if self.waiting.is_some() || self.limits.idle != Duration::MAX {
+            self.flags |= RETIMED;
+        }
     }
 
     /// Has the channel rest if the error is one that time helps against: nothing is
@@ -121,27 +284,82 @@ impl Endpoint {
         is_shortage
     }
 
-    fn keep_waiting(&mut self, waiting: Box<Waiting>) {
-        if waiting.wait.is_some() || waiting.rest.is_some() {
-            self.waiting = Some(waiting);
+    /// What is waited for. A producer that has nothing is the program's, unless nobody
+    /// would see the peer go meanwhile.
+    fn waits_for(&self, wait: Wait) -> bool {
+        let is_open = matches!(self.life.stage(), Stage::Live | Stage::Shut);
+        match wait {
+            Wait::Connect => self.connecting() && !self.is_unopened(),
+            Wait::Message => {
+                is_open && self.flags & (PARTIAL | HELD | EOF) == PARTIAL && self.wire.is_network()
+            }
+            Wait::Activity => is_open && self.limits.idle != Duration::MAX,
+            Wait::Close => matches!(self.life.stage(), Stage::Failing(_) | Stage::Lingering(_)),
+            Wait::Room => match self.life.stage() {
+                Stage::Live | Stage::Shut => {
+                    (self.flags & BLOCKED != 0 && self.has_ready_output())
+                        || (self.flags & EOF != 0 && self.has_output())
+                }
+                // Whoever was to feed a producer may be the handler that has failed.
+                Stage::Finishing(ending) => {
+                    matches!(ending.reason, CloseReason::HandlerError)
+                        || self.has_ready_output()
+                        || (self.has_output() && !self.discards_input())
+                }
+                _ => false,
+            },
         }
     }
 
-    /// What the channel waits for. A producer that has nothing is the program's, unless
-    /// nobody would see the peer go meanwhile.
-    fn waits_for(&self) -> Option<Wait> {
-        let is_waiting = match self.life.stage() {
-            Stage::Live | Stage::Shut => self.flags & EOF != 0 && self.has_output(),
-            // Whoever was to feed a producer may be the handler that has failed.
-            Stage::Finishing(ending) => {
-                matches!(ending.reason, CloseReason::HandlerError)
-                    || self.has_ready_output()
-                    || (self.has_output() && !self.discards_input())
+    fn begin(&self, wait: Wait, at: Instant) -> Since {
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        if let (Wait::Room, Some(socket)) = (wait, self.wire.socket()) {
+            // Other sockets have no such option, and need none.
+            let _ = socket.set_tcp_notsent_lowat(UNSENT_AT_ROOM);
+        }
+        let bytes = self.bytes_passed(wait);
+        Since { at, bytes }
+    }
+
+    /// The bytes that show progress.
+    fn bytes_passed(&self, wait: Wait) -> u64 {
+        match wait {
+            Wait::Message => self.received,
+            Wait::Room => self.sent(),
+            Wait::Activity => self.received.wrapping_add(self.sent()),
+            Wait::Connect | Wait::Close => 0,
+        }
+    }
+
+    /// When it is missed, if no more bytes pass.
+    fn deadline(&self, wait: Wait, since: Since) -> Option<Instant> {
+        let limits = &self.limits;
+        let patience = match wait {
+            Wait::Connect => limits.connect,
+            Wait::Message if self.flags & BY_COUNT != 0 => {
+                let bytes = self.received.saturating_sub(since.bytes);
+                let paid = bytes.checked_div(limits.message_rate)?;
+                limits.message_grace.max(Duration::from_secs(paid))
             }
-            Stage::Failing(_) | Stage::Lingering(_) => return Some(Wait::Close),
-            _ => false,
+            Wait::Message => limits.message_time,
+            Wait::Room => limits.stall,
+            Wait::Activity => limits.idle,
+            Wait::Close => limits.linger,
         };
-        is_waiting.then_some(Wait::Room)
+        since.at.checked_add(patience) // later than any clock tells is never
+    }
+
+    fn earliest(&self, waiting: &Waiting) -> Option<Instant> {
+        let under_way = WAITS.into_iter().zip(waiting.since);
+        under_way
+            .filter_map(|(wait, since)| self.deadline(wait, since?))
+            .min()
+    }
+}
+
+impl Waiting {
+    fn is_under_way(&self) -> bool {
+        self.since.iter().any(Option::is_some)
     }
 }
 

@@ -151,6 +151,11 @@ impl Wire {
         }
     }
 
+    /// Whether there is a network in between: nobody types there.
+    pub(crate) fn is_network(&self) -> bool {
+        self.transport().is_none_or(Transport::is_network)
+    }
+
     /// Whether it is to know in which channel it is.
     pub(crate) fn wants_token(&self) -> bool {
         match self {

@@ -28,14 +28,40 @@ pub enum CloseReason {
     /// The peer did not read, and the output queued for it exceeded its limit. A channel of
     /// the `chat` crate may have said goodbye, and closes when that has left.
     SlowReader,
-    /// The peer did not take the rest of the output in time, or a time limit of
-    /// the program's own expired.
+    /// A deadline of the channel's limits was missed.
+    Missed(Deadline),
+    /// A time limit of the program's own expired. The map and its channels never give it.
     TimedOut,
     /// The map was [shut down](crate::ChannelMap::shut_down).
     Shutdown,
     /// A reason of the program's own, for [`close_with`](crate::ChannelMap::close_with).
     /// Displayed as that error. The map and its channels never make one.
     Other(Error),
+}
+
+/// What a peer did not do in time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Deadline {
+    /// To take the connection.
+    Connect,
+    /// To end a message that it had begun.
+    Message,
+    /// To take any of the output that is queued for it.
+    Stall,
+    /// To send or to take anything at all.
+    Idle,
+}
+
+impl fmt::Display for Deadline {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Connect => "the connection took too long",
+            Self::Message => "a message took too long",
+            Self::Stall => "the peer took none of the output in time",
+            Self::Idle => "nothing was sent or received for too long",
+        })
+    }
 }
 
 impl fmt::Display for CloseReason {
@@ -48,6 +74,7 @@ impl fmt::Display for CloseReason {
             Self::HandlerError => f.write_str("a handler failed"),
             Self::OverLimit => f.write_str("too much input without an end of message"),
             Self::SlowReader => f.write_str("too much output that the peer did not read"),
+            Self::Missed(deadline) => deadline.fmt(f),
             Self::TimedOut => f.write_str("timed out"),
             Self::Shutdown => f.write_str("the map was shut down"),
             Self::Other(error) => error.fmt(f),

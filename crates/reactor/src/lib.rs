@@ -99,7 +99,7 @@ mod timer_channel;
 mod token;
 
 pub use channel::Channel;
-pub use close_reason::CloseReason;
+pub use close_reason::{CloseReason, Deadline};
 pub use error::{Absent, Error, InsertError, NestedTurn, Result};
 pub use map::{Buffers, ChannelMap, ChannelMut, Opening, ReadBuffer, State, Timer};
 pub use readiness::Readiness;

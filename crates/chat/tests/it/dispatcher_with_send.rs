@@ -511,7 +511,7 @@ fn a_peer_that_takes_nothing_of_the_rest_is_not_waited_for_for_ever() {
     assert!(map.is_open(me), "it takes a little");
     map.turn_at(map.now() + 3 * Limits::DEFAULT.stall).unwrap();
     turn_to_rest(&mut map);
-    assert_eq!(log.all(), ["close TimedOut"]);
+    assert_eq!(log.all(), ["close Missed(Stall)"]);
 }
 
 /// Says farewell to who has ended, and closes.

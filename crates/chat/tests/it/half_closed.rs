@@ -80,6 +80,10 @@ fn after_the_peers_end_a_producer_that_says_later_has_a_time() {
         for _ in 0..3 {
             map.turn_at(due).unwrap();
         }
-        assert_eq!(*record.borrow(), ["eof", "TimedOut"], "chat: {is_chat}");
+        assert_eq!(
+            *record.borrow(),
+            ["eof", "Missed(Stall)"],
+            "chat: {is_chat}"
+        );
     }
 }

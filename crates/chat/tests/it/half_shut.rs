@@ -351,7 +351,7 @@ fn after_the_peers_end_what_is_queued_has_a_time() {
         assert_eq!(shut.heard(), ["eof"]);
         sim::step_after(&mut shut.map, me, &peer, Limits::DEFAULT.stall / 2);
         shut.settle();
-        assert_eq!(shut.heard(), ["eof", "close TimedOut"]);
+        assert_eq!(shut.heard(), ["eof", "close Missed(Stall)"]);
     }
 }
 

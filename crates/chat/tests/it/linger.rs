@@ -113,7 +113,7 @@ fn a_peer_that_takes_nothing_of_the_rest_times_out() {
     sim::step_after(&mut map, me, &peer, Duration::from_secs(10) - MOMENT);
     assert!(map.is_open(me));
     sim::step_after(&mut map, me, &peer, MOMENT);
-    assert_eq!(log.all(), ["close TimedOut"]);
+    assert_eq!(log.all(), ["close Missed(Stall)"]);
 }
 
 #[test]
@@ -320,7 +320,7 @@ fn a_channel_that_is_inserted_again_while_it_ends_ends_in_time() {
             sim::settle(map, me, &peer);
             let (patience, expected) = match lingers {
                 true => (Limits::DEFAULT.linger, "close Done"),
-                false => (Limits::DEFAULT.stall, "close TimedOut"),
+                false => (Limits::DEFAULT.stall, "close Missed(Stall)"),
             };
             sim::step_after(map, me, &peer, patience - MOMENT);
             assert!(map.is_open(me));

@@ -12,6 +12,7 @@ mod conversion;
 mod convert;
 mod counts;
 mod datagrams;
+mod deadlines;
 mod dispatcher;
 mod dispatcher_with_send;
 mod error_queue;

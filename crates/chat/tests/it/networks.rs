@@ -475,7 +475,8 @@ fn a_listener_whose_accept_fails_pauses_and_accepts_later() {
     for _ in 0..20 {
         map.turn(Some(Duration::ZERO)).unwrap();
     }
-    assert_eq!((map.timers(), log.len()), (1, 0));
+    let timers = map.timers();
+    assert_eq!((timers, log.len()), (2, 0), "a pause, and a connection");
     for _ in 0..3 {
         map.turn_at(map.now() + Duration::from_millis(250)).unwrap();
         map.turn_at(map.now()).unwrap();

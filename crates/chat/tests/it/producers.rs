@@ -307,7 +307,7 @@ fn a_peer_that_does_not_take_what_a_producer_made_at_last_times_out() {
     sim::step_after(&mut map, me, &peer, STALL - MOMENT);
     assert!(map.is_open(me));
     sim::step_after(&mut map, me, &peer, MOMENT);
-    assert_eq!(log.all(), ["close TimedOut"]);
+    assert_eq!(log.all(), ["close Missed(Stall)"]);
 }
 
 /// The peer has had no time yet to take anything.
@@ -324,7 +324,7 @@ fn the_time_that_a_producer_had_nothing_does_not_count_as_the_peers() {
     sim::step_after(&mut map, me, &peer, STALL - MOMENT);
     assert!(map.is_open(me), "{:?}", log.all());
     sim::step_after(&mut map, me, &peer, STALL);
-    assert_eq!(log.all(), ["close TimedOut"]);
+    assert_eq!(log.all(), ["close Missed(Stall)"]);
 }
 
 /// A reader that has as much as the test has given it; at its end it waits for

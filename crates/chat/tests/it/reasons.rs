@@ -201,7 +201,7 @@ fn a_peer_that_stalls_replaces_what_says_that_all_was_sent() {
         // It took some at first: the time runs from the last of it.
         sim::step_after(&mut closing.map, me, &peer, STALL);
         sim::step_after(&mut closing.map, me, &peer, STALL);
-        closing.is_for("TimedOut");
+        closing.is_for("Missed(Stall)");
     });
 }
 
@@ -250,12 +250,12 @@ fn the_channels_own_timeout_is_a_warning_that_says_how_long_the_peer_took_nothin
         let (me, peer) = (closing.me, closing.peer.clone());
         sim::step_after(&mut closing.map, me, &peer, STALL);
         sim::step_after(&mut closing.map, me, &peer, STALL);
-        closing.is_for("TimedOut");
+        closing.is_for("Missed(Stall)");
         let lines = journal::take();
         assert_eq!(lines.len(), 1, "{lines:?}");
         assert!(lines[0].starts_with("WARN channel "), "{lines:?}");
         assert!(
-            lines[0].ends_with("none of its output was taken for 10s"),
+            lines[0].ends_with("given up: the peer took none of the output in time: 10s"),
             "{lines:?}"
         );
     });

@@ -394,7 +394,7 @@ fn a_peer_that_takes_nothing_of_what_the_transport_keeps_is_cut_off() {
         sim::step_after(&mut seam.map, seam.me, &peer, stall - moment);
         assert!(!seam.record.is_closed());
         sim::step_after(&mut seam.map, seam.me, &peer, moment);
-        assert_eq!(seam.heard().last().unwrap(), "close TimedOut");
+        assert_eq!(seam.heard().last().unwrap(), "close Missed(Stall)");
     }
 }
 
@@ -594,7 +594,7 @@ fn a_close_notify_that_nobody_takes_is_waited_for_as_long_as_stall_says() {
         sim::step_after(&mut seam.map, seam.me, &peer, stall / 2);
         assert!(!seam.record.is_closed());
         sim::step_after(&mut seam.map, seam.me, &peer, stall / 2);
-        assert_eq!(seam.heard(), ["close TimedOut"]);
+        assert_eq!(seam.heard(), ["close Missed(Stall)"]);
     }
 }
 

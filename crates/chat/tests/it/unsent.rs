@@ -84,7 +84,7 @@ fn handle_close_is_told_what_was_not_sent() {
                 it.pass(STALL);
                 it.pass(STALL);
             },
-            "TimedOut",
+            "Missed(Stall)",
             (20, 1),
         ),
         (

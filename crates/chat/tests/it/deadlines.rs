@@ -1,0 +1,406 @@
+//! What a peer is to do in time, and what happens if it does not. The clock is the test's.
+
+use std::io::{ErrorKind, Write};
+use std::net::TcpListener;
+use std::time::Duration;
+
+use chat::{
+    AsyncChat, ChannelMap, Chat, CloseReason, Deadline, Dispatcher, DispatcherHandler, Endpoint,
+    FileWrapper, Handle, InetName, Limits, MessageHandler, Result, Terminator,
+};
+use socket2::{Domain, Socket, Type};
+
+use crate::common::sim::{self, Peer, step_after};
+use crate::common::{Log, assert_rest, name, tcp_pair, turn_until, unix_pair};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Logs messages and deadlines; answers a deadline, and goes on if it is told to.
+struct Server {
+    log: Log,
+    goes_on: bool,
+}
+
+impl MessageHandler for Server {
+    fn handle_message(&mut self, message: &[u8], _: &mut Chat, _: &mut ChannelMap) -> Result {
+        self.log.add(format!("message of {}", message.len()));
+        Ok(())
+    }
+
+    fn handle_deadline(
+        &mut self,
+        deadline: Deadline,
+        chat: &mut Chat,
+        _: &mut ChannelMap,
+    ) -> Result {
+        self.log.add(format!("{deadline:?}"));
+        chat.push("421 too slow\n");
+        if !self.goes_on {
+            chat.close_when_done_with(CloseReason::Missed(deadline));
+        }
+        Ok(())
+    }
+
+    fn handle_close(&mut self, reason: CloseReason, _: &mut Chat, _: &mut ChannelMap) {
+        self.log.add(format!("close {}", name(&reason)));
+    }
+}
+
+/// A channel, its peer, and a clock.
+struct World {
+    map: ChannelMap,
+    me: Handle<AsyncChat<Server>>,
+    peer: Peer,
+    log: Log,
+}
+
+impl World {
+    fn new(terminator: impl Into<Terminator>, limits: Limits) -> Self {
+        Self::which(terminator, limits, false)
+    }
+
+    fn which(terminator: impl Into<Terminator>, limits: Limits, goes_on: bool) -> Self {
+        let log = Log::default();
+        let (line, peer) = sim::line();
+        let mut map = ChannelMap::new().unwrap();
+        let server = Server {
+            log: log.clone(),
+            goes_on,
+        };
+        let channel = AsyncChat::over(line, terminator, server).limited(limits);
+        let me = map.insert(channel).unwrap();
+        sim::settle(&mut map, me, &peer);
+        Self { map, me, peer, log }
+    }
+
+    /// The peer says something, then time passes by the second.
+    fn say(&mut self, data: impl AsRef<[u8]>, seconds: u64) {
+        self.peer.say(data);
+        for _ in 0..seconds {
+            step_after(&mut self.map, self.me, &self.peer, SECOND);
+        }
+        sim::settle(&mut self.map, self.me, &self.peer);
+    }
+
+    fn chat(&mut self) -> &mut Chat {
+        &mut self.map.get_mut(self.me).unwrap().chat
+    }
+}
+
+#[test]
+fn a_line_has_sixty_seconds_from_its_first_byte_to_its_end_however_much_comes_meanwhile() {
+    let mut world = World::new("\n", Limits::default());
+    world.say("", 1_000);
+    assert_eq!(world.log.len(), 0, "a silent peer may listen");
+    for _ in 0..3 {
+        world.say("half of ", 50);
+        world.say("a line\n", 50);
+    }
+    assert_eq!(world.log.count("message of 14"), 3);
+    for _ in 0..29 {
+        world.say("x", 2);
+    }
+    assert_eq!(world.log.len(), 3);
+    world.say("x", 3);
+    assert_eq!(world.log.all()[3..], ["Message"]);
+    world.peer.say_eof();
+    sim::settle(&mut world.map, world.me, &world.peer);
+    assert_eq!(world.log.all()[4..], ["close Missed(Message)"]);
+    assert_eq!(world.peer.take_sent(), b"421 too slow\n");
+}
+
+#[test]
+fn a_message_by_count_has_all_the_time_if_it_comes_at_240_bytes_a_second() {
+    let mut limits = Limits::default();
+    limits.message = 3_600_000;
+    let mut world = World::new(3_600_000, limits.clone());
+    let second = [0; 240];
+    world.say("", 100);
+    world.say([0; 480], 0);
+    for _ in 0..300 {
+        world.say(second, 1);
+    }
+    assert_eq!(world.log.len(), 0);
+    // What came early is paid for: some 72,000 bytes in 300 s.
+    world.say("", 10);
+    assert_eq!(world.log.all(), ["Message", "close Missed(Message)"]);
+
+    // And no bytes at all are late after five seconds.
+    let mut world = World::new(1_000_000, limits);
+    world.say("x", 4);
+    assert_eq!(world.log.len(), 0);
+    world.say("", 2);
+    assert_eq!(world.log.all(), ["Message"]);
+
+    // A second's worth comes too early for the next second.
+    let mut world = World::new(2_400, Limits::default());
+    world.say([0; 2_399], 9);
+    assert_eq!(world.log.len(), 0);
+    world.say("x", 1);
+    assert_eq!(world.log.all(), ["message of 2400"]);
+    world.say("", 100);
+    assert_eq!(world.log.len(), 1);
+}
+
+#[test]
+fn input_without_a_terminator_has_all_the_time() {
+    let mut limits = Limits::default();
+    limits.message = 1_000;
+    let mut world = World::new(Terminator::none(), limits);
+    world.say("hello", 10_000);
+    assert_eq!(world.log.len(), 0);
+    assert_eq!(world.map.timers(), 0);
+}
+
+/// A pipe, in which somebody may type.
+#[test]
+fn what_is_no_network_has_all_the_time() {
+    let (reader, mut writer) = std::io::pipe().unwrap();
+    let log = Log::default();
+    let mut map = ChannelMap::new().unwrap();
+    let server = Server {
+        log: log.clone(),
+        goes_on: false,
+    };
+    let wrapper = FileWrapper::new(reader).unwrap();
+    let me = map.insert(AsyncChat::over(wrapper, "\n", server)).unwrap();
+    writer.write_all(b"half of ").unwrap();
+    turn_until(&mut map, |map| {
+        !map.get(me).unwrap().chat.partial_message().is_empty()
+    });
+    map.turn_at(map.now() + 100 * SECOND).unwrap();
+    writer.write_all(b"a line\n").unwrap();
+    turn_until(&mut map, |_| log.has("message of 14"));
+}
+
+#[test]
+fn the_time_of_a_held_channel_does_not_count() {
+    let mut world = World::new("\n", Limits::default());
+    world.say("half of ", 50);
+    world.chat().pause();
+    world.say("", 500);
+    world.chat().resume();
+    world.say("", 50);
+    assert_eq!(world.log.len(), 0);
+    world.say("a line\n", 100);
+    assert_eq!(world.log.all(), ["message of 14"]);
+    world.say("half", 61);
+    assert_eq!(world.log.all()[1..], ["Message"]);
+}
+
+/// It is set for the first of many messages, and is late for the others: once.
+#[test]
+fn a_timer_stays_when_its_message_has_ended_and_goes_when_it_is_due() {
+    let mut world = World::new("\n", Limits::default());
+    world.say("whole\n", 1);
+    assert_eq!(world.map.timers(), 0, "a whole line needs none");
+    for _ in 0..100 {
+        world.say("in ", 0);
+        assert_eq!(world.map.timers(), 1);
+        world.say("parts\n", 0);
+    }
+    world.say("", 60);
+    assert_eq!(world.map.timers(), 0);
+    assert_eq!(world.log.count("message of 8"), 100);
+}
+
+#[test]
+fn a_handler_that_lets_the_peer_go_on_gives_it_the_same_time_again() {
+    let mut world = World::which("\n", Limits::default(), true);
+    world.say("half", 59);
+    assert_eq!(world.log.len(), 0);
+    world.say("", 2);
+    assert_eq!(world.log.len(), 1);
+    world.say("", 58);
+    assert_eq!(world.log.len(), 1);
+    world.say("", 2);
+    assert_eq!(world.log.all(), ["Message", "Message"]);
+    world.say(" a line\n", 1_000);
+    assert_eq!(world.log.all()[2..], ["message of 11"]);
+}
+
+/// A member that never reads must not hold a whole room.
+#[test]
+fn a_peer_that_takes_nothing_is_given_up_and_one_that_takes_little_is_not() {
+    let mut world = World::new("\n", Limits::default());
+    world.peer.set_room(0);
+    world.chat().push([b'x'; 100]);
+    for _ in 0..20 {
+        world.say("I am here\n", 100);
+        world.peer.set_room(1); // and that is progress
+    }
+    assert_eq!(world.log.count("message of 9"), 20);
+    assert_eq!(world.log.len(), 20);
+    world.say("", 1);
+    world.peer.set_room(0);
+    world.say("", 118);
+    assert_eq!(world.log.len(), 20);
+    world.say("", 122);
+    assert_eq!(world.log.all()[20..], ["Stall"]);
+    // What it is told now does not leave either.
+    world.say("", 121);
+    assert_eq!(world.log.all()[21..], ["close Missed(Stall)"]);
+}
+
+#[test]
+fn without_a_handler_of_its_own_a_stalled_channel_closes_at_once() {
+    for is_chat in [true, false] {
+        let log = Log::default();
+        let (line, peer) = sim::line();
+        peer.set_room(0);
+        let mut map = ChannelMap::new().unwrap();
+        let me = match is_chat {
+            true => {
+                let probe = crate::common::Probe::new(&log);
+                let mut channel = AsyncChat::over(line, "\n", probe);
+                channel.chat.push("never read\n");
+                map.insert(channel).unwrap().token()
+            }
+            false => {
+                let mut channel = Dispatcher::over(line, Raw(log.clone()));
+                channel.endpoint.push("never read\n");
+                map.insert(channel).unwrap().token()
+            }
+        };
+        sim::settle(&mut map, me, &peer);
+        for _ in 0..3 {
+            step_after(&mut map, me, &peer, 60 * SECOND);
+        }
+        sim::settle(&mut map, me, &peer);
+        assert_eq!(log.all().last().unwrap(), "close Missed(Stall)");
+    }
+}
+
+/// Keeps a record of its end.
+struct Raw(Log);
+
+impl DispatcherHandler for Raw {
+    fn handle_close(&mut self, reason: CloseReason, _: &mut Endpoint, _: &mut ChannelMap) {
+        self.0.add(format!("close {}", name(&reason)));
+    }
+}
+
+#[test]
+fn silence_in_both_directions_is_a_deadline_if_that_is_asked_for() {
+    let mut limits = Limits::default();
+    limits.idle = 10 * SECOND;
+    let mut world = World::new("\n", limits.clone());
+    for _ in 0..5 {
+        world.say("I am here\n", 8);
+        world.chat().push("so am I\n");
+        world.say("", 8);
+    }
+    assert_eq!(world.log.len(), 5);
+    world.say("", 20);
+    assert_eq!(world.log.all()[5..], ["Idle", "close Missed(Idle)"]);
+
+    // Asked for later, and of a dispatcher.
+    let mut world = World::new("\n", Limits::default());
+    world.say("", 100);
+    world.chat().set_limits(limits.clone());
+    world.say("", 20);
+    assert_eq!(world.log.all()[0], "Idle");
+    let log = Log::default();
+    let (line, peer) = sim::line();
+    let mut map = ChannelMap::new().unwrap();
+    let raw = Dispatcher::over(line, Raw(log.clone())).limited(limits);
+    let me = map.insert(raw).unwrap();
+    sim::settle(&mut map, me, &peer);
+    for _ in 0..20 {
+        step_after(&mut map, me, &peer, SECOND);
+    }
+    peer.say_eof();
+    sim::settle(&mut map, me, &peer);
+    assert_eq!(log.all(), ["close Missed(Idle)"]);
+}
+
+/// A listener whose queue is full, and which ignores whoever knocks.
+fn full() -> (Vec<Socket>, std::net::SocketAddr) {
+    let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    let any: std::net::SocketAddr = "127.0.0.1:0".parse().unwrap();
+    listener.bind(&any.into()).unwrap();
+    listener.listen(0).unwrap(); // which is one
+    let to = listener.local_addr().unwrap();
+    let first = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    first.connect(&to).unwrap();
+    (vec![listener, first], to.as_socket().unwrap())
+}
+
+#[test]
+fn an_address_that_hangs_costs_thirty_seconds_and_then_the_next_is_tried() {
+    let (_full, hangs) = full();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let works = listener.local_addr().unwrap();
+    for (addresses, outcome) in [
+        (vec![hangs, hangs, works], "connect"),
+        (vec![hangs, hangs], "close Missed(Connect)"),
+    ] {
+        let log = Log::default();
+        let mut map = ChannelMap::new().unwrap();
+        let client = crate::common::Probe::new(&log);
+        let client = AsyncChat::connect(InetName::from(addresses), "\n", client);
+        let me = map.insert(client).unwrap();
+        assert_rest(&mut map);
+        for _ in 0..2 {
+            map.turn_at(map.now() + 29 * SECOND).unwrap();
+            assert_eq!(log.len(), 0);
+            assert!(map.get(me).unwrap().chat.endpoint().connecting());
+            map.turn_at(map.now() + SECOND).unwrap();
+            map.turn_at(map.now()).unwrap();
+        }
+        turn_until(&mut map, |_| log.len() > 0);
+        assert_eq!(log.all(), [outcome]);
+    }
+}
+
+/// A channel in another map has its deadlines there.
+#[test]
+fn a_channel_that_moves_to_another_map_keeps_its_deadlines() {
+    let mut world = World::new("\n", Limits::default());
+    world.say("half", 30);
+    let channel = world.map.remove(world.me).unwrap();
+    assert_eq!(world.map.timers(), 0);
+    world.map = ChannelMap::new().unwrap();
+    world.me = world.map.insert(channel).unwrap();
+    world.say("", 1);
+    world.say("", 61);
+    assert_eq!(world.log.all(), ["Message"]);
+}
+
+/// The system is to report room in small steps then.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_tcp_socket_that_blocks_shows_the_progress_of_its_peer() {
+    let (ours, _theirs) = tcp_pair();
+    let mut limits = Limits::default();
+    limits.output = 64 * 1024 * 1024;
+    let mut map = ChannelMap::new().unwrap();
+    let mut channel = AsyncChat::new(ours, "\n", ()).limited(limits);
+    channel.chat.push(vec![0; 32 * 1024 * 1024]);
+    let me = map.insert(channel).unwrap();
+    assert_rest(&mut map);
+    let endpoint = map.get(me).unwrap().chat.endpoint();
+    let lowat = endpoint.socket().unwrap().tcp_notsent_lowat().unwrap();
+    assert_eq!(lowat, 16_384);
+}
+
+/// A socket without such an option is no error.
+#[test]
+fn a_unix_socket_that_blocks_goes_on() {
+    let (ours, theirs) = unix_pair();
+    let mut map = ChannelMap::new().unwrap();
+    let mut channel = AsyncChat::new(ours, "\n", ());
+    channel.chat.push(vec![0; 4 * 1024 * 1024]);
+    let me = map.insert(channel).unwrap();
+    assert_rest(&mut map);
+    assert!(map.is_open(me));
+    let mut left = 4 * 1024 * 1024;
+    turn_until(&mut map, |_| {
+        let mut buffer = [0; 65_536];
+        match std::io::Read::read(&mut &theirs, &mut buffer) {
+            Ok(len) => left -= len,
+            Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock),
+        }
+        left == 0
+    });
+}
