@@ -14,13 +14,11 @@
 //! - `conditional.rs`: whether a file is sent, by the version that a client has;
 //!   `ranges.rs`: which part of it. No I/O.
 //! - `response.rs`: the response, `dates.rs`: its date.
-//! - `deadline.rs`: a time limit that moves.
 //! - `handler.rs`: the connection, which is all of the above in turn.
 
 mod body;
 mod conditional;
 mod dates;
-mod deadline;
 mod fields;
 mod files;
 mod handler;

@@ -8,8 +8,6 @@ mod body;
 mod conditional;
 #[path = "../../examples/http/dates.rs"]
 mod dates;
-#[path = "../../examples/http/deadline.rs"]
-mod deadline;
 mod exchange;
 #[path = "../../examples/http/fields.rs"]
 mod fields;

@@ -202,12 +202,11 @@ fn a_head_that_drips_is_cut_off_after_ten_seconds_and_a_download_is_not() {
     site.sparse("large", 64 << 20);
     let server = site.serve();
     let begun = Instant::now();
-    let mut silent = Client::connect(server.addr);
     let mut dripping = Client::connect(server.addr);
     let mut stuck = Client::connect(server.addr);
     // A second request, behind one that was answered.
     stuck.send("GET /plaintext HTTP/1.1\r\nHost: a\r\n\r\nGET /");
-    // The ten seconds are over with the first answer; from then on there are sixty.
+    // Between two requests there are sixty.
     let mut patient = Client::connect(server.addr);
     patient.send("GET /plaintext HTTP/1.1\r\nHost: a\r\n\r\n");
     let mut downloading = Client::connect(server.addr);
@@ -234,7 +233,6 @@ fn a_head_that_drips_is_cut_off_after_ten_seconds_and_a_download_is_not() {
         let answer = Answer::take(&mut rest, false).map(|answer| answer.status);
         assert_eq!(answer, Some(status));
     }
-    assert_eq!(silent.rest(), b"", "it has not asked for anything");
     patient.send("GET /plaintext HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
     let answers = patient.rest();
     let mut rest = &answers[..];
