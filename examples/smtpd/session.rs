@@ -5,7 +5,7 @@ use std::mem;
 use std::rc::Rc;
 use std::time::Duration;
 
-use chat::{Address, ChannelMap, Chat, Hold, Limits, MessageHandler, Result, Timer};
+use chat::{Address, ChannelMap, Chat, Deadline, Hold, Limits, MessageHandler, Result, Timer};
 use examples::Output;
 
 use crate::envelope::Envelope;
@@ -24,10 +24,8 @@ const MAX_LINE: usize = 510;
 /// With SIZE, BODY and SMTPUTF8 (RFC 1870, RFC 6152 and RFC 6531).
 const MAX_MAIL_LINE: usize = MAX_LINE + 26 + 17 + 10;
 
-/// Of a client that says too much that is no mail, until the timer with the number
-/// [`GO_ON`] is due.
+/// Of a client that says too much that is no mail, until its timer is due.
 const DELAYED: Hold = Hold::new(0);
-const GO_ON: u32 = 1;
 
 const EXTENSIONS: &str = "250-8BITMIME\r\n250-SMTPUTF8\r\n250-PIPELINING\r\n250 HELP";
 
@@ -37,22 +35,22 @@ const HELP: &str = "214-messages are printed, and delivered nowhere\r\n\
 /// How long a message may be, and how long a client may take.
 pub(crate) struct Bounds {
     max_size: usize,
-    /// RFC 5321, section 4.5.3.2.7 asks for 5 minutes at least between commands.
-    timeout: Duration,
     pub(crate) command: Rc<Limits>,
     message: Rc<Limits>,
 }
 
 impl Bounds {
+    /// RFC 5321, section 4.5.3.2.7 asks for 5 minutes at least between commands.
     pub(crate) fn new(max_size: usize, timeout: Duration) -> Self {
         let limits = |message| {
             let mut limits = Limits::default();
             limits.message = message;
+            limits.message_time = timeout;
+            limits.idle = timeout;
             Rc::new(limits)
         };
         Self {
             max_size,
-            timeout,
             command: limits(MAX_MAIL_LINE),
             // With the CRLF before it.
             message: limits(max_size.saturating_add(LINE_END.len())),
@@ -64,8 +62,6 @@ pub(crate) struct Session {
     peer: Address,
     stdout: Output,
     patience: Patience,
-    /// By then the next command or the message must be there.
-    deadline: Option<Timer>,
     bounds: Rc<Bounds>,
     greeting: Greeting,
     /// Begun by MAIL.
@@ -89,7 +85,6 @@ impl Session {
             peer,
             stdout,
             patience: Patience::default(),
-            deadline: None,
             bounds,
             greeting: Greeting::None,
             envelope: None,
@@ -126,7 +121,7 @@ impl Session {
             Then::GoOn => {}
             Then::Wait(delay) => {
                 chat.hold(DELAYED);
-                map.set_numbered_timer(chat.token(), GO_ON, map.now() + delay);
+                map.set_timer(chat.token(), map.now() + delay);
             }
             Then::HangUp => {
                 log::warn!("{} says too much that is no mail", self.peer);
@@ -234,26 +229,16 @@ impl Session {
             false => reply(chat, "451 it cannot be printed"),
         }
     }
-
-    /// The time begins for whatever comes next.
-    fn expect_next(&mut self, chat: &Chat, map: &mut ChannelMap) {
-        let timer = map.set_timer(chat.token(), map.now() + self.bounds.timeout);
-        if let Some(before) = self.deadline.replace(timer) {
-            map.cancel(before);
-        }
-    }
 }
 
 impl MessageHandler for Session {
-    fn handle_connect(&mut self, chat: &mut Chat, map: &mut ChannelMap) -> Result {
+    fn handle_connect(&mut self, chat: &mut Chat, _map: &mut ChannelMap) -> Result {
         reply(chat, "220 localhost ESMTP");
-        self.expect_next(chat, map);
         Ok(())
     }
 
     fn handle_message(&mut self, message: &[u8], chat: &mut Chat, map: &mut ChannelMap) -> Result {
         let is_too_long = mem::take(&mut self.is_too_long);
-        self.expect_next(chat, map);
         match self.in_data {
             true => self.handle_data(message, is_too_long, chat, map),
             false => self.handle_line(message, is_too_long, chat, map),
@@ -267,13 +252,14 @@ impl MessageHandler for Session {
         Ok(())
     }
 
-    fn handle_timer(&mut self, timer: Timer, chat: &mut Chat, _map: &mut ChannelMap) -> Result {
-        if timer.number() == GO_ON {
-            chat.release(DELAYED);
-        } else {
-            log::info!("{} takes too long", self.peer);
-            hang_up(chat, "421 that takes too long");
-        }
+    fn handle_deadline(&mut self, _: Deadline, chat: &mut Chat, _map: &mut ChannelMap) -> Result {
+        log::info!("{} takes too long", self.peer);
+        hang_up(chat, "421 that takes too long");
+        Ok(())
+    }
+
+    fn handle_timer(&mut self, _: Timer, chat: &mut Chat, _map: &mut ChannelMap) -> Result {
+        chat.release(DELAYED);
         Ok(())
     }
 
