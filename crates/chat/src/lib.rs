@@ -253,6 +253,11 @@ struct Readme;
 #[doc = include_str!("../../../docs/several-channels.md")]
 struct SeveralChannels;
 
+/// The example of the page on limits runs.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/limits.md")]
+struct LimitsPage;
+
 /// The program of the page on porting runs.
 #[cfg(doctest)]
 #[doc = include_str!("../../../docs/porting-from-asyncore.md")]

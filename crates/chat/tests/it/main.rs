@@ -29,6 +29,7 @@ mod half_closed;
 mod half_shut;
 mod holding;
 mod limits;
+mod limits_page;
 mod linger;
 mod lingering;
 mod memory;

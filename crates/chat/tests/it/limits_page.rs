@@ -1,0 +1,56 @@
+//! The page on limits, `docs/limits.md`, has every limit and its default.
+
+use std::collections::BTreeMap;
+
+use chat::Limits;
+
+const PAGE: &str = include_str!("../../../../docs/limits.md");
+
+/// The limits in the first column of the page's tables, with the second.
+fn rows() -> BTreeMap<&'static str, &'static str> {
+    let rows = PAGE.lines().filter(|line| line.starts_with("| `"));
+    rows.map(|row| {
+        let mut cells = row.trim_matches('|').split('|').map(str::trim);
+        let name = cells.next().unwrap().trim_matches('`');
+        (name, cells.next().unwrap())
+    })
+    .collect()
+}
+
+/// `65536` is `65,536`, `30s` is `30 s`, and a time that never ends is `never`.
+fn shown(value: &str) -> String {
+    if value == "b\"\"" {
+        return "none".to_owned();
+    }
+    if let Some(seconds) = value.strip_suffix('s') {
+        return match seconds.contains('.') {
+            true => "never".to_owned(),
+            false => format!("{seconds} s"),
+        };
+    }
+    let digits: Vec<char> = value.chars().rev().collect();
+    let groups: Vec<String> = digits
+        .chunks(3)
+        .map(|group| group.iter().collect())
+        .collect();
+    groups.join(",").chars().rev().collect()
+}
+
+#[test]
+fn it_has_each_limit_with_its_default() {
+    let all = format!("{:?}", Limits::default());
+    let fields = all
+        .strip_prefix("Limits { ")
+        .and_then(|rest| rest.strip_suffix(" }"))
+        .unwrap();
+    let defaults: BTreeMap<&str, String> = fields
+        .split(", ")
+        .map(|field| field.split_once(": ").unwrap())
+        .map(|(name, value)| (name, shown(value)))
+        .collect();
+    let told: BTreeMap<&str, String> = rows()
+        .into_iter()
+        .map(|(name, value)| (name, value.to_owned()))
+        .collect();
+    assert_eq!(told, defaults);
+}
