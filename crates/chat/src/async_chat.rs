@@ -9,7 +9,6 @@ use reactor::{
     Channel, ChannelMap, CloseReason, Error, Opening, Registration, Result, Timer, Token,
 };
 
-use crate::backpressure::Others;
 use crate::chat::Chat;
 use crate::endpoint::Endpoint;
 use crate::flags::{
@@ -309,17 +308,11 @@ impl<H: ChatHandler> AsyncChat<H> {
 
     /// Whether the channel goes on after a callback, once it is amended, by `others`.
     #[cold]
-    pub(crate) fn goes_on_amended(
-        &mut self,
-        others: &mut Option<Others>,
-        map: &mut ChannelMap,
-    ) -> bool {
+    pub(crate) fn goes_on_amended(&mut self, others: &mut u32, map: &mut ChannelMap) -> bool {
         let me = self.chat.endpoint.me;
-        let before = Others::all(&self.chat.endpoint);
-        let mut those = self.chat.endpoint.others_before(*others, map);
+        self.chat.endpoint.output.count_answers(*others);
         map.amend_now(me, self);
-        those.grow(before, Others::all(&self.chat.endpoint));
-        *others = Some(those);
+        *others = self.chat.endpoint.output.others();
         map.may_continue(me)
     }
 }
@@ -351,22 +344,16 @@ impl<H: ChatHandler> Channel for AsyncChat<H> {
         self.due() != 0
     }
 
-    fn flush(&mut self, me: Token, is_answer: bool) -> bool {
+    fn flush(&mut self, me: Token) -> bool {
         let endpoint = &mut self.chat.endpoint;
         let is_as_before = endpoint.asked == self.asked && endpoint.me == me;
-        if !is_as_before || endpoint.flags != 0 {
-            return false;
-        }
-        let is_sent = endpoint.send_piece();
-        if !is_sent && is_answer {
-            endpoint.count_answers(Others::default());
-        }
-        is_sent
+        is_as_before && endpoint.flags == 0 && endpoint.send_piece()
     }
 
     fn settle(&mut self, me: Token) -> Result<(), CloseReason> {
         self.chat.endpoint.enter(me);
-        self.chat.endpoint.settle_output(); // a failure ends backpressure
+        self.chat.endpoint.settle_output();
+        self.chat.endpoint.release_if_drained();
         let flags = self.chat.endpoint.flags;
         // A held channel that has failed, and holds nothing, may never be released.
         let is_deaf = flags & UNDELIVERED == 0 && (flags & HELD != 0 || !self.readable(me));
@@ -379,18 +366,17 @@ impl<H: ChatHandler> Channel for AsyncChat<H> {
     }
 
     fn handle_read_event(&mut self, me: Token, map: &mut ChannelMap) -> Result {
-        let mut others = None;
         if self.chat.endpoint.flags != 0 {
             match self.clear_the_way(map) {
-                Ok(true) => others = Some(self.chat.endpoint.others_to_count()),
+                Ok(true) => {}
                 other => return self.conclude(other.map(|_| ()), me, map),
             }
         }
-        let result = self.receive(&mut others, map);
-        if self.chat.endpoint.flags != 0 {
-            self.chat.endpoint.conclude_messages(others, map);
+        let result = self.receive(map);
+        match self.chat.endpoint.flags {
+            0 => result, // not closed either
+            _ => self.conclude(result, me, map),
         }
-        self.conclude(result, me, map)
     }
 
     fn handle_write_event(&mut self, me: Token, map: &mut ChannelMap) -> Result {

@@ -6,7 +6,6 @@ use std::rc::Rc;
 
 use reactor::{CloseReason, Token};
 
-use crate::backpressure::Others;
 use crate::endpoint::Endpoint;
 use crate::flags::{DISCARDED, OVER_LIMIT, UNDELIVERED};
 use crate::framer::Framer;
@@ -238,7 +237,6 @@ impl Chat {
     /// but not delivered.
     pub fn discard_buffers(&mut self) {
         self.endpoint.output.clear();
-        self.endpoint.count_answers(Others::default());
         self.endpoint.unread.clear();
         self.framer.discard();
         self.endpoint.end_message();

@@ -41,11 +41,6 @@ pub struct Endpoint {
     pub(crate) has_accepted: bool,
     /// A chat channel is held while its answers outrun the peer.
     pub(crate) has_backpressure: bool,
-    /// The producers that a chat channel has queued as answers; 255 if there are more.
-    pub(crate) answer_producers: u8,
-    /// The queued bytes that it has pushed as answers, and `answer_producers`: see
-    /// `backpressure.rs`. Unless both are 0, `asked` is.
-    pub(crate) answer_bytes: u32,
     pub(crate) output: Output,
     /// Bytes that the wire has taken.
     pub(crate) taken: u64,
@@ -90,8 +85,6 @@ impl Endpoint {
             has_accepted: false,
             // Two peers that both hold each other back would wait for ever.
             has_backpressure,
-            answer_producers: 0,
-            answer_bytes: 0,
             output: Output::new(&limits),
             taken: 0,
             received: 0,

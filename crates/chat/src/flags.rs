@@ -46,14 +46,12 @@ pub(crate) const CONVERTED: Flags = 1 << 14;
 pub(crate) const HUNG_UP: Flags = 1 << 15;
 /// `handle_peer_finished` was called.
 pub(crate) const PEER_TOLD: Flags = 1 << 16;
-/// The answers of the present read are to be counted, even if no other flag is left.
-pub(crate) const COUNTS: Flags = 1 << 17;
 /// A message has begun, and its terminator is a string or a number.
-pub(crate) const PARTIAL: Flags = 1 << 18;
+pub(crate) const PARTIAL: Flags = 1 << 17;
 /// It is a number.
-pub(crate) const BY_COUNT: Flags = 1 << 19;
+pub(crate) const BY_COUNT: Flags = 1 << 18;
 /// The timers are to be looked at: a limit was changed.
-pub(crate) const RETIMED: Flags = 1 << 29;
+pub(crate) const RETIMED: Flags = 1 << 19;
 /// Something is due that comes before anything else.
 pub(crate) const BEGIN: Flags = NEW | CONVERTED;
 /// The channel's answers outrun its peer: it is held until they have drained.

@@ -9,7 +9,7 @@ use reactor::{ChannelMap, CloseReason, Error, Token};
 
 use crate::ending::Ending;
 use crate::endpoint::Endpoint;
-use crate::flags::{EOF, FINISHED, FINISHED_TOLD, HIGH, NOT_LIVE, OUTRUN, SHUT_DUE};
+use crate::flags::{EOF, FINISHED, FINISHED_TOLD, HIGH, NOT_LIVE, SHUT_DUE};
 
 /// Where a channel's life stands. Others read it; only this file changes it.
 #[derive(Debug)]
@@ -232,7 +232,7 @@ impl Endpoint {
     /// Nothing can be sent any more: what is queued is dropped.
     pub(crate) fn has_failed(&mut self, error: io::Error) {
         self.output.lose();
-        self.flags &= !(HIGH | OUTRUN); // nobody waits for room that never comes
+        self.flags &= !HIGH; // nobody waits for room that never comes
         self.change(Event::Fail(error));
     }
 

@@ -25,6 +25,9 @@ const SEGMENT_LEN: usize = 65_536;
 /// How often a producer that says `Again` without data is asked in one refill.
 const EMPTY_ANSWERS: usize = 16;
 
+/// A producer counts as this part of the mark.
+const PRODUCERS_AT_MARK: u32 = 16;
+
 /// How many slices one vectored write gets.
 pub(crate) const MAX_SLICES: usize = 16;
 
@@ -37,7 +40,9 @@ pub(crate) struct Output {
     /// How many bytes of the first item were sent.
     sent: usize,
     /// How many bytes may be queued before a push has to look at the limits.
-    mark: usize,
+    mark: u32,
+    /// How much of what is queued is answers: see `backpressure.rs`.
+    pub(crate) answers: u32,
     /// Where emptied buffers go; none before the channel is in a map.
     buffers: Option<Buffers>,
 }
@@ -88,6 +93,7 @@ impl Output {
             queued: Queued::Nothing,
             sent: 0,
             mark: mark(limits),
+            answers: 0,
             buffers: None,
         }
     }
@@ -132,7 +138,7 @@ impl Output {
     #[inline]
     pub(crate) fn push_first(&mut self, data: &[u8]) -> bool {
         match (&self.queued, &self.buffers) {
-            (Queued::Nothing, Some(buffers)) if (1..=self.mark).contains(&data.len()) => {
+            (Queued::Nothing, Some(buffers)) if (1..=self.mark as usize).contains(&data.len()) => {
                 let mut buffer = buffers.take_spare();
                 append(&mut buffer, data);
                 self.keep(buffer);
@@ -176,7 +182,7 @@ impl Output {
     /// This buffer is all that is queued.
     #[inline]
     pub(crate) fn keep(&mut self, buffer: Buffer) {
-        self.queued = match buffer.capacity() <= self.mark {
+        self.queued = match buffer.capacity() <= self.mark as usize {
             true => Queued::Open(buffer),
             false => Queued::Shut(buffer),
         };
@@ -197,6 +203,7 @@ impl Output {
     /// Drops everything, producers included. What was lost before stays lost.
     pub(crate) fn clear(&mut self) {
         self.sent = 0;
+        self.answers = 0;
         let lost = self.lost();
         if let Queued::Open(buffer) | Queued::Shut(buffer) = mem::take(&mut self.queued) {
             self.give_back(buffer);
@@ -287,7 +294,7 @@ impl Output {
 
     /// How many bytes may be queued before a push has to look at the limits.
     pub(crate) fn mark(&self) -> usize {
-        self.mark
+        self.mark as usize
     }
 
     /// How many bytes are queued.
@@ -300,12 +307,39 @@ impl Output {
         }
     }
 
-    /// How many of the queued bytes were pushed, and not made by a producer.
-    pub(crate) fn pushed(&self) -> usize {
+    /// How much of the queue is not answers.
+    #[inline]
+    pub(crate) fn others(&self) -> u32 {
         match &self.queued {
+            Queued::Nothing => 0,
+            _ => self.besides(self.answers),
+        }
+    }
+
+    /// All of the queue but `others` is answers.
+    #[inline]
+    pub(crate) fn count_answers(&mut self, others: u32) {
+        self.answers = match (&self.queued, others) {
+            (Queued::Open(buffer), 0) => (buffer.len() - self.sent) as u32, // up to the mark
+            _ => self.besides(others),
+        };
+    }
+
+    /// How much is queued besides `part`: bytes that were pushed, and producers by their
+    /// weight. The bytes that a producer has made do not count.
+    #[cold]
+    fn besides(&self, part: u32) -> u32 {
+        let pushed = match &self.queued {
             Queued::Many(queue) => queue.len - self.sent.max(queue.made),
             _ => self.len(),
-        }
+        };
+        let producers = clip(self.producers()).saturating_mul(self.weight());
+        clip(pushed).saturating_add(producers).saturating_sub(part)
+    }
+
+    /// How many bytes a producer counts as.
+    fn weight(&self) -> u32 {
+        self.mark.div_ceil(PRODUCERS_AT_MARK).max(1)
     }
 
     /// There is something to send now: bytes, or a producer that may have some.
@@ -329,6 +363,7 @@ impl Output {
     /// Has the producer at the head, if there is one, put up to about `max`
     /// bytes before itself.
     pub(crate) fn refill(&mut self, max: usize) -> io::Result<()> {
+        let weight = self.weight();
         for _ in 0..EMPTY_ANSWERS {
             let buffers = self.buffers.as_ref();
             let Queued::Many(queue) = &mut self.queued else {
@@ -345,6 +380,7 @@ impl Output {
             if more == More::Done {
                 queue.items.pop_front();
                 queue.producers -= 1;
+                self.answers = self.answers.saturating_sub(weight);
             }
             queue.is_stalled = more == More::Later;
             queue.is_begun = more != More::Done && (queue.is_begun || !made.is_empty());
@@ -396,8 +432,9 @@ impl Output {
         (count, len)
     }
 
-    /// The first `sent` bytes were sent.
+    /// The first `sent` bytes were sent: answers, as far as there are any.
     pub(crate) fn advance(&mut self, sent: usize) {
+        let others = self.others();
         self.sent += sent;
         match &mut self.queued {
             Queued::Open(buffer) | Queued::Shut(buffer) => {
@@ -408,6 +445,7 @@ impl Output {
             Queued::Many(_) => self.drop_what_was_sent(),
             Queued::Nothing | Queued::Lost(_) => self.sent = 0,
         }
+        self.count_answers(others);
     }
 
     fn drop_what_was_sent(&mut self) {
@@ -491,8 +529,12 @@ impl Item {
     }
 }
 
-fn mark(limits: &Limits) -> usize {
-    limits.high_water.min(limits.output)
+fn mark(limits: &Limits) -> u32 {
+    clip(limits.high_water.min(limits.output))
+}
+
+fn clip(len: usize) -> u32 {
+    len.try_into().unwrap_or(u32::MAX)
 }
 
 #[inline]

@@ -7,7 +7,6 @@ use bytes::Bytes;
 use reactor::{ChannelMap, CloseReason, Result};
 
 use crate::async_chat::AsyncChat;
-use crate::backpressure::Others;
 use crate::chat::Chat;
 use crate::flags::{
     BY_COUNT, DISCARDED, EOF, EOF_TOLD, HELD, NOT_LIVE, OVER_LIMIT, PARTIAL, RESTING, UNDELIVERED,
@@ -18,14 +17,14 @@ use crate::handler::ChatHandler;
 impl<H: ChatHandler> AsyncChat<H> {
     /// Reads, within a turn's budget, and delivers that.
     #[inline]
-    pub(crate) fn receive(&mut self, others: &mut Option<Others>, map: &mut ChannelMap) -> Result {
+    pub(crate) fn receive(&mut self, map: &mut ChannelMap) -> Result {
         let limits = &self.chat.endpoint.limits;
         let mut messages = limits.messages_per_turn.max(1);
         let mut reads = limits.reads_per_turn;
         let mut buffer = map.buffers().read_buffer();
         while let Some((data, full)) = self.chat.read(&mut buffer, reads) {
             if !data.is_empty() || self.chat.endpoint.flags & EOF != 0 {
-                self.deliver(data, None, &mut messages, others, map)?;
+                self.deliver(data, None, &mut messages, map)?;
             }
             let len = data.len();
             let endpoint = &mut self.chat.endpoint;
@@ -51,24 +50,21 @@ impl<H: ChatHandler> AsyncChat<H> {
     pub(crate) fn deliver_held(&mut self, map: &mut ChannelMap) -> Result {
         let held = mem::take(&mut self.chat.endpoint.unread);
         let mut messages = self.chat.endpoint.limits.messages_per_turn.max(1);
-        let mut others = Some(self.chat.endpoint.queued_by_others());
-        let result = self.deliver(&held, Some(&held), &mut messages, &mut others, map);
-        self.chat.endpoint.conclude_messages(others, map);
-        result
+        self.deliver(&held, Some(&held), &mut messages, map)
     }
 
     /// Cuts `data` into messages and calls the handler with them, at most
     /// `messages` times; the rest is held. `whole` is the same as `data`, if that
-    /// is shared. Of what is queued, `others` have pushed so much.
+    /// is shared.
     #[inline(always)] // the read path then needs neither a call nor `whole`
     fn deliver(
         &mut self,
         data: &[u8],
         whole: Option<&Bytes>,
         messages: &mut usize,
-        others: &mut Option<Others>,
         map: &mut ChannelMap,
     ) -> Result {
+        let mut others = self.chat.endpoint.output.others();
         let mut rest = data;
         let result = loop {
             let Self { chat, handler, .. } = self;
@@ -107,22 +103,23 @@ impl<H: ChatHandler> AsyncChat<H> {
                 break result;
             }
             let may_continue = map.may_continue(self.chat.endpoint.me);
-            if *messages == 0 || !(may_continue || self.goes_on_amended(others, map)) {
+            if *messages == 0 || !(may_continue || self.goes_on_amended(&mut others, map)) {
                 break Ok(());
             }
             // Nothing more is due without a flag.
             let goes_on = match self.chat.endpoint.flags {
                 0 => !rest.is_empty(),
-                _ => self.chat.may_deliver(rest.len(), *others, map),
+                _ => self.chat.may_deliver(rest.len(), others),
             };
             if !goes_on {
                 break Ok(());
             }
         };
-        if self.chat.endpoint.flags & (UNDELIVERED | OVER_LIMIT | DISCARDED) == 0 && rest.is_empty()
-        {
+        self.chat.endpoint.output.count_answers(others);
+        if self.chat.endpoint.flags == 0 && rest.is_empty() {
             return result;
         }
+        self.chat.endpoint.judge_answers(others);
         self.chat.keep(rest, whole);
         result?;
         self.tell_over_limit(map)
@@ -162,11 +159,14 @@ impl<H: ChatHandler> AsyncChat<H> {
     }
 
     /// The message is longer than it may be: tells that, if it is to be told.
+    #[cold]
     pub(crate) fn tell_over_limit(&mut self, map: &mut ChannelMap) -> Result {
         if self.due() & OVER_LIMIT == 0 || !map.may_continue(self.chat.token()) {
             return Ok(());
         }
+        let others = self.chat.endpoint.output.others();
         let told = self.handler.handle_overlimit(&mut self.chat, map);
+        self.chat.endpoint.judge_answers(others);
         if self.chat.endpoint.flags & OVER_LIMIT != 0 {
             // The handler does not skip it.
             self.chat.endpoint.flags &= !OVER_LIMIT;
@@ -224,9 +224,8 @@ impl Chat {
     /// After a callback: whether more is delivered now, of which `left` bytes are left
     /// of the read. Of what is queued, `others` have pushed so much.
     #[cold]
-    fn may_deliver(&mut self, left: usize, others: Option<Others>, map: &ChannelMap) -> bool {
-        let others = self.endpoint.others_before(others, map);
-        self.endpoint.hold_if_outrun(others);
+    fn may_deliver(&mut self, left: usize, others: u32) -> bool {
+        self.endpoint.judge_answers(others);
         let flags = self.endpoint.flags;
         // An end follows its data at once, even after a pause.
         let is_paused = flags & HELD != 0 && !self.framer.has_ended();

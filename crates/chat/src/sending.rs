@@ -265,6 +265,7 @@ impl Endpoint {
             match self.wire.send(&buffer) {
                 Ok(sent) if sent == buffer.len() => {
                     self.taken += sent as u64;
+                    self.output.answers = 0;
                     self.output.give_back(buffer);
                 }
                 sent => {
@@ -296,11 +297,9 @@ impl Endpoint {
             && self.is_sending()
             && self.has_output()
         {
-            let others = self.queued_by_others();
             if let Err(error) = self.output.refill(self.limits.out_buffer_size.max(1)) {
                 return self.close_with(CloseReason::Io(error));
             }
-            self.count_answers(others);
             let sent = self.send_ready();
             if sent == 0 {
                 break;
@@ -368,9 +367,7 @@ impl Endpoint {
                     false => self.flags &= !BLOCKED,
                 }
                 self.taken += sent as u64;
-                let others = self.queued_by_others();
                 self.output.advance(sent.min(self.output.len()));
-                self.count_answers(others);
                 return sent;
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.flags |= BLOCKED,

@@ -128,10 +128,9 @@ pub trait Channel: Any + fmt::Debug {
     /// converted since, or have lent its source, must say `false`.
     ///
     /// Called directly after a read event, unless somebody else reached the channel
-    /// before in the turn: so an answer does not wait for the rest of the batch. `is_answer`
-    /// says so: the channel itself has queued all that it sends. Called again before
-    /// [`settle`](Self::settle), with `false`. The default is `false`.
-    fn flush(&mut self, me: Token, is_answer: bool) -> bool {
+    /// before in the turn: so an answer does not wait for the rest of the batch. Called
+    /// again before [`settle`](Self::settle). The default is `false`.
+    fn flush(&mut self, me: Token) -> bool {
         false
     }
 

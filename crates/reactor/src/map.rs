@@ -364,12 +364,6 @@ impl ChannelMap {
         }
     }
 
-    /// Whether somebody has reached the channel, or it was called, since the loop last
-    /// settled it. The event that the channel handles now does not count.
-    pub fn is_touched(&self, channel: impl Into<Token>) -> bool {
-        self.slot(channel.into()).is_some_and(|slot| slot.touched)
-    }
-
     /// The time of this turn's events, by which timers are due. The map reads the clock
     /// once a turn, so all callbacks of a turn see one time. Between turns, and before
     /// the first, the time stands still: a program that was busy there takes

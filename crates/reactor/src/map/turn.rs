@@ -226,17 +226,16 @@ impl ChannelMap {
         // It stays in its slot meanwhile, for it does not get the map.
         self.calling = Some(token);
         // A one-shot poller is to be told again what it has reported.
-        let settled =
-            match channel.flush(token, false) && self.poller.supports_level() && !slot.must_ask {
-                true => Ok(()),
-                false => match channel.settle(token) {
-                    Ok(()) => match slot.ask(&self.poller, &mut self.ready) {
-                        Ok(()) => Ok(()),
-                        Err(error) => self.bear_unwatched(token, error),
-                    },
-                    Err(reason) => Err(reason),
+        let settled = match channel.flush(token) && self.poller.supports_level() && !slot.must_ask {
+            true => Ok(()),
+            false => match channel.settle(token) {
+                Ok(()) => match slot.ask(&self.poller, &mut self.ready) {
+                    Ok(()) => Ok(()),
+                    Err(error) => self.bear_unwatched(token, error),
                 },
-            };
+                Err(reason) => Err(reason),
+            },
+        };
         self.calling = None;
         settled
     }
@@ -385,7 +384,7 @@ impl ChannelMap {
                 channel.handle_error(error, me, self);
             }
             // Nobody else has queued anything: an answer leaves at once.
-            is_settled = self.calling == Some(me) && channel.flush(me, true);
+            is_settled = self.calling == Some(me) && channel.flush(me);
         } else {
             was_called = self.call_one_by_one(ready, is_known, &mut *channel, me);
         }

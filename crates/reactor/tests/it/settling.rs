@@ -1,7 +1,7 @@
 //! What comes between two waits: who is settled, and whether a channel goes on
 //! that was closed or converted meanwhile.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::rc::Rc;
 
 use crate::common::{Log, On, Probe, change, turn};
@@ -124,7 +124,7 @@ impl Channel for Asked {
         false
     }
 
-    fn flush(&mut self, _: Token, _: bool) -> bool {
+    fn flush(&mut self, _: Token) -> bool {
         count(&self.flushes);
         self.is_as_before
     }
@@ -202,7 +202,7 @@ fn flushed(name: &'static str, log: &Log) -> (Probe, Rc<Cell<u32>>) {
     let flushes = Rc::<Cell<u32>>::default();
     let mut probe = Probe::new(name, log);
     let counted = Rc::clone(&flushes);
-    probe.on_flush = Some(Box::new(move |_| {
+    probe.on_flush = Some(Box::new(move || {
         count(&counted);
         true
     }));
@@ -248,64 +248,6 @@ fn a_channel_that_another_reached_before_its_event_waits_to_be_settled() {
     assert_eq!(flushes.take(), 0);
     turn(&mut map);
     assert_eq!(flushes.take(), 1);
-}
-
-#[test]
-fn a_channel_is_touched_from_when_somebody_reaches_it_until_it_is_settled() {
-    let log = Log::default();
-    let mut map = ChannelMap::new().unwrap();
-    let seen = Rc::<RefCell<Vec<bool>>>::default();
-    let inner = Rc::clone(&seen);
-    let probe = Probe::new("a", &log).on(On::Read, move |_, me, map| {
-        inner.borrow_mut().push(map.is_touched(me));
-        Ok(())
-    });
-    let probe = map.insert(probe).unwrap();
-    let speaker = Probe::new("speaker", &log).on(On::Read, move |_, _, map| {
-        assert!(!map.is_touched(probe));
-        map.get_mut(probe).unwrap();
-        assert!(map.is_touched(probe));
-        Ok(())
-    });
-    let speaker = map.insert(speaker).unwrap();
-    assert!(map.is_touched(probe), "it is new");
-    turn(&mut map);
-    for is_reached in [false, true] {
-        if is_reached {
-            map.dispatch(speaker, Readiness::READABLE);
-        }
-        map.dispatch(probe, Readiness::READABLE);
-        turn(&mut map);
-        assert!(map.is_touched(probe), "it was called");
-        turn(&mut map);
-        assert!(!map.is_touched(probe));
-    }
-    assert_eq!(*seen.borrow(), [false, true]);
-    map.close(probe);
-    assert!(!map.is_touched(probe));
-}
-
-/// A channel says of each flush whether that is an answer.
-#[test]
-fn a_flush_is_an_answer_directly_after_an_event_that_nobody_came_before() {
-    let log = Log::default();
-    let mut map = ChannelMap::new().unwrap();
-    let flushes = Rc::<RefCell<Vec<bool>>>::default();
-    let mut probe = Probe::new("a", &log);
-    let inner = Rc::clone(&flushes);
-    probe.on_flush = Some(Box::new(move |is_answer| {
-        inner.borrow_mut().push(is_answer);
-        true
-    }));
-    let probe = map.insert(probe).unwrap();
-    turn(&mut map);
-    assert_eq!(flushes.take(), [false], "it is new");
-    map.dispatch(probe, Readiness::READABLE);
-    turn(&mut map);
-    assert_eq!(flushes.take(), [true]);
-    map.touch(probe);
-    turn(&mut map);
-    assert_eq!(flushes.take(), [false]);
 }
 
 #[test]

@@ -62,7 +62,7 @@ fn a_channel_that_cannot_be_watched_for_a_while_is_watched_then() {
         probe.readable = true;
         // Asked once, it says that nothing has changed: it is asked all the same.
         let mut was_asked = false;
-        probe.on_flush = Some(Box::new(move |_| mem::replace(&mut was_asked, true)));
+        probe.on_flush = Some(Box::new(move || mem::replace(&mut was_asked, true)));
     });
     let took = turn_until_read(&mut map, &log);
     assert!(took >= Duration::from_millis(400), "two pauses");

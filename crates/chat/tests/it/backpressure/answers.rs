@@ -276,3 +276,54 @@ fn discarded_answers_hold_nothing() {
     sim::settle(&mut map, me, &peer);
     assert_eq!(log.count("message ?"), 2);
 }
+
+#[test]
+fn answers_to_messages_over_the_limit_count() {
+    for is_pipelined in [true, false] {
+        let log = Log::default();
+        let probe = Probe::new(&log).on_overlimit(|chat, _| {
+            chat.push(vec![b'a'; 20_000]);
+            chat.skip_message();
+            Ok(())
+        });
+        let (line, peer) = sim::line();
+        let mut map = ChannelMap::new().unwrap();
+        let mut limits = Limits::default();
+        limits.message = 10;
+        let channel = AsyncChat::over(line, "\n", probe).limited(limits);
+        let me = map.insert(channel).unwrap();
+        sim::settle(&mut map, me, &peer);
+        peer.set_room(0);
+        for _ in 0..10 {
+            peer.say("much too long\n");
+            if !is_pipelined {
+                sim::settle(&mut map, me, &peer);
+            }
+        }
+        sim::settle(&mut map, me, &peer);
+        assert_eq!(log.count("overlimit"), 4, "{is_pipelined}");
+        peer.set_room(usize::MAX);
+        sim::settle(&mut map, me, &peer);
+        assert_eq!(log.count("overlimit"), 10);
+    }
+}
+
+/// A post ends the delivery of a read after the message.
+#[test]
+fn a_channel_that_posts_with_every_message_is_held_too() {
+    let log = Log::default();
+    let mut map = ChannelMap::new().unwrap();
+    let (idle, _line) = other(&mut map, |_| {});
+    let probe = Probe::new(&log).on_message(move |_, chat, map| {
+        chat.push(vec![b'a'; 20_000]);
+        map.post(idle, |_, _| {});
+        Ok(())
+    });
+    let (line, peer) = sim::line();
+    let me = map.insert(AsyncChat::over(line, "\n", probe)).unwrap();
+    sim::settle(&mut map, me, &peer);
+    peer.set_room(0);
+    peer.say("?\n".repeat(10));
+    sim::settle(&mut map, me, &peer);
+    assert_eq!(log.count("message ?"), 4);
+}

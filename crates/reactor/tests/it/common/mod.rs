@@ -41,7 +41,7 @@ pub(crate) enum On {
 }
 
 type Script = Box<dyn FnMut(&mut Probe, Token, &mut ChannelMap) -> Result>;
-type Flush = Box<dyn FnMut(bool) -> bool>;
+type Flush = Box<dyn FnMut() -> bool>;
 type Settle = Box<dyn FnMut() -> Result<(), CloseReason>>;
 
 pub(crate) struct Probe {
@@ -156,8 +156,8 @@ impl Channel for Probe {
         self.pending
     }
 
-    fn flush(&mut self, _me: Token, is_answer: bool) -> bool {
-        self.on_flush.as_mut().is_some_and(|flush| flush(is_answer))
+    fn flush(&mut self, _me: Token) -> bool {
+        self.on_flush.as_mut().is_some_and(|flush| flush())
     }
 
     fn settle(&mut self, _me: Token) -> Result<(), CloseReason> {
