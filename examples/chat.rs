@@ -15,7 +15,7 @@ use std::rc::Rc;
 use chat::bytes::Bytes;
 use chat::{
     Address, AsyncChat, ChannelMap, Chat, ChatMap, CloseReason, DispatcherHandler, Endpoint,
-    Limits, MessageHandler, Result, State, Stream, Token,
+    Limits, MessageHandler, Result, State, Stream, Terminator, Token,
 };
 use examples::{Opt, printable};
 
@@ -89,7 +89,8 @@ impl DispatcherHandler for Listener {
             room: self.room,
             nick: None,
         };
-        map.insert(AsyncChat::new(stream, "\n", member).limited(Rc::clone(&self.limits)))?;
+        let channel = AsyncChat::new(stream, Terminator::line(), member);
+        map.insert(channel.limited(Rc::clone(&self.limits)))?;
         Ok(())
     }
 }
@@ -103,7 +104,6 @@ struct Member {
 impl MessageHandler for Member {
     fn handle_message(&mut self, line: &[u8], chat: &mut Chat, map: &mut ChannelMap) -> Result {
         let me = chat.token();
-        let line = line.strip_suffix(b"\r").unwrap_or(line);
         if let Some(nick) = &self.nick {
             let said = format!("{nick}: {}\n", printable(line));
             map.with_state(self.room, |room, map| room.tell(me, said, map))?;

@@ -17,7 +17,7 @@ use std::rc::Rc;
 
 use chat::{
     Address, AsyncChat, ChannelMap, Chat, ChatMap, CloseReason, Dispatcher, DispatcherHandler,
-    Endpoint, FileWrapper, Handle, Limits, MessageHandler, Result, Stream,
+    Endpoint, FileWrapper, Handle, Limits, MessageHandler, Result, Stream, Terminator,
 };
 use examples::{Opt, Output, printable};
 
@@ -35,7 +35,7 @@ impl<H: MessageHandler> DispatcherHandler for Listener<H> {
         _listener: &mut Endpoint,
         map: &mut ChannelMap,
     ) -> Result {
-        let channel = AsyncChat::new(stream, "\n", (self.session)());
+        let channel = AsyncChat::new(stream, Terminator::line(), (self.session)());
         map.insert(channel.limited(Rc::clone(&self.limits)))?;
         Ok(())
     }
@@ -79,7 +79,6 @@ struct Member;
 
 impl MessageHandler for Member {
     fn handle_message(&mut self, line: &[u8], _chat: &mut Chat, map: &mut ChannelMap) -> Result {
-        let line = line.strip_suffix(b"\r").unwrap_or(line);
         let said = format!("{}\n", printable(line));
         // The one that speaks is in its callback, and so is not found.
         for mut other in map.iter_mut::<AsyncChat<Member>>() {

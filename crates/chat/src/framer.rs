@@ -8,7 +8,7 @@
 
 use std::mem;
 
-use crate::terminator::{Condition, Terminator};
+use crate::terminator::{Condition, Terminator, find_line};
 
 #[derive(Debug)]
 pub(crate) struct Framer {
@@ -93,15 +93,17 @@ impl Framer {
             self.state = State::Inside;
         }
         let held = usize::from(mem::take(&mut self.held));
-        let bytes = self.terminator.as_bytes().unwrap_or_default();
-        &bytes[..held]
+        match self.terminator.0.held_string() {
+            Some(string) => &string.bytes()[..held],
+            None => &[],
+        }
     }
 
     /// Writes the bytes held back to the front of `data`, which was received behind room
     /// for them. Bytes that stay held are left out, since nobody looks at them. Returns
     /// whether all of `data` is held, so that there is nothing to frame.
     pub(crate) fn holds_on(&mut self, data: &mut [u8], limit: usize, is_last: bool) -> bool {
-        let Condition::Pattern(pattern) = &self.terminator.0 else {
+        let Some(pattern) = self.terminator.0.held_string() else {
             return false;
         };
         let held = usize::from(self.held);
@@ -167,7 +169,8 @@ impl Framer {
             return None;
         }
         let Condition::Pattern(pattern) = &self.terminator.0 else {
-            return Some(data.split_at(self.next_counted(data.len().min(limit))?));
+            let (len, end) = self.next_end(data, limit)?;
+            return Some((&data[..len], &data[end..]));
         };
         let Some((message, rest)) = pattern.split(data) else {
             self.state = State::Searched;
@@ -176,12 +179,18 @@ impl Framer {
         (message.len() <= limit).then_some((message, rest))
     }
 
-    /// The length of a message by count, if that is at most `limit`.
+    /// The length of a message of at most `limit` bytes that ends in `data`, and where its
+    /// end does.
     #[inline(never)]
-    fn next_counted(&mut self, limit: usize) -> Option<usize> {
-        let count = self.terminator.count().filter(|&count| count <= limit)?;
-        self.terminator = Terminator::none();
-        Some(count)
+    fn next_end(&mut self, data: &[u8], limit: usize) -> Option<(usize, usize)> {
+        match self.terminator.0 {
+            Condition::Line => find_line(data).filter(|&(len, _)| len <= limit),
+            Condition::Count(count) if count <= data.len().min(limit) => {
+                self.terminator = Terminator::none();
+                Some((count, count))
+            }
+            _ => None,
+        }
     }
 
     /// Takes the next frame from the front of `data`. `None` if it needs more data. A
@@ -206,15 +215,18 @@ impl Framer {
         }
         let is_skipped = self.state == State::Skipping;
         let found = self.find(data);
-        let held = found.err().filter(|_| !is_last).unwrap_or(0);
-        let len = found.unwrap_or(data.len() - held);
-        let (limit, behind) = match &mut self.terminator.0 {
-            Condition::Pattern(pattern) => (limit, pattern.bytes().len()),
+        let (len, behind, held) = match found {
+            Ok((len, end)) => (len, end - len, 0),
+            Err(_) if is_last => (data.len(), 0, 0),
+            Err(held) => (data.len() - held, 0, held),
+        };
+        let limit = match &mut self.terminator.0 {
+            Condition::Pattern(_) | Condition::Line => limit,
             Condition::Count(count) => {
                 *count -= len;
-                (usize::MAX, 0)
+                usize::MAX
             }
-            Condition::None => (usize::MAX, 0),
+            Condition::None => usize::MAX,
         };
         if len > 0 && !is_skipped && self.collected + len > limit {
             return Some(self.overrun(data, limit));
@@ -240,9 +252,10 @@ impl Framer {
         Some(Frame::Part(part))
     }
 
-    /// The length of the message, if it ends in `data`. Otherwise, as the error, the
-    /// number of bytes at the end that may be the beginning of its terminator.
-    fn find(&mut self, data: &[u8]) -> Result<usize, usize> {
+    /// The length of the message, if it ends in `data`, and where its end does. Otherwise,
+    /// as the error, the number of bytes at the end that may be the beginning of its
+    /// terminator.
+    fn find(&mut self, data: &[u8]) -> Result<(usize, usize), usize> {
         let known = mem::take(&mut self.held);
         match &self.terminator.0 {
             Condition::Pattern(pattern) => match self.state {
@@ -250,9 +263,13 @@ impl Framer {
                     self.state = State::Start;
                     Err(pattern.prefix_at_end(data))
                 }
-                _ => pattern.find(data, known.into()),
+                _ => {
+                    let at = pattern.find(data, known.into())?;
+                    Ok((at, at + pattern.bytes().len()))
+                }
             },
-            Condition::Count(count) if *count <= data.len() => Ok(*count),
+            Condition::Line => find_line(data).ok_or(data.ends_with(b"\r").into()),
+            Condition::Count(count) if *count <= data.len() => Ok((*count, *count)),
             Condition::Count(_) | Condition::None => Err(0),
         }
     }

@@ -54,6 +54,20 @@ pub(crate) enum Condition {
     /// The number of bytes still to come.
     Count(usize),
     Pattern(Pattern),
+    /// `\n`, and a `\r` before it.
+    Line,
+}
+
+impl Condition {
+    /// The string whose first bytes are held back at the end of a read.
+    pub(crate) fn held_string(&self) -> Option<&Pattern> {
+        const CRLF: &Pattern = &Pattern::Pair(*b"\r\n");
+        match self {
+            Self::Pattern(pattern) => Some(pattern),
+            Self::Line => Some(CRLF),
+            Self::None | Self::Count(_) => None,
+        }
+    }
 }
 
 impl Terminator {
@@ -61,6 +75,37 @@ impl Terminator {
     #[must_use]
     pub const fn none() -> Self {
         Self(Condition::None)
+    }
+
+    /// A line's end, `\n` or `\r\n`. Neither is part of the message; any other `\r` is.
+    ///
+    /// Lines that end with `\r\n` by their protocol are safer with the string `"\r\n"`:
+    /// two programs that do not agree on the end of a line can be played off against each
+    /// other.
+    ///
+    /// ```
+    /// use chat::{AsyncChat, Chat, ChannelMap, MessageHandler, Result, Terminator};
+    ///
+    /// struct Log(Vec<Vec<u8>>);
+    ///
+    /// impl MessageHandler for Log {
+    ///     fn handle_message(&mut self, line: &[u8], _: &mut Chat, _: &mut ChannelMap) -> Result {
+    ///         self.0.push(line.to_vec());
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
+    /// std::io::Write::write_all(&mut &theirs, b"one\ntwo\r\nth\rree\n")?;
+    /// let mut map = ChannelMap::new()?;
+    /// let log = map.insert(AsyncChat::new(ours, Terminator::line(), Log(Vec::new())))?;
+    /// map.turn(None)?;
+    /// assert_eq!(map.get(log)?.handler.0, [&b"one"[..], b"two", b"th\rree"]);
+    /// # Ok::<(), chat::Error>(())
+    /// ```
+    #[must_use]
+    pub const fn line() -> Self {
+        Self(Condition::Line)
     }
 
     /// The string, as bytes; `None` for another terminator.
@@ -131,6 +176,7 @@ impl fmt::Debug for Terminator {
         match &self.0 {
             Condition::None => f.write_str("None"),
             Condition::Count(count) => write!(f, "{count} bytes"),
+            Condition::Line => f.write_str("a line's end"),
             Condition::Pattern(pattern) => {
                 write!(f, "b\"{}\"", pattern.bytes().escape_ascii())
             }
@@ -303,6 +349,13 @@ impl Pattern {
             Self::Long(long) => usize::from(long.borders[len - 1]),
         }
     }
+}
+
+/// The length of the line that `data` begins with, and with its end.
+#[inline]
+pub(crate) fn find_line(data: &[u8]) -> Option<(usize, usize)> {
+    let end = memchr(b'\n', data)?;
+    Some((end - usize::from(data[..end].ends_with(b"\r")), end + 1))
 }
 
 /// Finds a pair by its last byte, which is the rarer one of `\r\n`.

@@ -123,6 +123,19 @@ fn an_empty_string_in_the_program_is_a_panic_and_not_no_terminator() {
 }
 
 #[test]
+fn a_line_s_end_is_found_as_a_naive_search_finds_it() {
+    let mut rng = Rng::new(6);
+    for _ in 0..10_000 {
+        let len = rng.below(12);
+        let data = rng.bytes(b"a\r\n", len);
+        let line = data.split(|&byte| byte == b'\n').next().unwrap();
+        let message = line.strip_suffix(b"\r").unwrap_or(line);
+        let expected = (line.len() < data.len()).then_some((message.len(), line.len() + 1));
+        assert_eq!(find_line(&data), expected, "{data:?}");
+    }
+}
+
+#[test]
 fn the_three_kinds_are_told_apart() {
     let string = Terminator::from(b"\r\n");
     assert_eq!(

@@ -38,26 +38,32 @@ pub(super) fn text(string: &[u8]) -> Terminator {
     Terminator::try_from(Bytes::copy_from_slice(string)).unwrap()
 }
 
+/// Where the first of `ends` is, and how long.
+fn find(ends: &[&[u8]], data: &[u8]) -> Option<(usize, usize)> {
+    (0..data.len()).find_map(|at| {
+        let end = ends.iter().find(|end| data[at..].starts_with(end))?;
+        Some((at, end.len()))
+    })
+}
+
 /// What the stream means. `collected` is what the message under way has.
 pub(super) fn model(script: &Script, stream: &[u8]) -> Vec<Event> {
     let mut events = Vec::new();
     let mut terminator = script.first.clone();
     let mut rest = stream;
     for messages in 0.. {
-        let (len, skip) = if let Some(pattern) = terminator.as_bytes() {
-            let at = (0..rest.len()).find(|&at| rest[at..].starts_with(pattern));
-            if at.unwrap_or(rest.len()) > script.limit {
-                events.push(Event::OverLimit(rest[..script.limit].to_vec()));
-                return events;
-            }
-            let Some(at) = at else { break };
-            (at, pattern.len())
-        } else {
-            match terminator.count() {
-                Some(count) if count <= rest.len() => (count, 0),
-                _ => break,
-            }
+        let found = match &terminator.0 {
+            Condition::Pattern(pattern) => find(&[pattern.bytes()], rest),
+            Condition::Line => find(&[b"\r\n", b"\n"], rest),
+            Condition::Count(count) => (*count <= rest.len()).then_some((*count, 0)),
+            Condition::None => None,
         };
+        let is_limited = terminator.0.held_string().is_some();
+        if is_limited && found.map_or(rest.len(), |(len, _)| len) > script.limit {
+            events.push(Event::OverLimit(rest[..script.limit].to_vec()));
+            return events;
+        }
+        let Some((len, skip)) = found else { break };
         events.push(Event::Message(rest[..len].to_vec()));
         rest = &rest[len + skip..];
         match script.next(messages) {
@@ -190,7 +196,7 @@ pub(super) fn random_segments<'d>(
 }
 
 pub(super) fn random_terminator(rng: &mut Rng) -> Terminator {
-    match rng.below(8) {
+    match rng.below(9) {
         0 => Terminator::from(0),
         1 => Terminator::from(1 + rng.below(20)),
         2 if rng.below(4) == 0 => Terminator::none(),
@@ -199,6 +205,7 @@ pub(super) fn random_terminator(rng: &mut Rng) -> Terminator {
             text(&rng.bytes(b"ab", len).repeat(2)[..len])
         }
         4 => text(b"\r\n"),
+        5 => Terminator::line(),
         _ => {
             let len = 1 + rng.below(5);
             text(&rng.bytes(b"ab", len))
@@ -226,7 +233,8 @@ pub(super) fn random_stream(rng: &mut Rng, script: &Script, len: usize) -> Vec<u
     while stream.len() < len {
         let noise = rng.below(6);
         stream.extend(rng.bytes(b"ab\r\n", noise));
-        if let Some(pattern) = terminators[rng.below(terminators.len())].as_bytes() {
+        if let Some(pattern) = terminators[rng.below(terminators.len())].0.held_string() {
+            let pattern = pattern.bytes();
             let cut = match rng.below(3) {
                 0 => rng.below(pattern.len()),
                 _ => pattern.len(),

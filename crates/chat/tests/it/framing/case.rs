@@ -21,8 +21,27 @@ pub(crate) enum Event {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Term {
     Text(Vec<u8>),
+    Line,
     Count(usize),
     None,
+}
+
+impl Term {
+    /// Where the message ends, and how long its end is.
+    fn find(&self, data: &[u8]) -> Option<(usize, usize)> {
+        let find = |ends: &[&[u8]]| {
+            (0..data.len()).find_map(|at| {
+                let end = ends.iter().find(|end| data[at..].starts_with(end))?;
+                Some((at, end.len()))
+            })
+        };
+        match self {
+            Self::Text(text) => find(&[text]),
+            Self::Line => find(&[b"\r\n", b"\n"]),
+            Self::Count(count) => (*count <= data.len()).then_some((*count, 0)),
+            Self::None => None,
+        }
+    }
 }
 
 /// What a handler does when a message is complete.
@@ -46,6 +65,7 @@ impl From<Term> for Terminator {
     fn from(term: Term) -> Self {
         match term {
             Term::Text(text) => Self::try_from(Bytes::from(text)).unwrap(),
+            Term::Line => Self::line(),
             Term::Count(count) => Self::from(count),
             Term::None => Self::none(),
         }
@@ -61,15 +81,8 @@ pub(crate) fn model(case: &Case, is_whole: bool) -> Vec<Event> {
     let mut rest = &case.stream[..];
     let limit = case.message_limit;
     loop {
-        let found = match &term {
-            Term::Text(text) => {
-                let at = (0..rest.len()).find(|&at| rest[at..].starts_with(text));
-                at.map(|at| (at, text.len()))
-            }
-            Term::Count(count) => (*count <= rest.len()).then_some((*count, 0)),
-            Term::None => None,
-        };
-        let is_limited = is_whole || matches!(term, Term::Text(_));
+        let found = term.find(rest);
+        let is_limited = is_whole || matches!(term, Term::Text(_) | Term::Line);
         let len = found.map_or(rest.len(), |(len, _)| len);
         if is_limited && len > limit {
             let collected = if is_whole { &[] } else { &rest[..limit] };
@@ -92,13 +105,14 @@ pub(crate) fn model(case: &Case, is_whole: bool) -> Vec<Event> {
 }
 
 pub(crate) fn random_term(rng: &mut Rng) -> Term {
-    match rng.below(8) {
+    match rng.below(9) {
         0 => Term::Count(0),
         1 => Term::Count(1 + rng.below(30)),
         2 if rng.below(6) == 0 => Term::None,
         2 | 3 => Term::Text(b"\r\n".to_vec()),
         4 => Term::Text(b"\r\n.\r\n".to_vec()),
         5 => Term::Text(b"abababababababababab".to_vec()),
+        6 => Term::Line,
         _ => {
             let len = 1 + rng.below(3);
             Term::Text(rng.bytes(b"ab\r\n", len))
