@@ -494,6 +494,9 @@ impl<H: ChatHandler> Channel for AsyncChat<H> {
 
     fn handle_error(&mut self, error: Error, me: Token, map: &mut ChannelMap) {
         self.handler.handle_error(error, &mut self.chat, map);
+        if self.chat.framer.is_refused() {
+            self.chat.close_when_done_with(CloseReason::HandlerError);
+        }
         // Closing is all that is left to do; there is no result.
         let _ = self.conclude(Ok(()), me, map);
     }

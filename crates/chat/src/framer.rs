@@ -8,7 +8,10 @@
 
 use std::mem;
 
-use crate::terminator::{Condition, Terminator, find_line};
+use reactor::Error;
+
+use crate::framing::FramingError;
+use crate::terminator::{Condition, Counted, Terminator, find_line};
 
 #[derive(Debug)]
 pub(crate) struct Framer {
@@ -35,12 +38,25 @@ enum State {
     Ended(u16),
     /// The message is longer than the limit.
     Over,
+    /// What came is no message, and that was told.
+    Refused,
     /// The message is dropped; only its end will be told.
     Skipping,
 }
 
+/// Where a message ends.
+#[derive(Clone, Copy, Debug)]
+enum Found {
+    /// In the data: the message has `len` bytes, and what ends it reaches to `end`.
+    End { len: usize, end: usize },
+    /// Not in the data, whose last `held` bytes may be the beginning of what ends it.
+    More { held: usize },
+    /// Nowhere: behind `len` bytes, something else comes than must.
+    Wrong { len: usize },
+}
+
 /// The next piece of the stream.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) enum Frame<'d> {
     /// A part of a message, not empty.
     Part(&'d [u8]),
@@ -49,6 +65,8 @@ pub(crate) enum Frame<'d> {
     /// The message is longer than the limit, and as much as that was handed out. No
     /// frame follows.
     OverLimit,
+    /// The message has no end. No frame follows until the terminator is set.
+    Refused(Error),
 }
 
 impl Framer {
@@ -89,24 +107,22 @@ impl Framer {
     /// Takes the bytes held back, which are data again, before any other. The bytes that
     /// ended a message are data again, too, if its end was not told: they end none now.
     pub(crate) fn take_held(&mut self) -> &[u8] {
-        if let State::Ended(1..) = self.state {
+        if let State::Ended(1..) | State::Refused = self.state {
             self.state = State::Inside;
         }
         let held = usize::from(mem::take(&mut self.held));
-        match self.terminator.0.held_string() {
-            Some(string) => &string.bytes()[..held],
-            None => &[],
-        }
+        &self.terminator.0.held_bytes()[..held]
     }
 
     /// Writes the bytes held back to the front of `data`, which was received behind room
     /// for them. Bytes that stay held are left out, since nobody looks at them. Returns
     /// whether all of `data` is held, so that there is nothing to frame.
     pub(crate) fn holds_on(&mut self, data: &mut [u8], limit: usize, is_last: bool) -> bool {
-        let Some(pattern) = self.terminator.0.held_string() else {
+        let held = usize::from(self.held);
+        let Some(pattern) = self.terminator.0.searched() else {
+            data[..held].copy_from_slice(&self.terminator.0.held_bytes()[..held]);
             return false;
         };
-        let held = usize::from(self.held);
         let (begin, matched) = pattern.resume(data, held);
         let goes_on = !is_last
             && begin + matched == data.len()
@@ -153,7 +169,20 @@ impl Framer {
     /// Whether a message ends here without further data.
     #[inline]
     pub(crate) fn is_due(&self) -> bool {
-        matches!(self.state, State::Ended(_)) || matches!(self.terminator.0, Condition::Count(0))
+        matches!(self.state, State::Ended(_)) || self.is_at_count()
+    }
+
+    /// Whether all the bytes of a count have come, and no string must follow.
+    fn is_at_count(&self) -> bool {
+        match &self.terminator.0 {
+            Condition::Count(counted) => counted.left() == 0 && counted.then().is_empty(),
+            _ => false,
+        }
+    }
+
+    /// Whether the input cannot be cut, and the handler has not said how it goes on.
+    pub(crate) fn is_refused(&self) -> bool {
+        self.state == State::Refused
     }
 
     /// Splits a whole message off the front of `data`, and returns it with the rest: the
@@ -185,10 +214,14 @@ impl Framer {
     fn next_end(&mut self, data: &[u8], limit: usize) -> Option<(usize, usize)> {
         match self.terminator.0 {
             Condition::Line => find_line(data).filter(|&(len, _)| len <= limit),
-            Condition::Count(count) if count <= data.len().min(limit) => {
-                self.terminator = Terminator::none();
-                Some((count, count))
-            }
+            Condition::Count(counted) if counted.left() <= limit => match find_count(counted, data)
+            {
+                Found::End { len, end } => {
+                    self.terminator = Terminator::none();
+                    Some((len, end))
+                }
+                _ => None,
+            },
             _ => None,
         }
     }
@@ -210,20 +243,27 @@ impl Framer {
                 return Some(self.end());
             }
             State::Over => return Some(Frame::OverLimit),
+            State::Refused => return None,
             _ if data.len() < self.held.into() => return None, // held back a moment ago
             State::Start | State::Searched | State::Inside | State::Skipping => {}
         }
         let is_skipped = self.state == State::Skipping;
         let found = self.find(data);
         let (len, behind, held) = match found {
-            Ok((len, end)) => (len, end - len, 0),
-            Err(_) if is_last => (data.len(), 0, 0),
-            Err(held) => (data.len() - held, 0, held),
+            Found::End { len, end } => (len, end - len, 0),
+            Found::More { .. } if is_last => (data.len(), 0, 0),
+            Found::More { held } => (data.len() - held, 0, held),
+            Found::Wrong { len: 0 } => {
+                self.state = State::Refused;
+                return Some(Frame::Refused(FramingError::WrongEnd.into()));
+            }
+            Found::Wrong { len } => (len, 0, 0),
         };
+        let is_end = matches!(found, Found::End { .. });
         let limit = match &mut self.terminator.0 {
             Condition::Pattern(_) | Condition::Line => limit,
-            Condition::Count(count) => {
-                *count -= len;
+            Condition::Count(counted) => {
+                counted.advance(len);
                 usize::MAX
             }
             Condition::None => usize::MAX,
@@ -234,7 +274,7 @@ impl Framer {
         let part = take(data, len);
         self.held = held as u16;
         take(data, held);
-        if found.is_ok() {
+        if is_end {
             self.state = State::Ended(behind as u16);
             if matches!(self.terminator.0, Condition::Count(_)) {
                 self.terminator = Terminator::none();
@@ -243,7 +283,7 @@ impl Framer {
             self.state = State::Inside;
         }
         if is_skipped || part.is_empty() {
-            return found.is_ok().then(|| {
+            return is_end.then(|| {
                 take(data, behind);
                 self.end()
             });
@@ -252,25 +292,26 @@ impl Framer {
         Some(Frame::Part(part))
     }
 
-    /// The length of the message, if it ends in `data`, and where its end does. Otherwise,
-    /// as the error, the number of bytes at the end that may be the beginning of its
-    /// terminator.
-    fn find(&mut self, data: &[u8]) -> Result<(usize, usize), usize> {
+    /// Finds the end of the message.
+    fn find(&mut self, data: &[u8]) -> Found {
         let known = mem::take(&mut self.held);
-        match &self.terminator.0 {
+        let found = match &self.terminator.0 {
             Condition::Pattern(pattern) => match self.state {
                 State::Searched => {
                     self.state = State::Start;
                     Err(pattern.prefix_at_end(data))
                 }
-                _ => {
-                    let at = pattern.find(data, known.into())?;
-                    Ok((at, at + pattern.bytes().len()))
-                }
+                _ => pattern
+                    .find(data, known.into())
+                    .map(|len| (len, len + pattern.bytes().len())),
             },
             Condition::Line => find_line(data).ok_or(data.ends_with(b"\r").into()),
-            Condition::Count(count) if *count <= data.len() => Ok((*count, *count)),
-            Condition::Count(_) | Condition::None => Err(0),
+            Condition::Count(counted) => return find_count(*counted, data),
+            Condition::None => Err(0),
+        };
+        match found {
+            Ok((len, end)) => Found::End { len, end },
+            Err(held) => Found::More { held },
         }
     }
 
@@ -287,6 +328,20 @@ impl Framer {
         self.state = State::Start;
         self.collected = 0;
         Frame::End
+    }
+}
+
+/// Finds the end of a message by count.
+fn find_count(counted: Counted, data: &[u8]) -> Found {
+    let (len, then) = (counted.left(), counted.then());
+    match data.get(len..) {
+        Some(rest) if rest.starts_with(then) => Found::End {
+            len,
+            end: len + then.len(),
+        },
+        Some(rest) if then.starts_with(rest) => Found::More { held: rest.len() },
+        Some(_) => Found::Wrong { len },
+        None => Found::More { held: 0 },
     }
 }
 

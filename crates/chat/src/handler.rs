@@ -229,7 +229,9 @@ pub trait ChatHandler: 'static {
     /// pushed here is dropped. [`Chat::unsent`] counts the output that was lost.
     fn handle_close(&mut self, reason: CloseReason, chat: &mut Chat, map: &mut ChannelMap) {}
 
-    /// Handles an error that a callback returned.
+    /// Handles an error that a callback returned, or a [`FramingError`](crate::FramingError):
+    /// input that is no message. After that the channel closes in the same way, unless this
+    /// call sets another [terminator](Chat::set_terminator), under which the input goes on.
     ///
     /// The default logs it at the level `warn`, since a peer may have caused it. The
     /// channel then delivers no more input, sends the output pushed before, and closes

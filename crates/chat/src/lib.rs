@@ -180,6 +180,7 @@ mod error_queue;
 mod file_dispatcher;
 mod flags;
 mod framer;
+mod framing;
 mod goodbye;
 mod handler;
 mod hold;
@@ -218,6 +219,7 @@ pub use dispatcher_with_send::DispatcherWithSend;
 pub use endpoint::Endpoint;
 #[cfg(unix)]
 pub use file_dispatcher::{FileDispatcher, FileWrapper};
+pub use framing::FramingError;
 pub use handler::{ChatHandler, MessageHandler};
 pub use hold::Hold;
 pub use inet_name::InetName;

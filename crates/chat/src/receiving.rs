@@ -155,6 +155,7 @@ impl<H: ChatHandler> AsyncChat<H> {
                 chat.endpoint.flags |= OVER_LIMIT;
                 Some(Ok(()))
             }
+            Frame::Refused(error) => Some(Err(error)),
         }
     }
 

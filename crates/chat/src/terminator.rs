@@ -12,6 +12,9 @@ const MAX_LEN: usize = 4_096;
 /// Terminators of up to this length are kept inline and found without a table.
 const SHORT_LEN: usize = 14;
 
+/// The longest string behind a count, in bytes.
+const MAX_THEN: usize = 6;
+
 /// The condition that ends a message on a chat channel: the argument of
 /// [`set_terminator`](crate::Chat::set_terminator).
 ///
@@ -51,22 +54,70 @@ pub struct Terminator(pub(crate) Condition);
 #[derive(Clone)]
 pub(crate) enum Condition {
     None,
-    /// The number of bytes still to come.
-    Count(usize),
+    Count(Counted),
     Pattern(Pattern),
     /// `\n`, and a `\r` before it.
     Line,
 }
 
 impl Condition {
-    /// The string whose first bytes are held back at the end of a read.
-    pub(crate) fn held_string(&self) -> Option<&Pattern> {
+    /// The string that is searched for, as far as it is held back at the end of a read.
+    pub(crate) fn searched(&self) -> Option<&Pattern> {
         const CRLF: &Pattern = &Pattern::Pair(*b"\r\n");
         match self {
             Self::Pattern(pattern) => Some(pattern),
             Self::Line => Some(CRLF),
             Self::None | Self::Count(_) => None,
         }
+    }
+
+    /// The bytes whose beginning is held back at the end of a read.
+    pub(crate) fn held_bytes(&self) -> &[u8] {
+        match (self, self.searched()) {
+            (Self::Count(counted), _) => counted.then(),
+            (_, Some(pattern)) => pattern.bytes(),
+            (_, None) => &[],
+        }
+    }
+}
+
+/// A number of bytes, and the string that must follow. Of alignment 1, so that a
+/// terminator has room for both.
+#[derive(Clone, Copy)]
+pub(crate) struct Counted {
+    left: [u8; size_of::<usize>()],
+    len: u8,
+    then: [u8; MAX_THEN],
+}
+
+impl Counted {
+    const fn new(count: usize, string: &[u8]) -> Self {
+        let mut then = [0; MAX_THEN];
+        let mut at = 0;
+        while at < string.len() {
+            then[at] = string[at];
+            at += 1;
+        }
+        Self {
+            left: count.to_ne_bytes(),
+            len: string.len() as u8,
+            then,
+        }
+    }
+
+    /// The number of bytes still to come.
+    pub(crate) const fn left(self) -> usize {
+        usize::from_ne_bytes(self.left)
+    }
+
+    /// The string that follows; empty if there is none.
+    pub(crate) fn then(&self) -> &[u8] {
+        &self.then[..usize::from(self.len)]
+    }
+
+    /// So many bytes have come.
+    pub(crate) fn advance(&mut self, len: usize) {
+        self.left = self.left().saturating_sub(len).to_ne_bytes();
     }
 }
 
@@ -108,6 +159,53 @@ impl Terminator {
         Self(Condition::Line)
     }
 
+    /// A number of bytes, then a string of 1 to 6 bytes, which is no part of the message. A
+    /// peer that sends anything else behind the bytes has made an error:
+    /// [`FramingError::WrongEnd`](crate::FramingError) goes to
+    /// [`handle_error`](crate::ChatHandler::handle_error).
+    ///
+    /// ```
+    /// use chat::{AsyncChat, Chat, ChannelMap, MessageHandler, Result, Terminator};
+    ///
+    /// /// The bulk strings of Redis: `$5\r\nhello\r\n`.
+    /// #[derive(Default)]
+    /// struct Bulk {
+    ///     has_length: bool,
+    ///     strings: Vec<Vec<u8>>,
+    /// }
+    ///
+    /// impl MessageHandler for Bulk {
+    ///     fn handle_message(&mut self, data: &[u8], chat: &mut Chat, _: &mut ChannelMap) -> Result {
+    ///         self.has_length = !self.has_length;
+    ///         if self.has_length {
+    ///             let len = data.strip_prefix(b"$").ok_or("no bulk string")?;
+    ///             let len: usize = std::str::from_utf8(len)?.parse()?;
+    ///             chat.set_terminator(Terminator::count_then(len, b"\r\n"));
+    ///         } else {
+    ///             self.strings.push(data.to_vec());
+    ///             chat.set_terminator("\r\n");
+    ///         }
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
+    /// std::io::Write::write_all(&mut &theirs, b"$5\r\nhello\r\n$0\r\n\r\n$2\r\n\r\n\r\n")?;
+    /// let mut map = ChannelMap::new()?;
+    /// let bulk = map.insert(AsyncChat::new(ours, "\r\n", Bulk::default()))?;
+    /// map.turn(None)?;
+    /// assert_eq!(map.get(bulk)?.handler.strings, [&b"hello"[..], b"", b"\r\n"]);
+    /// # Ok::<(), chat::Error>(())
+    /// ```
+    #[must_use]
+    pub const fn count_then<const N: usize>(count: usize, string: &[u8; N]) -> Self {
+        const {
+            assert!(N > 0, "no string: use Terminator::from(count)");
+            assert!(N <= MAX_THEN, "a string of more than 6 bytes");
+        }
+        Self(Condition::Count(Counted::new(count, string)))
+    }
+
     /// The string, as bytes; `None` for another terminator.
     pub fn as_bytes(&self) -> Option<&[u8]> {
         match &self.0 {
@@ -119,7 +217,7 @@ impl Terminator {
     /// The number of bytes still to come; `None` for another terminator.
     pub fn count(&self) -> Option<usize> {
         match self.0 {
-            Condition::Count(count) => Some(count),
+            Condition::Count(counted) => Some(counted.left()),
             _ => None,
         }
     }
@@ -133,7 +231,7 @@ impl Terminator {
 /// A number of bytes.
 impl From<usize> for Terminator {
     fn from(count: usize) -> Self {
-        Self(Condition::Count(count))
+        Self(Condition::Count(Counted::new(count, &[])))
     }
 }
 
@@ -175,7 +273,13 @@ impl fmt::Debug for Terminator {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Condition::None => f.write_str("None"),
-            Condition::Count(count) => write!(f, "{count} bytes"),
+            Condition::Count(counted) => {
+                write!(f, "{} bytes", counted.left())?;
+                match counted.then() {
+                    [] => Ok(()),
+                    then => write!(f, ", then b\"{}\"", then.escape_ascii()),
+                }
+            }
             Condition::Line => f.write_str("a line's end"),
             Condition::Pattern(pattern) => {
                 write!(f, "b\"{}\"", pattern.bytes().escape_ascii())

@@ -10,7 +10,7 @@ use model::*;
 fn every_split_in_two_gives_what_the_whole_stream_means() {
     let mut rng = Rng::new(11);
     let mut events = 0;
-    for _ in 0..1_500 {
+    for _ in 0..2_000 {
         let script = random_script(&mut rng);
         let len = rng.below(60);
         let stream = random_stream(&mut rng, &script, len);
@@ -172,6 +172,13 @@ fn a_terminator_that_is_changed_between_reads_loses_no_byte() {
         let (before, after) = stream.split_at(rng.below(len + 1));
         let next = random_terminator(&mut rng);
 
+        // The old terminator's messages, then its last, unended one goes on
+        // under the new.
+        let mut expected = model(&script, before);
+        if let Some(Event::Refused(_)) = expected.last() {
+            continue;
+        }
+
         let mut driver = Driver::new(&script);
         for segment in random_segments(&mut rng, before, 7) {
             driver.feed(segment);
@@ -187,9 +194,6 @@ fn a_terminator_that_is_changed_between_reads_loses_no_byte() {
         }
         let got = driver.finish();
 
-        // The old terminator's messages, then its last, unended one goes on
-        // under the new.
-        let mut expected = model(&script, before);
         let tail = match expected.last() {
             Some(Event::Tail(tail)) => tail.clone(),
             _ => Vec::new(),
@@ -204,7 +208,7 @@ fn a_terminator_that_is_changed_between_reads_loses_no_byte() {
         };
         let mut later = model(&second, &rest);
         match later.first_mut() {
-            Some(Event::Message(data) | Event::Tail(data)) => {
+            Some(Event::Message(data) | Event::Tail(data) | Event::Refused(data)) => {
                 data.splice(0..0, tail[..carried].iter().copied());
             }
             None if carried > 0 => later.push(Event::Tail(tail[..carried].to_vec())),

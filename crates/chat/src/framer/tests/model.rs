@@ -15,6 +15,7 @@ pub(super) use rng::Rng;
 pub(super) enum Event {
     Message(Vec<u8>),
     OverLimit(Vec<u8>),
+    Refused(Vec<u8>),
     /// What came without a terminator, at the end of the stream.
     Tail(Vec<u8>),
 }
@@ -55,10 +56,19 @@ pub(super) fn model(script: &Script, stream: &[u8]) -> Vec<Event> {
         let found = match &terminator.0 {
             Condition::Pattern(pattern) => find(&[pattern.bytes()], rest),
             Condition::Line => find(&[b"\r\n", b"\n"], rest),
-            Condition::Count(count) => (*count <= rest.len()).then_some((*count, 0)),
+            Condition::Count(counted) => {
+                let (len, then) = (counted.left(), counted.then());
+                let behind = rest.get(len..).unwrap_or_default();
+                if !behind.starts_with(then) && !then.starts_with(behind) {
+                    events.push(Event::Refused(rest[..len].to_vec()));
+                    return events;
+                }
+                let is_whole = rest.len() >= len + then.len();
+                is_whole.then_some((len, then.len()))
+            }
             Condition::None => None,
         };
-        let is_limited = terminator.0.held_string().is_some();
+        let is_limited = terminator.0.searched().is_some();
         if is_limited && found.map_or(rest.len(), |(len, _)| len) > script.limit {
             events.push(Event::OverLimit(rest[..script.limit].to_vec()));
             return events;
@@ -147,6 +157,11 @@ impl Driver {
                     self.events.push(Event::OverLimit(collected));
                     self.is_over = true;
                 }
+                Frame::Refused(_) => {
+                    let collected = std::mem::take(&mut self.collected);
+                    self.events.push(Event::Refused(collected));
+                    self.is_over = true;
+                }
             }
         }
     }
@@ -196,7 +211,9 @@ pub(super) fn random_segments<'d>(
 }
 
 pub(super) fn random_terminator(rng: &mut Rng) -> Terminator {
-    match rng.below(9) {
+    match rng.below(10) {
+        6 => Terminator::count_then(rng.below(6), b"\r\n"),
+        7 => Terminator::count_then(rng.below(6), b"aba"),
         0 => Terminator::from(0),
         1 => Terminator::from(1 + rng.below(20)),
         2 if rng.below(4) == 0 => Terminator::none(),
@@ -233,8 +250,8 @@ pub(super) fn random_stream(rng: &mut Rng, script: &Script, len: usize) -> Vec<u
     while stream.len() < len {
         let noise = rng.below(6);
         stream.extend(rng.bytes(b"ab\r\n", noise));
-        if let Some(pattern) = terminators[rng.below(terminators.len())].0.held_string() {
-            let pattern = pattern.bytes();
+        let pattern = terminators[rng.below(terminators.len())].0.held_bytes();
+        if !pattern.is_empty() {
             let cut = match rng.below(3) {
                 0 => rng.below(pattern.len()),
                 _ => pattern.len(),

@@ -13,6 +13,8 @@ pub(crate) enum Event {
     Message(Vec<u8>),
     /// With what a `ChatHandler` had collected.
     OverLimit(Vec<u8>),
+    /// No message, with what there was of it.
+    Error(Vec<u8>),
     /// The end of the stream, with what came without a terminator.
     Eof(Vec<u8>),
     Close(String),
@@ -23,6 +25,8 @@ pub(crate) enum Term {
     Text(Vec<u8>),
     Line,
     Count(usize),
+    /// Then a `\r\n`.
+    CountThen(usize),
     None,
 }
 
@@ -39,8 +43,22 @@ impl Term {
             Self::Text(text) => find(&[text]),
             Self::Line => find(&[b"\r\n", b"\n"]),
             Self::Count(count) => (*count <= data.len()).then_some((*count, 0)),
+            Self::CountThen(count) => {
+                let behind = data.get(*count..)?;
+                behind.starts_with(b"\r\n").then_some((*count, 2))
+            }
             Self::None => None,
         }
+    }
+
+    /// The length of the message, if it is followed by something else than must follow.
+    fn refuses(&self, data: &[u8]) -> Option<usize> {
+        let Self::CountThen(count) = self else {
+            return None;
+        };
+        let behind = data.get(*count..)?;
+        let is_right = behind.starts_with(b"\r\n") || b"\r\n".starts_with(behind);
+        (!is_right).then_some(*count)
     }
 }
 
@@ -67,6 +85,7 @@ impl From<Term> for Terminator {
             Term::Text(text) => Self::try_from(Bytes::from(text)).unwrap(),
             Term::Line => Self::line(),
             Term::Count(count) => Self::from(count),
+            Term::CountThen(count) => Self::count_then(count, b"\r\n"),
             Term::None => Self::none(),
         }
     }
@@ -82,12 +101,18 @@ pub(crate) fn model(case: &Case, is_whole: bool) -> Vec<Event> {
     let limit = case.message_limit;
     loop {
         let found = term.find(rest);
+        let refused = term.refuses(rest);
         let is_limited = is_whole || matches!(term, Term::Text(_) | Term::Line);
-        let len = found.map_or(rest.len(), |(len, _)| len);
+        let len = found.map(|(len, _)| len).or(refused).unwrap_or(rest.len());
         if is_limited && len > limit {
             let collected = if is_whole { &[] } else { &rest[..limit] };
             events.push(Event::OverLimit(collected.to_vec()));
             events.push(Event::Close("OverLimit".to_owned()));
+            return events;
+        }
+        if refused.is_some() {
+            events.push(Event::Error(rest[..len].to_vec()));
+            events.push(Event::Close("HandlerError".to_owned()));
             return events;
         }
         let Some((len, skip)) = found else { break };
@@ -95,7 +120,7 @@ pub(crate) fn model(case: &Case, is_whole: bool) -> Vec<Event> {
         rest = &rest[len + skip..];
         match steps.next().and_then(|step| step.terminator.clone()) {
             Some(next) => term = next,
-            None if matches!(term, Term::Count(_)) => term = Term::None,
+            None if matches!(term, Term::Count(_) | Term::CountThen(_)) => term = Term::None,
             None => {}
         }
     }
@@ -105,7 +130,7 @@ pub(crate) fn model(case: &Case, is_whole: bool) -> Vec<Event> {
 }
 
 pub(crate) fn random_term(rng: &mut Rng) -> Term {
-    match rng.below(9) {
+    match rng.below(11) {
         0 => Term::Count(0),
         1 => Term::Count(1 + rng.below(30)),
         2 if rng.below(6) == 0 => Term::None,
@@ -113,6 +138,7 @@ pub(crate) fn random_term(rng: &mut Rng) -> Term {
         4 => Term::Text(b"\r\n.\r\n".to_vec()),
         5 => Term::Text(b"abababababababababab".to_vec()),
         6 => Term::Line,
+        7 => Term::CountThen(rng.below(5)),
         _ => {
             let len = 1 + rng.below(3);
             Term::Text(rng.bytes(b"ab\r\n", len))

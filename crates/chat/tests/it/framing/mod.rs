@@ -10,8 +10,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use chat::{
-    AsyncChat, ChannelMap, Chat, ChatHandler, CloseReason, Handle, Limits, MessageHandler, Result,
-    Socket, Token,
+    AsyncChat, ChannelMap, Chat, ChatHandler, CloseReason, Error, FramingError, Handle, Limits,
+    MessageHandler, Result, Socket, Token,
 };
 
 use crate::common::rng::Rng;
@@ -96,6 +96,12 @@ impl<const N: usize> ChatHandler for Parts<N> {
         Ok(())
     }
 
+    fn handle_error(&mut self, error: Error, _: &mut Chat, _: &mut ChannelMap) {
+        assert_eq!(error.downcast_ref(), Some(&FramingError::WrongEnd));
+        let collected = mem::take(&mut self.0.collected);
+        self.0.add(Event::Error(collected));
+    }
+
     fn handle_close(&mut self, reason: CloseReason, _: &mut Chat, _: &mut ChannelMap) {
         self.0.add(Event::Close(crate::common::name(&reason)));
     }
@@ -139,6 +145,11 @@ impl<const N: usize> MessageHandler for Whole<N> {
         self.0.add(Event::Eof(chat.partial_message().to_vec()));
         chat.close_when_done_with(CloseReason::Eof);
         Ok(())
+    }
+
+    fn handle_error(&mut self, error: Error, chat: &mut Chat, _: &mut ChannelMap) {
+        assert_eq!(error.downcast_ref(), Some(&FramingError::WrongEnd));
+        self.0.add(Event::Error(chat.partial_message().to_vec()));
     }
 
     fn handle_close(&mut self, reason: CloseReason, _: &mut Chat, _: &mut ChannelMap) {
