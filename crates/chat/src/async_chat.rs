@@ -223,7 +223,9 @@ impl<H: ChatHandler> AsyncChat<H> {
         if endpoint.is_drained() {
             due |= HIGH;
         }
-        if endpoint.has_hidden_input() && (self.chat.may_receive() || self.chat.takes_input()) {
+        let chat = &self.chat;
+        let takes_input = chat.may_receive() || chat.takes_input() || chat.gathers();
+        if endpoint.has_hidden_input() && takes_input {
             due |= HIDDEN_INPUT;
         }
         due
@@ -286,6 +288,15 @@ impl<H: ChatHandler> AsyncChat<H> {
             self.chat.endpoint.discard_input(map);
         } else if self.chat.takes_input() {
             self.chat.receive_held(map);
+        } else if self.chat.gathers() {
+            self.chat.receive_held(map);
+            if self.due() & UNDELIVERED != 0 {
+                self.deliver_held(map)?;
+            }
+            self.tell_eof(map)?;
+            if !map.may_continue(self.chat.token()) {
+                return Ok(false);
+            }
         }
         Ok(self.chat.may_receive())
     }

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use reactor::{CloseReason, Token};
 
 use crate::endpoint::Endpoint;
-use crate::flags::{DISCARDED, OVER_LIMIT, UNDELIVERED};
+use crate::flags::{DISCARDED, EOF, GATHERS, OVER_LIMIT, UNDELIVERED};
 use crate::framer::Framer;
 use crate::limits::Limits;
 use crate::terminator::Terminator;
@@ -291,7 +291,7 @@ impl Chat {
     pub fn into_endpoint(mut self) -> Endpoint {
         self.put_back_held();
         self.release_all();
-        self.endpoint.flags &= !(UNDELIVERED | OVER_LIMIT);
+        self.endpoint.flags &= !(UNDELIVERED | GATHERS | OVER_LIMIT);
         self.endpoint
     }
 
@@ -310,12 +310,16 @@ impl Chat {
         self.endpoint.put_back(self.framer.take_held());
     }
 
-    /// Finds out whether something waits to be delivered.
+    /// Finds out whether something waits to be delivered, or for more input.
     pub(crate) fn note_held(&mut self) {
-        match !self.endpoint.unread.is_empty() || self.framer.is_due() {
-            true => self.endpoint.flags |= UNDELIVERED,
-            false => self.endpoint.flags &= !UNDELIVERED,
-        }
+        let unread = self.endpoint.unread.len();
+        let gathers = self.endpoint.flags & EOF == 0 && self.framer.is_short(unread);
+        let what = match self.framer.is_due() || (unread > 0 && !gathers) {
+            true => UNDELIVERED,
+            false if gathers => GATHERS,
+            false => 0,
+        };
+        self.endpoint.flags = self.endpoint.flags & !(UNDELIVERED | GATHERS) | what;
     }
 }
 

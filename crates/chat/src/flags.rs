@@ -52,6 +52,8 @@ pub(crate) const PARTIAL: Flags = 1 << 17;
 pub(crate) const BY_COUNT: Flags = 1 << 18;
 /// The timers are to be looked at: a limit was changed.
 pub(crate) const RETIMED: Flags = 1 << 19;
+/// Input is kept until there is enough of it for a message that is delivered whole.
+pub(crate) const GATHERS: Flags = 1 << 29;
 /// Something is due that comes before anything else.
 pub(crate) const BEGIN: Flags = NEW | CONVERTED;
 /// The channel's answers outrun its peer: it is held until they have drained.

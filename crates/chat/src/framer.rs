@@ -8,7 +8,7 @@
 
 use std::mem;
 
-use reactor::Error;
+use reactor::{Error, Result};
 
 use crate::framing::FramingError;
 use crate::terminator::{Condition, Counted, Terminator, find_line};
@@ -16,7 +16,8 @@ use crate::terminator::{Condition, Counted, Terminator, find_line};
 #[derive(Debug)]
 pub(crate) struct Framer {
     terminator: Terminator,
-    /// The number of bytes handed out of the current message.
+    /// The number of bytes handed out of the current message. Of one that is delivered whole,
+    /// those that were looked at before; while it is dropped, those still to come.
     collected: usize,
     state: State,
     /// The number of bytes held back: the data so far ended with so many first bytes of
@@ -42,6 +43,8 @@ enum State {
     Refused,
     /// The message is dropped; only its end will be told.
     Skipping,
+    /// The same, of one that is delivered whole and whose length is known.
+    Dropping,
 }
 
 /// Where a message ends.
@@ -95,13 +98,24 @@ impl Framer {
 
     #[inline(never)] // not needed for lines
     fn part_len(&self, size: usize, reads: usize) -> usize {
-        let left = self.terminator.count().unwrap_or(usize::MAX);
+        let left = match &self.terminator.0 {
+            Condition::Count(counted) => counted.left(),
+            Condition::None => usize::MAX,
+            _ => size,
+        };
         left.min(size.saturating_mul(reads)).max(size)
     }
 
     /// Changes the terminator. Call [`take_held`](Self::take_held) first.
     pub(crate) fn set_terminator(&mut self, terminator: Terminator) {
         self.terminator = terminator;
+        if self.state == State::Dropping {
+            self.state = State::Skipping;
+            self.collected = 0;
+        }
+        if self.is_delivered_whole() {
+            self.collected = 0;
+        }
     }
 
     /// Takes the bytes held back, which are data again, before any other. The bytes that
@@ -109,6 +123,9 @@ impl Framer {
     pub(crate) fn take_held(&mut self) -> &[u8] {
         if let State::Ended(1..) | State::Refused = self.state {
             self.state = State::Inside;
+        }
+        if self.is_delivered_whole() && self.state != State::Dropping {
+            self.collected = 0; // it is looked at anew
         }
         let held = usize::from(mem::take(&mut self.held));
         &self.terminator.0.held_bytes()[..held]
@@ -150,7 +167,7 @@ impl Framer {
 
     /// Drops the rest of the message, of any length. Its end will be told.
     pub(crate) fn skip(&mut self) {
-        if !self.has_ended() {
+        if !self.has_ended() && self.state != State::Dropping {
             self.state = State::Skipping;
         }
     }
@@ -176,8 +193,23 @@ impl Framer {
     fn is_at_count(&self) -> bool {
         match &self.terminator.0 {
             Condition::Count(counted) => counted.left() == 0 && counted.then().is_empty(),
+            Condition::Whole(count) => *count == 0,
             _ => false,
         }
+    }
+
+    /// Whether a message is delivered in one piece, and until then kept as input.
+    fn is_delivered_whole(&self) -> bool {
+        matches!(
+            self.terminator.0,
+            Condition::Whole(_) | Condition::Framed(_)
+        )
+    }
+
+    /// Whether the message that begins the input needs more than these `len` bytes.
+    pub(crate) fn is_short(&self, len: usize) -> bool {
+        let looks = matches!(self.state, State::Start | State::Inside | State::Skipping);
+        len > 0 && len == self.collected && looks && self.is_delivered_whole()
     }
 
     /// Whether the input cannot be cut, and the handler has not said how it goes on.
@@ -217,11 +249,23 @@ impl Framer {
             Condition::Count(counted) if counted.left() <= limit => match find_count(counted, data)
             {
                 Found::End { len, end } => {
-                    self.terminator = Terminator::none();
+                    self.use_up();
                     Some((len, end))
                 }
                 _ => None,
             },
+            Condition::Whole(_) | Condition::Framed(_) => {
+                let len = self.whole_len(data).ok()?.unwrap_or(data.len() + 1);
+                if len > data.len() && len <= limit {
+                    self.collected = data.len();
+                }
+                if len > data.len().min(limit) {
+                    return None;
+                }
+                self.collected = 0;
+                self.use_up();
+                Some((len, len))
+            }
             _ => None,
         }
     }
@@ -245,7 +289,11 @@ impl Framer {
             State::Over => return Some(Frame::OverLimit),
             State::Refused => return None,
             _ if data.len() < self.held.into() => return None, // held back a moment ago
+            State::Dropping => return self.drop_on(data),
             State::Start | State::Searched | State::Inside | State::Skipping => {}
+        }
+        if self.is_delivered_whole() {
+            return self.next_in_one_piece(data, limit, is_last);
         }
         let is_skipped = self.state == State::Skipping;
         let found = self.find(data);
@@ -253,10 +301,7 @@ impl Framer {
             Found::End { len, end } => (len, end - len, 0),
             Found::More { .. } if is_last => (data.len(), 0, 0),
             Found::More { held } => (data.len() - held, 0, held),
-            Found::Wrong { len: 0 } => {
-                self.state = State::Refused;
-                return Some(Frame::Refused(FramingError::WrongEnd.into()));
-            }
+            Found::Wrong { len: 0 } => return Some(self.refuse(FramingError::WrongEnd.into())),
             Found::Wrong { len } => (len, 0, 0),
         };
         let is_end = matches!(found, Found::End { .. });
@@ -266,7 +311,7 @@ impl Framer {
                 counted.advance(len);
                 usize::MAX
             }
-            Condition::None => usize::MAX,
+            _ => usize::MAX,
         };
         if len > 0 && !is_skipped && self.collected + len > limit {
             return Some(self.overrun(data, limit));
@@ -276,9 +321,7 @@ impl Framer {
         take(data, held);
         if is_end {
             self.state = State::Ended(behind as u16);
-            if matches!(self.terminator.0, Condition::Count(_)) {
-                self.terminator = Terminator::none();
-            }
+            self.use_up();
         } else if self.state != State::Skipping && len + held > 0 {
             self.state = State::Inside;
         }
@@ -307,12 +350,97 @@ impl Framer {
             },
             Condition::Line => find_line(data).ok_or(data.ends_with(b"\r").into()),
             Condition::Count(counted) => return find_count(*counted, data),
-            Condition::None => Err(0),
+            _ => Err(0),
         };
         match found {
             Ok((len, end)) => Found::End { len, end },
             Err(held) => Found::More { held },
         }
+    }
+
+    /// Takes the next frame of a message that is delivered whole. Nothing is taken before
+    /// that is there.
+    fn next_in_one_piece<'d>(
+        &mut self,
+        data: &mut &'d [u8],
+        limit: usize,
+        is_last: bool,
+    ) -> Option<Frame<'d>> {
+        let is_skipped = self.state == State::Skipping;
+        let len = match self.whole_len(data) {
+            Err(error) => return Some(self.refuse(error)),
+            Ok(Some(len)) if is_skipped => {
+                self.state = State::Dropping;
+                self.collected = len;
+                return self.drop_on(data);
+            }
+            Ok(Some(len)) => len,
+            Ok(None) if data.is_empty() => return None,
+            Ok(None) => data.len() + 1, // at least
+        };
+        if len > limit {
+            if is_skipped {
+                return Some(self.refuse(FramingError::Endless.into()));
+            }
+            self.state = State::Over;
+            return Some(Frame::OverLimit);
+        }
+        if len > data.len() && !is_last {
+            self.collected = data.len();
+            return None;
+        }
+        self.collected = 0;
+        let part = take(data, len.min(data.len()));
+        if part.len() < len {
+            self.state = State::Inside; // for ever
+        } else {
+            self.state = State::Ended(0);
+            self.use_up();
+        }
+        match part {
+            [] if self.has_ended() => Some(self.end()),
+            [] => None,
+            _ if is_skipped => None,
+            part => Some(Frame::Part(part)),
+        }
+    }
+
+    /// The length of the message that is delivered whole and begins `data`, if that is
+    /// known.
+    fn whole_len(&self, data: &[u8]) -> Result<Option<usize>> {
+        match &self.terminator.0 {
+            Condition::Whole(len) => Ok(Some(*len)),
+            Condition::Framed(hook) if !data.is_empty() && !self.is_short(data.len()) => {
+                match hook.0.message_len(data, self.collected)? {
+                    Some(0) => Err(FramingError::Empty.into()),
+                    len => Ok(len),
+                }
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// Drops what there is of a message whose length is known.
+    fn drop_on(&mut self, data: &mut &[u8]) -> Option<Frame<'static>> {
+        let len = self.collected.min(data.len());
+        take(data, len);
+        self.collected -= len;
+        (self.collected == 0).then(|| {
+            self.use_up();
+            self.end()
+        })
+    }
+
+    /// A number is used up by its message.
+    fn use_up(&mut self) {
+        if let Condition::Count(_) | Condition::Whole(_) = self.terminator.0 {
+            self.terminator = Terminator::none();
+        }
+    }
+
+    fn refuse(&mut self, error: Error) -> Frame<'static> {
+        self.state = State::Refused;
+        Frame::Refused(error)
     }
 
     /// Hands out as much as `limit` allows, then says that there is more.

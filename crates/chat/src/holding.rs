@@ -106,13 +106,20 @@ impl Chat {
             && self.undelivered() < self.endpoint.limits.held
     }
 
-    /// Receives once, up to the bound, if the channel [takes input](Self::takes_input).
-    /// What that brings is delivered after the release.
+    /// Receives once, behind what is kept, up to the bound, if the channel
+    /// [takes input](Self::takes_input) or [gathers](Self::gathers) it. What that brings is
+    /// delivered after the release, or when there is enough of it.
     #[cold]
     pub(crate) fn receive_held(&mut self, map: &ChannelMap) {
         let limits = &self.endpoint.limits;
-        let bound = limits.held;
-        let room = (bound - self.undelivered()).min(limits.in_buffer_size.max(1));
+        let bound = match self.endpoint.flags & HELD != 0 {
+            true => limits.held,
+            false => limits.message.saturating_add(limits.in_buffer_size.max(1)),
+        };
+        let room = bound
+            .saturating_sub(self.undelivered())
+            .max(1)
+            .min(limits.in_buffer_size.max(1));
         let mut buffer = map.buffers().read_buffer();
         let room = room.min(buffer.len());
         match self.endpoint.receive(&mut buffer[..room]) {

@@ -219,7 +219,7 @@ pub use dispatcher_with_send::DispatcherWithSend;
 pub use endpoint::Endpoint;
 #[cfg(unix)]
 pub use file_dispatcher::{FileDispatcher, FileWrapper};
-pub use framing::FramingError;
+pub use framing::{Framing, FramingError};
 pub use handler::{ChatHandler, MessageHandler};
 pub use hold::Hold;
 pub use inet_name::InetName;

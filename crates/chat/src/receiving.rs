@@ -9,7 +9,7 @@ use reactor::{ChannelMap, CloseReason, Result};
 use crate::async_chat::AsyncChat;
 use crate::chat::Chat;
 use crate::flags::{
-    BY_COUNT, DISCARDED, EOF, EOF_TOLD, HELD, NOT_LIVE, OVER_LIMIT, PARTIAL, RESTING, UNDELIVERED,
+    BY_COUNT, DISCARDED, EOF, EOF_TOLD, GATHERS, HELD, NOT_LIVE, OVER_LIMIT, PARTIAL, RESTING, UNDELIVERED,
 };
 use crate::framer::Frame;
 use crate::handler::ChatHandler;
@@ -266,6 +266,15 @@ impl Chat {
 
     /// Whether input may be received: what is held comes first.
     pub(crate) fn may_receive(&self) -> bool {
+        self.endpoint.flags & GATHERS == 0 && self.is_open_for_input()
+    }
+
+    /// Whether input may be received behind that which is kept for a message.
+    pub(crate) fn gathers(&self) -> bool {
+        self.endpoint.flags & GATHERS != 0 && self.is_open_for_input()
+    }
+
+    fn is_open_for_input(&self) -> bool {
         let flags = self.endpoint.flags;
         // A channel that can send nothing any more goes on receiving; one that ends does not.
         flags & (HELD | UNDELIVERED | OVER_LIMIT | EOF | RESTING) == 0

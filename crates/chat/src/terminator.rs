@@ -6,6 +6,8 @@ use std::rc::Rc;
 use bytes::Bytes;
 use memchr::{memchr, memchr_iter, memmem};
 
+use crate::framing::{Framing, Hook, Included};
+
 /// The longest terminator, in bytes.
 const MAX_LEN: usize = 4_096;
 
@@ -55,6 +57,9 @@ pub struct Terminator(pub(crate) Condition);
 pub(crate) enum Condition {
     None,
     Count(Counted),
+    /// So many bytes in one piece.
+    Whole(usize),
+    Framed(Rc<Hook>),
     Pattern(Pattern),
     /// `\n`, and a `\r` before it.
     Line,
@@ -67,7 +72,7 @@ impl Condition {
         match self {
             Self::Pattern(pattern) => Some(pattern),
             Self::Line => Some(CRLF),
-            Self::None | Self::Count(_) => None,
+            Self::None | Self::Count(_) | Self::Whole(_) | Self::Framed(_) => None,
         }
     }
 
@@ -206,6 +211,100 @@ impl Terminator {
         Self(Condition::Count(Counted::new(count, string)))
     }
 
+    /// A number of bytes that are delivered in one piece: the head of a message, when the
+    /// message itself is too long to be kept. [`Limits::message`](crate::Limits::message)
+    /// bounds it. It is used up by its message, as any number is.
+    ///
+    /// Only a [`ChatHandler`](crate::ChatHandler) needs it. A
+    /// [`MessageHandler`](crate::MessageHandler) gets every message in one piece.
+    ///
+    /// ```
+    /// use chat::{AsyncChat, Chat, ChannelMap, ChatHandler, Result, Terminator};
+    ///
+    /// /// Counts the bytes of frames, whose heads are their lengths.
+    /// #[derive(Default)]
+    /// struct Counter {
+    ///     is_in_body: bool,
+    ///     count: usize,
+    /// }
+    ///
+    /// impl ChatHandler for Counter {
+    ///     fn collect_incoming_data(
+    ///         &mut self,
+    ///         data: &[u8],
+    ///         chat: &mut Chat,
+    ///         _: &mut ChannelMap,
+    ///     ) -> Result {
+    ///         if self.is_in_body {
+    ///             self.count += data.len(); // a part of any length
+    ///         } else {
+    ///             let len = u32::from_be_bytes(data.try_into()?); // the head
+    ///             chat.set_terminator(usize::try_from(len)?);
+    ///         }
+    ///         Ok(())
+    ///     }
+    ///
+    ///     fn found_terminator(&mut self, chat: &mut Chat, _: &mut ChannelMap) -> Result {
+    ///         self.is_in_body = !self.is_in_body;
+    ///         if !self.is_in_body {
+    ///             chat.set_terminator(Terminator::whole(4));
+    ///         }
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
+    /// let mut map = ChannelMap::new()?;
+    /// let counter = map.insert(AsyncChat::new(ours, Terminator::whole(4), Counter::default()))?;
+    /// for part in [&b"\0\0"[..], b"\0\x05he", b"llo\0\0\0\0"] {
+    ///     std::io::Write::write_all(&mut &theirs, part)?;
+    ///     map.turn(None)?;
+    /// }
+    /// assert_eq!(map.get(counter)?.handler.count, 5);
+    /// # Ok::<(), chat::Error>(())
+    /// ```
+    #[must_use]
+    pub const fn whole(count: usize) -> Self {
+        Self(Condition::Whole(count))
+    }
+
+    /// The program's own [`Framing`]: a closure that tells the length of a message, or a
+    /// type. Allocates: make it once, and set clones of it.
+    #[must_use]
+    pub fn framed(framing: impl Framing) -> Self {
+        Self(Condition::Framed(Rc::new(Hook(Box::new(framing)))))
+    }
+
+    /// Makes the string, or the line's end, part of the message, which is then delivered in
+    /// one piece. [`Limits::message`](crate::Limits::message) bounds both together. Any
+    /// other terminator stays as it is. Allocates: make it once, and set clones of it.
+    ///
+    /// ```
+    /// # use chat::{AsyncChat, Chat, ChannelMap, MessageHandler, Result, Terminator};
+    /// # struct Log(Vec<Vec<u8>>);
+    /// # impl MessageHandler for Log {
+    /// #   fn handle_message(&mut self, line: &[u8], _: &mut Chat, _: &mut ChannelMap) -> Result {
+    /// #       self.0.push(line.to_vec());
+    /// #       Ok(())
+    /// #   }
+    /// # }
+    /// # let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
+    /// # let mut map = ChannelMap::new()?;
+    /// std::io::Write::write_all(&mut &theirs, b"one\ntwo\r\n")?;
+    /// let terminator = Terminator::line().included();
+    /// let log = map.insert(AsyncChat::new(ours, terminator, Log(Vec::new())))?;
+    /// map.turn(None)?;
+    /// assert_eq!(map.get(log)?.handler.0, [&b"one\n"[..], b"two\r\n"]);
+    /// # Ok::<(), chat::Error>(())
+    /// ```
+    #[must_use]
+    pub fn included(self) -> Self {
+        match self.0 {
+            Condition::Pattern(_) | Condition::Line => Self::framed(Included(self.0)),
+            _ => self,
+        }
+    }
+
     /// The string, as bytes; `None` for another terminator.
     pub fn as_bytes(&self) -> Option<&[u8]> {
         match &self.0 {
@@ -218,6 +317,7 @@ impl Terminator {
     pub fn count(&self) -> Option<usize> {
         match self.0 {
             Condition::Count(counted) => Some(counted.left()),
+            Condition::Whole(count) => Some(count),
             _ => None,
         }
     }
@@ -280,6 +380,8 @@ impl fmt::Debug for Terminator {
                     then => write!(f, ", then b\"{}\"", then.escape_ascii()),
                 }
             }
+            Condition::Whole(count) => write!(f, "{count} bytes in one piece"),
+            Condition::Framed(_) => f.write_str("framed"),
             Condition::Line => f.write_str("a line's end"),
             Condition::Pattern(pattern) => {
                 write!(f, "b\"{}\"", pattern.bytes().escape_ascii())
@@ -375,7 +477,7 @@ impl Pattern {
     }
 
     /// The position of the first whole pattern in `data`.
-    fn search(&self, data: &[u8]) -> Option<usize> {
+    pub(crate) fn search(&self, data: &[u8]) -> Option<usize> {
         match self {
             Self::Byte([byte]) => memchr(*byte, data),
             Self::Pair(pair) => find_pair(*pair, data),

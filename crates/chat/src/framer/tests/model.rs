@@ -1,5 +1,7 @@
 //! A model that has the whole stream before it, and streams to try it with.
 
+use std::iter;
+
 use bytes::Bytes;
 
 use super::super::*;
@@ -30,6 +32,10 @@ pub(super) struct Script {
 }
 
 impl Script {
+    fn terminators(&self) -> impl Iterator<Item = &Terminator> {
+        iter::once(&self.first).chain(self.then.iter().flatten())
+    }
+
     fn next(&self, messages: usize) -> Option<Terminator> {
         self.then.get(messages).cloned().flatten()
     }
@@ -45,6 +51,35 @@ fn find(ends: &[&[u8]], data: &[u8]) -> Option<(usize, usize)> {
         let end = ends.iter().find(|end| data[at..].starts_with(end))?;
         Some((at, end.len()))
     })
+}
+
+/// The length of the message that begins `data` and is delivered whole, or the least that
+/// it can be. An endless one has no length.
+fn whole_len(terminator: &Terminator, data: &[u8]) -> Result<Option<usize>> {
+    match &terminator.0 {
+        Condition::Whole(len) => Ok(Some(*len)),
+        Condition::Framed(hook) if !data.is_empty() => {
+            let len = hook.0.message_len(data, 0)?;
+            Ok(Some(len.unwrap_or(data.len() + 1)))
+        }
+        _ => Ok(None),
+    }
+}
+
+/// Two bytes that say how many there are of each letter: `ab` is 3 bytes in all. `\n\n`
+/// begins no message.
+fn letters(data: &[u8]) -> Result<Option<usize>> {
+    let len = |byte| match byte {
+        b'a' => 0,
+        b'b' => 1,
+        b'\r' => 5,
+        _ => 60,
+    };
+    match data {
+        [b'\n', b'\n', ..] => Err("no message".into()),
+        [first, second, ..] => Ok(Some(2 + len(*first) + len(*second))),
+        _ => Ok(None),
+    }
 }
 
 /// What the stream means. `collected` is what the message under way has.
@@ -66,6 +101,17 @@ pub(super) fn model(script: &Script, stream: &[u8]) -> Vec<Event> {
                 let is_whole = rest.len() >= len + then.len();
                 is_whole.then_some((len, then.len()))
             }
+            Condition::Whole(_) | Condition::Framed(_) => match whole_len(&terminator, rest) {
+                Err(_) => {
+                    events.push(Event::Refused(Vec::new()));
+                    return events;
+                }
+                Ok(len) if len.is_some_and(|len| len > script.limit) => {
+                    events.push(Event::OverLimit(Vec::new()));
+                    return events;
+                }
+                Ok(len) => len.filter(|len| *len <= rest.len()).map(|len| (len, 0)),
+            },
             Condition::None => None,
         };
         let is_limited = terminator.0.searched().is_some();
@@ -94,6 +140,8 @@ pub(super) struct Driver {
     script: Script,
     messages: usize,
     pub(super) collected: Vec<u8>,
+    /// Kept until there is enough for a message.
+    pub(super) unread: Vec<u8>,
     events: Vec<Event>,
     is_over: bool,
 }
@@ -105,6 +153,7 @@ impl Driver {
             script: script.clone(),
             messages: 0,
             collected: Vec::new(),
+            unread: Vec::new(),
             events: Vec::new(),
             is_over: false,
         }
@@ -117,9 +166,9 @@ impl Driver {
     }
 
     fn frame(&mut self, read: &[u8], is_last: bool) {
-        let mut buffer = vec![0; usize::from(self.framer.held) + read.len()];
         let held = usize::from(self.framer.held);
-        buffer[held..].copy_from_slice(read);
+        let unread = std::mem::take(&mut self.unread);
+        let mut buffer = [&vec![0; held], &unread[..], read].concat();
         if held > 0 {
             let limit = self.script.limit;
             if self.framer.holds_on(&mut buffer, limit, is_last) {
@@ -143,7 +192,9 @@ impl Driver {
             }
             let frame = self.framer.next(&mut data, self.script.limit, is_last);
             let Some(frame) = frame else {
-                assert!(data.is_empty(), "left {data:?}");
+                let is_short = self.framer.is_short(data.len());
+                assert!(data.is_empty() || (is_short && !is_last), "left {data:?}");
+                self.unread = data.to_vec();
                 return;
             };
             match frame {
@@ -211,7 +262,14 @@ pub(super) fn random_segments<'d>(
 }
 
 pub(super) fn random_terminator(rng: &mut Rng) -> Terminator {
-    match rng.below(10) {
+    match rng.below(14) {
+        8 => Terminator::whole(rng.below(10)),
+        9 => Terminator::framed(letters),
+        10 => Terminator::line().included(),
+        11 => {
+            let len = 1 + rng.below(5);
+            text(&rng.bytes(b"ab", len)).included()
+        }
         6 => Terminator::count_then(rng.below(6), b"\r\n"),
         7 => Terminator::count_then(rng.below(6), b"aba"),
         0 => Terminator::from(0),
@@ -239,14 +297,18 @@ pub(super) fn random_script(rng: &mut Rng) -> Script {
         0 => rng.below(30),
         _ => usize::MAX,
     };
-    Script { first, then, limit }
+    let mut script = Script { first, then, limit };
+    let is_framed = |terminator: &Terminator| matches!(terminator.0, Condition::Framed(_));
+    if script.terminators().any(is_framed) {
+        script.limit = limit.max(2); // the length of the head of `letters`
+    }
+    script
 }
 
 /// A stream in which the script's terminators, and their beginnings, occur.
 pub(super) fn random_stream(rng: &mut Rng, script: &Script, len: usize) -> Vec<u8> {
     let mut stream = Vec::new();
-    let terminators = [Some(script.first.clone())];
-    let terminators: Vec<&Terminator> = terminators.iter().chain(&script.then).flatten().collect();
+    let terminators: Vec<&Terminator> = script.terminators().collect();
     while stream.len() < len {
         let noise = rng.below(6);
         stream.extend(rng.bytes(b"ab\r\n", noise));

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use chat::Terminator;
+use chat::{Result, Terminator};
 
 use crate::common::rng::Rng;
 
@@ -27,10 +27,34 @@ pub(crate) enum Term {
     Count(usize),
     /// Then a `\r\n`.
     CountThen(usize),
+    Whole(usize),
+    Letters,
+    LineIncluded,
+    TextIncluded(Vec<u8>),
     None,
 }
 
+/// Two bytes that say how many there are of each letter: `ab` is 3 bytes in all. `\n\n`
+/// begins no message.
+fn letters(data: &[u8]) -> Result<Option<usize>> {
+    let len = |byte| match byte {
+        b'a' => 0,
+        b'b' => 1,
+        b'\r' => 5,
+        _ => 60,
+    };
+    match data {
+        [b'\n', b'\n', ..] => Err("no message".into()),
+        [first, second, ..] => Ok(Some(2 + len(*first) + len(*second))),
+        _ => Ok(None),
+    }
+}
+
 impl Term {
+    fn is_number(&self) -> bool {
+        matches!(self, Self::Count(_) | Self::CountThen(_) | Self::Whole(_))
+    }
+
     /// Where the message ends, and how long its end is.
     fn find(&self, data: &[u8]) -> Option<(usize, usize)> {
         let find = |ends: &[&[u8]]| {
@@ -47,18 +71,42 @@ impl Term {
                 let behind = data.get(*count..)?;
                 behind.starts_with(b"\r\n").then_some((*count, 2))
             }
+            Self::Whole(_) | Self::Letters | Self::LineIncluded | Self::TextIncluded(_) => {
+                let len = self.len_of_whole(data)?;
+                (len <= data.len()).then_some((len, 0))
+            }
             Self::None => None,
         }
     }
 
-    /// The length of the message, if it is followed by something else than must follow.
-    fn refuses(&self, data: &[u8]) -> Option<usize> {
-        let Self::CountThen(count) = self else {
-            return None;
+    /// The length of a message that is delivered whole, or the least that it can be; `None`
+    /// for any other, and without data.
+    fn len_of_whole(&self, data: &[u8]) -> Option<usize> {
+        let known = match self {
+            Self::Whole(count) => return Some(*count),
+            _ if data.is_empty() => return None,
+            Self::Letters => letters(data).ok()?,
+            Self::LineIncluded => Self::Line.find(data).map(|(len, end)| len + end),
+            Self::TextIncluded(text) => {
+                let found = Self::Text(text.clone()).find(data);
+                found.map(|(len, end)| len + end)
+            }
+            _ => return None,
         };
-        let behind = data.get(*count..)?;
-        let is_right = behind.starts_with(b"\r\n") || b"\r\n".starts_with(behind);
-        (!is_right).then_some(*count)
+        Some(known.unwrap_or(data.len() + 1))
+    }
+
+    /// What there is of a message, if something else follows than must follow.
+    fn refuses(&self, data: &[u8]) -> Option<usize> {
+        match self {
+            Self::CountThen(count) => {
+                let behind = data.get(*count..)?;
+                let is_right = behind.starts_with(b"\r\n") || b"\r\n".starts_with(behind);
+                (!is_right).then_some(*count)
+            }
+            Self::Letters => letters(data).is_err().then_some(0),
+            _ => None,
+        }
     }
 }
 
@@ -86,6 +134,10 @@ impl From<Term> for Terminator {
             Term::Line => Self::line(),
             Term::Count(count) => Self::from(count),
             Term::CountThen(count) => Self::count_then(count, b"\r\n"),
+            Term::Whole(count) => Self::whole(count),
+            Term::Letters => Self::framed(letters),
+            Term::LineIncluded => Self::line().included(),
+            Term::TextIncluded(text) => Self::from(Term::Text(text)).included(),
             Term::None => Self::none(),
         }
     }
@@ -104,6 +156,11 @@ pub(crate) fn model(case: &Case, is_whole: bool) -> Vec<Event> {
         let refused = term.refuses(rest);
         let is_limited = is_whole || matches!(term, Term::Text(_) | Term::Line);
         let len = found.map(|(len, _)| len).or(refused).unwrap_or(rest.len());
+        if term.len_of_whole(rest).is_some_and(|len| len > limit) {
+            events.push(Event::OverLimit(Vec::new()));
+            events.push(Event::Close("OverLimit".to_owned()));
+            return events;
+        }
         if is_limited && len > limit {
             let collected = if is_whole { &[] } else { &rest[..limit] };
             events.push(Event::OverLimit(collected.to_vec()));
@@ -120,7 +177,7 @@ pub(crate) fn model(case: &Case, is_whole: bool) -> Vec<Event> {
         rest = &rest[len + skip..];
         match steps.next().and_then(|step| step.terminator.clone()) {
             Some(next) => term = next,
-            None if matches!(term, Term::Count(_) | Term::CountThen(_)) => term = Term::None,
+            None if term.is_number() => term = Term::None,
             None => {}
         }
     }
@@ -130,7 +187,7 @@ pub(crate) fn model(case: &Case, is_whole: bool) -> Vec<Event> {
 }
 
 pub(crate) fn random_term(rng: &mut Rng) -> Term {
-    match rng.below(11) {
+    match rng.below(16) {
         0 => Term::Count(0),
         1 => Term::Count(1 + rng.below(30)),
         2 if rng.below(6) == 0 => Term::None,
@@ -139,6 +196,10 @@ pub(crate) fn random_term(rng: &mut Rng) -> Term {
         5 => Term::Text(b"abababababababababab".to_vec()),
         6 => Term::Line,
         7 => Term::CountThen(rng.below(5)),
+        8 => Term::Whole(rng.below(8)),
+        9 => Term::Letters,
+        10 => Term::LineIncluded,
+        11 => Term::TextIncluded(b"\r\n".to_vec()),
         _ => {
             let len = 1 + rng.below(3);
             Term::Text(rng.bytes(b"ab\r\n", len))
