@@ -11,7 +11,8 @@ use std::mem;
 use reactor::{Error, Result};
 
 use crate::framing::FramingError;
-use crate::terminator::{Condition, Counted, Terminator, find_line};
+use crate::pattern::find_line;
+use crate::terminator::{Condition, Counted, Terminator};
 
 #[derive(Debug)]
 pub(crate) struct Framer {

@@ -4,7 +4,8 @@ use std::fmt;
 
 use reactor::Result;
 
-use crate::terminator::{Condition, find_line};
+use crate::pattern::find_line;
+use crate::terminator::Condition;
 
 /// The framing of a protocol whose messages no other [`Terminator`](crate::Terminator)
 /// ends: a function that tells the length of a message from its first bytes. It becomes a

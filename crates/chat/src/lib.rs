@@ -195,6 +195,7 @@ mod nonblocking;
 mod opening;
 mod output;
 #[cfg(unix)]
+mod pattern;
 mod process;
 mod producer;
 mod receiving;
