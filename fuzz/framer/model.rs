@@ -101,8 +101,12 @@ impl<'s> Model<'s> {
                 None if is_last => self.input.len(),
                 None => self.input.len() - self.held(),
             };
+            if self.declares_too_much() {
+                self.overrun(0);
+                continue;
+            }
             if self.exceeds(len) {
-                self.overrun();
+                self.overrun(self.limit.saturating_sub(self.collected.len()));
                 continue;
             }
             self.collect(len);
@@ -119,6 +123,15 @@ impl<'s> Model<'s> {
                 None => return,
             }
         }
+    }
+
+    /// Whether a number says that the message has more bytes than it may have.
+    fn declares_too_much(&self) -> bool {
+        let Term::Count(count) = self.term else {
+            return false;
+        };
+        let room = self.limit.saturating_sub(self.collected.len());
+        self.script.kind == Kind::Whole && !self.skips && count > room
     }
 
     /// Whether so much more is more than the message may have.
@@ -146,8 +159,8 @@ impl<'s> Model<'s> {
         }
     }
 
-    fn overrun(&mut self) {
-        self.collect(self.limit.saturating_sub(self.collected.len()));
+    fn overrun(&mut self, len: usize) {
+        self.collect(len);
         let collected = std::mem::take(&mut self.collected);
         self.events.push(Event::OverLimit(collected));
         if self.script.skips_overlong {

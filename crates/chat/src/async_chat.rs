@@ -105,7 +105,7 @@ impl<H: ChatHandler> AsyncChat<H> {
         endpoint.expect_stream();
         endpoint.change_hands();
         Self {
-            chat: Chat::new(endpoint, terminator.into()),
+            chat: Chat::new(endpoint, terminator.into(), handler.bounds_counts()),
             handler,
             asked: 1,
         }
@@ -165,11 +165,14 @@ impl<H: ChatHandler> AsyncChat<H> {
     /// [`ChannelMap::convert`], this changes the protocol of a channel in the map. The new
     /// handler gets [`handle_convert`](ChatHandler::handle_convert), which says what goes
     /// along.
-    pub fn with_handler<G>(mut self, f: impl FnOnce(H) -> G) -> AsyncChat<G> {
+    pub fn with_handler<G: ChatHandler>(mut self, f: impl FnOnce(H) -> G) -> AsyncChat<G> {
         self.chat.endpoint.change_hands();
+        let handler = f(self.handler);
+        self.chat.framer.bounds_counts = handler.bounds_counts();
+        self.chat.note_held();
         AsyncChat {
             chat: self.chat,
-            handler: f(self.handler),
+            handler,
             asked: self.asked,
         }
     }

@@ -40,10 +40,10 @@ pub struct Chat {
 }
 
 impl Chat {
-    pub(crate) fn new(endpoint: Endpoint, terminator: Terminator) -> Self {
+    pub(crate) fn new(endpoint: Endpoint, terminator: Terminator, bounds_counts: bool) -> Self {
         let mut chat = Self {
             endpoint,
-            framer: Framer::new(terminator),
+            framer: Framer::new(terminator, bounds_counts),
             message: Vec::new(),
             left_of_read: 0,
         };
@@ -58,8 +58,9 @@ impl Chat {
     /// terminator is then [none](Terminator::none) until it is set again.
     ///
     /// [`Limits::message`] bounds a message with a string, and whatever is accumulated
-    /// for a [`MessageHandler`](crate::MessageHandler). A number bounds itself: a handler
-    /// that takes it from a peer must refuse one that is too large.
+    /// for a [`MessageHandler`](crate::MessageHandler), which is told at once of a number
+    /// that is too large. For another handler a number bounds itself: one that takes it from
+    /// a peer must refuse it, or [have it bounded](crate::ChatHandler::bounds_counts).
     pub fn set_terminator(&mut self, terminator: impl Into<Terminator>) {
         self.put_back_held();
         self.framer.set_terminator(terminator.into());
@@ -303,6 +304,7 @@ impl Chat {
     /// Changes the limits. An `Rc<Limits>` shares one set among many channels.
     pub fn set_limits(&mut self, limits: impl Into<Rc<Limits>>) {
         self.endpoint.set_limits(limits);
+        self.note_held();
     }
 
     /// Makes input again of the bytes that the framer holds back.
@@ -310,11 +312,19 @@ impl Chat {
         self.endpoint.put_back(self.framer.take_held());
     }
 
+    /// Whether a number says that the message has more bytes than the limit.
+    pub(crate) fn declares_too_much(&self) -> bool {
+        let room = self.limits().message.saturating_sub(self.message.len());
+        let is_above = |count| count > room;
+        self.framer.bounded_count().is_some_and(is_above)
+    }
+
     /// Finds out whether something waits to be delivered, or for more input.
     pub(crate) fn note_held(&mut self) {
         let unread = self.endpoint.unread.len();
         let gathers = self.endpoint.flags & EOF == 0 && self.framer.is_short(unread);
-        let what = match self.framer.is_due() || (unread > 0 && !gathers) {
+        let is_due = self.framer.is_due() || self.declares_too_much();
+        let what = match is_due || (unread > 0 && !gathers) {
             true => UNDELIVERED,
             false if gathers => GATHERS,
             false => 0,

@@ -24,6 +24,8 @@ pub(crate) struct Framer {
     /// The number of bytes held back: the data so far ended with so many first bytes of
     /// the terminator, but not with all of it.
     pub(crate) held: u16,
+    /// The handler keeps a message until it is whole.
+    pub(crate) bounds_counts: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,12 +76,13 @@ pub(crate) enum Frame<'d> {
 }
 
 impl Framer {
-    pub(crate) fn new(terminator: Terminator) -> Self {
+    pub(crate) fn new(terminator: Terminator, bounds_counts: bool) -> Self {
         Self {
             terminator,
             collected: 0,
             state: State::Start,
             held: 0,
+            bounds_counts,
         }
     }
 
@@ -171,6 +174,14 @@ impl Framer {
         if !self.has_ended() && self.state != State::Dropping {
             self.state = State::Skipping;
         }
+    }
+
+    /// The number of bytes still to come, if a limit bounds it.
+    pub(crate) fn bounded_count(&self) -> Option<usize> {
+        let is_open = matches!(self.state, State::Start | State::Searched | State::Inside);
+        self.terminator
+            .count()
+            .filter(|_| self.bounds_counts && is_open)
     }
 
     /// Turns the message that [`next_whole`](Self::next_whole) has found into a part. The

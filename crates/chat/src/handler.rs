@@ -88,6 +88,18 @@ pub trait ChatHandler: 'static {
         None
     }
 
+    /// Whether [`Limits::message`](crate::Limits::message) bounds a message by count, too. A
+    /// longer one goes to [`handle_overlimit`](Self::handle_overlimit) as soon as its
+    /// [terminator](Chat::set_terminator) is set, before any of it is received. Asked once,
+    /// when the handler gets its channel.
+    ///
+    /// `false` by default: parts that are written to a file may be many. `true` for a
+    /// [`MessageHandler`], and the choice of any other handler that keeps a message until it
+    /// is whole.
+    fn bounds_counts(&self) -> bool {
+        false
+    }
+
     /// Begins the conversation. The loop calls it once, when the channel is connected
     /// and before any input, for an accepted socket as well. A server that speaks first
     /// pushes its greeting here.
@@ -150,7 +162,7 @@ pub trait ChatHandler: 'static {
     }
 
     /// Handles a message of more than [`Limits::message`](crate::Limits::message)
-    /// bytes. That many were collected. Afterwards the channel sends the queued output,
+    /// bytes. That many were collected, or none if the length was known before. Afterwards the channel sends the queued output,
     /// an answer pushed here included, and closes. [`Chat::skip_message`] keeps it
     /// open, and drops the rest of the message.
     fn handle_overlimit(&mut self, chat: &mut Chat, map: &mut ChannelMap) -> Result {
@@ -388,6 +400,10 @@ impl<M: MessageHandler> ChatHandler for M {
         map: &mut ChannelMap,
     ) -> Option<Result> {
         Some(self.handle_message(message, chat, map))
+    }
+
+    fn bounds_counts(&self) -> bool {
+        true
     }
 
     fn handle_connect(&mut self, chat: &mut Chat, map: &mut ChannelMap) -> Result {

@@ -42,9 +42,10 @@ pub struct Limits {
     /// `ac_out_buffer_size`.
     #[doc(alias = "ac_out_buffer_size")]
     pub out_buffer_size: usize,
-    /// Bytes of a message with a string terminator, without that; and bytes that are
-    /// accumulated for a [`MessageHandler`](crate::MessageHandler), whatever the
-    /// terminator. A longer message goes to
+    /// Bytes of a message with a string terminator or a line's end, without that; of one that
+    /// is [delivered whole](crate::Framing); and bytes that are accumulated for a
+    /// [`MessageHandler`](crate::MessageHandler), whatever the terminator. A longer message,
+    /// or a number that is larger, goes to
     /// [`handle_overlimit`](crate::ChatHandler::handle_overlimit), and the channel
     /// closes unless that skips the message. Default 65,536.
     pub message: usize,

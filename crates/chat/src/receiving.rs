@@ -136,6 +136,11 @@ impl<H: ChatHandler> AsyncChat<H> {
         let Self { chat, handler, .. } = self;
         let limit = chat.endpoint.limits.message;
         let is_last = chat.endpoint.flags & EOF != 0;
+        if chat.declares_too_much() {
+            chat.left_of_read = rest.len();
+            chat.endpoint.flags |= OVER_LIMIT;
+            return Some(Ok(()));
+        }
         let frame = chat.framer.next(rest, limit, is_last);
         chat.left_of_read = rest.len();
         if chat.framer.is_due() {
@@ -233,7 +238,7 @@ impl Chat {
         !(self.closing() || is_paused)
             && flags & (OVER_LIMIT | DISCARDED) == 0
             && self.endpoint.unread.is_empty() // what was put back comes first
-            && (left > 0 || self.framer.is_due())
+            && (left > 0 || self.framer.is_due() || self.declares_too_much())
     }
 
     /// Keeps the rest of a read that cannot be delivered now; but not for a channel

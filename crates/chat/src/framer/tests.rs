@@ -91,7 +91,7 @@ fn the_beginning_of_a_terminator_does_not_count_towards_the_limit() {
 
 #[test]
 fn over_limit_is_said_again_until_the_message_is_discarded() {
-    let mut framer = Framer::new(text(b"\n"));
+    let mut framer = Framer::new(text(b"\n"), false);
     let mut data = &b"abcdef"[..];
     assert!(matches!(
         framer.next(&mut data, 3, false),
@@ -109,7 +109,7 @@ fn over_limit_is_said_again_until_the_message_is_discarded() {
 
 #[test]
 fn after_a_count_the_terminator_is_none_and_a_string_stays() {
-    let mut framer = Framer::new(Terminator::from(2));
+    let mut framer = Framer::new(Terminator::from(2), false);
     let (message, rest) = framer.next_whole(b"abcd\ncd", 9).unwrap();
     assert_eq!(message, b"ab");
     assert!(framer.terminator().is_none());
@@ -120,7 +120,7 @@ fn after_a_count_the_terminator_is_none_and_a_string_stays() {
 
 #[test]
 fn a_count_says_how_many_bytes_are_still_to_come() {
-    let mut framer = Framer::new(Terminator::from(5));
+    let mut framer = Framer::new(Terminator::from(5), false);
     let mut data = &b"ab"[..];
     assert!(matches!(
         framer.next(&mut data, 9, false),
@@ -132,7 +132,7 @@ fn a_count_says_how_many_bytes_are_still_to_come() {
 
 #[test]
 fn a_count_of_zero_is_due_at_once_and_only_once() {
-    let mut framer = Framer::new(Terminator::from(0));
+    let mut framer = Framer::new(Terminator::from(0), false);
     assert!(framer.is_due());
     let mut data = &b""[..];
     assert_eq!(framer.next_whole(data, 9), Some((data, data)));
@@ -144,7 +144,7 @@ fn a_count_of_zero_is_due_at_once_and_only_once() {
 /// old one's beginning is not swallowed with it.
 #[test]
 fn a_terminator_set_from_within_a_part_applies_to_the_very_next_byte() {
-    let mut framer = Framer::new(text(b"\r\n"));
+    let mut framer = Framer::new(text(b"\r\n"), false);
     let mut data = &b"ab\r"[..];
     assert!(matches!(
         framer.next(&mut data, 9, false),

@@ -150,14 +150,112 @@ fn a_peer_that_never_ends_its_message_is_told_before_it_does() {
 #[test]
 fn a_message_handler_is_capped_by_counts_and_without_a_terminator_too() {
     assert_eq!(heard(3, 3, &["ab", "c"]), ["message abc"]);
-    assert_eq!(heard(4, 3, &["abcd"]), ["overlimit"]);
-    assert_eq!(heard(4, 3, &["ab", "c", "d"]), ["overlimit"]);
-    assert_eq!(heard(usize::MAX, 3, &["abc"]), [""; 0]);
     assert_eq!(heard(Terminator::none(), 3, &["ab", "c"]), [""; 0]);
     assert_eq!(
         heard(Terminator::none(), 3, &["ab", "cd", "e"]),
         ["overlimit"]
     );
+}
+
+#[test]
+fn a_message_handler_hears_of_a_count_above_its_limit_before_any_of_it_comes() {
+    for (count, expected) in [
+        (4, "message abcd"),
+        (5, "overlimit"),
+        (usize::MAX, "overlimit"),
+    ] {
+        for terminator in [
+            count.into(),
+            Terminator::count_then(count, b"\n"),
+            Terminator::whole(count),
+        ] {
+            let log = Log::default();
+            let probe = Probe::new(&log).on_message(move |message, chat, _| {
+                if message == b"n" {
+                    chat.set_terminator(terminator.clone());
+                }
+                Ok(())
+            });
+            let mut map = ChannelMap::new().unwrap();
+            let (me, peer) = simulated(&mut map, "\n", probe, message_limit(4));
+            log.take();
+            peer.say("n\n");
+            sim::settle(&mut map, me, &peer);
+            assert_eq!(
+                log.all().get(1),
+                (count > 4).then(|| "overlimit".to_owned()).as_ref()
+            );
+            peer.say("abcd\n");
+            sim::settle(&mut map, me, &peer);
+            assert_eq!(log.all()[1], expected);
+        }
+    }
+}
+
+/// The handler refuses the body, and the next request is served.
+#[test]
+fn a_count_above_the_limit_is_skipped_however_it_comes() {
+    for cut in 0..=12 {
+        let log = Log::default();
+        let probe = Probe::new(&log)
+            .on_message(|message, chat, _| {
+                match message {
+                    b"n" => chat.set_terminator(6),
+                    _ => chat.set_terminator("\n"),
+                }
+                Ok(())
+            })
+            .on_overlimit(|chat, _| {
+                chat.skip_message();
+                Ok(())
+            });
+        let mut map = ChannelMap::new().unwrap();
+        let (me, peer) = simulated(&mut map, "\n", probe, message_limit(4));
+        log.take();
+        let (left, right) = "n\nabcdefnext\n".split_at(cut);
+        peer.say(left);
+        sim::settle(&mut map, me, &peer);
+        peer.say(right);
+        sim::settle(&mut map, me, &peer);
+        let expected = ["message n", "overlimit", "message ", "message next"];
+        assert_eq!(log.all(), expected, "cut at {cut}");
+    }
+}
+
+/// A handler that keeps its messages itself has counts bounded, too.
+#[test]
+fn a_chat_handler_may_have_its_counts_bounded() {
+    struct Keeping(Log);
+
+    impl ChatHandler for Keeping {
+        fn collect_incoming_data(
+            &mut self,
+            data: &[u8],
+            _: &mut Chat,
+            _: &mut ChannelMap,
+        ) -> Result {
+            self.0.add(format!("collected {}", data.len()));
+            Ok(())
+        }
+
+        fn bounds_counts(&self) -> bool {
+            true
+        }
+
+        fn handle_overlimit(&mut self, _: &mut Chat, _: &mut ChannelMap) -> Result {
+            self.0.add("overlimit");
+            Ok(())
+        }
+    }
+
+    for (count, expected) in [(10, "collected 10"), (11, "overlimit")] {
+        let log = Log::default();
+        let mut map = ChannelMap::new().unwrap();
+        let (me, peer) = simulated(&mut map, count, Keeping(log.clone()), message_limit(10));
+        peer.say([0; 10]);
+        sim::settle(&mut map, me, &peer);
+        assert_eq!(log.all(), [expected]);
+    }
 }
 
 /// A `ChatHandler` gets a body of any length, piece by piece.
@@ -209,7 +307,7 @@ fn a_chat_handler_has_collected_exactly_the_limit_when_it_is_exceeded() {
 /// What the handler finds in `partial_message` is the same however it came.
 #[test]
 fn a_message_handler_has_got_exactly_the_limit_when_it_is_exceeded() {
-    for terminator in [Terminator::from("\n"), 7.into(), Terminator::none()] {
+    for terminator in [Terminator::from("\n"), Terminator::none()] {
         for cut in 1..7 {
             let log = Log::default();
             let inner = log.clone();

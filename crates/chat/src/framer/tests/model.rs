@@ -149,7 +149,7 @@ pub(super) struct Driver {
 impl Driver {
     pub(super) fn new(script: &Script) -> Self {
         Self {
-            framer: Framer::new(script.first.clone()),
+            framer: Framer::new(script.first.clone(), false),
             script: script.clone(),
             messages: 0,
             collected: Vec::new(),

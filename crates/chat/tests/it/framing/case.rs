@@ -156,7 +156,11 @@ pub(crate) fn model(case: &Case, is_whole: bool) -> Vec<Event> {
         let refused = term.refuses(rest);
         let is_limited = is_whole || matches!(term, Term::Text(_) | Term::Line);
         let len = found.map(|(len, _)| len).or(refused).unwrap_or(rest.len());
-        if term.len_of_whole(rest).is_some_and(|len| len > limit) {
+        let declared = match term {
+            Term::Count(count) | Term::CountThen(count) if is_whole => Some(count),
+            _ => term.len_of_whole(rest),
+        };
+        if declared.is_some_and(|len| len > limit) {
             events.push(Event::OverLimit(Vec::new()));
             events.push(Event::Close("OverLimit".to_owned()));
             return events;

@@ -250,12 +250,14 @@ fn nothing_is_allocated_because_a_peer_declares_a_length() {
     let mut lengths = vec![1 << 24; 1_000];
     lengths.push(usize::MAX);
     let mut map = ChannelMap::new().unwrap();
+    let mut limits = Limits::default();
+    limits.message = usize::MAX; // otherwise they are refused at once
     for length in lengths {
         let probe = Probe::default().on_message(move |_, chat, _| {
             chat.set_terminator(length);
             Ok(())
         });
-        let (me, peer) = simulated(&mut map, "\n", probe, Limits::default());
+        let (me, peer) = simulated(&mut map, "\n", probe, limits.clone());
         peer.say("so many\nten bytes.");
         sim::settle(&mut map, me, &peer);
         let chat = &map.get(me).unwrap().chat;
