@@ -296,7 +296,6 @@ impl<H: ChatHandler> AsyncChat<H> {
             if self.due() & UNDELIVERED != 0 {
                 self.deliver_held(map)?;
             }
-            self.tell_eof(map)?;
             if !map.may_continue(self.chat.token()) {
                 return Ok(false);
             }

@@ -22,6 +22,7 @@ mod file_dispatcher;
 mod file_modes;
 mod finished;
 mod framing;
+mod framings;
 mod fuzzed;
 mod goodbye;
 mod goodbye_at_once;
