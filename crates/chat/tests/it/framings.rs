@@ -517,9 +517,9 @@ fn a_search_does_not_look_again_at_what_was_seen() {
     assert_eq!(looked_at.get(), 200);
 }
 
-/// It is kept as it comes, and received in reads of the usual size.
+/// Of the usual size.
 #[test]
-fn a_large_message_takes_few_reads_and_no_more_room_than_it_has() {
+fn a_large_message_takes_few_reads() {
     let mut limits = Limits::default();
     limits.message = 1 << 20;
     let log = Log::default();
