@@ -243,7 +243,7 @@ impl Framer {
         }
         let Condition::Pattern(pattern) = &self.terminator.0 else {
             let (len, end) = self.next_end(data, limit)?;
-            return Some((&data[..len], &data[end..]));
+            return Some((data.get(..len)?, data.get(end..)?));
         };
         let Some((message, rest)) = pattern.split(data) else {
             self.state = State::Searched;
@@ -254,7 +254,7 @@ impl Framer {
 
     /// The length of a message of at most `limit` bytes that ends in `data`, and where its
     /// end does.
-    #[inline(never)]
+    #[cold] // as the compiler sees it: the way of strings keeps its registers
     fn next_end(&mut self, data: &[u8], limit: usize) -> Option<(usize, usize)> {
         match self.terminator.0 {
             Condition::Line => find_line(data).filter(|&(len, _)| len <= limit),
