@@ -54,10 +54,10 @@ impl Chat {
     /// Sets the terminator of the next message. Input that was received but not
     /// delivered is cut by it, too.
     ///
-    /// A string stays until it is changed. A number is used up by its message: the
-    /// terminator is then [none](Terminator::none) until it is set again.
+    /// A string or a [framing](crate::Framing) stays until it is changed. A number is used up
+    /// by its message: the terminator is then [none](Terminator::none) until it is set again.
     ///
-    /// [`Limits::message`] bounds a message with a string, and whatever is accumulated
+    /// [`Limits::message`] bounds any other message than one by number, and whatever is kept
     /// for a [`MessageHandler`](crate::MessageHandler), which is told at once of a number
     /// that is too large. For another handler a number bounds itself: one that takes it from
     /// a peer must refuse it, or [have it bounded](crate::ChatHandler::bounds_counts).
@@ -111,7 +111,8 @@ impl Chat {
     }
 
     /// The number of bytes that were received but not delivered: the rest of the
-    /// current read, held input, and a possible beginning of a terminator. The
+    /// current read, held input, a possible beginning of a terminator, and a part of a message
+    /// that is [delivered whole](Terminator::whole). The
     /// collected part of a message does not count.
     ///
     /// A command that changes the protocol for all input behind it, such as SMTP's

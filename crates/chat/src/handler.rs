@@ -51,7 +51,8 @@ use crate::chat::Chat;
 #[expect(unused_variables, reason = "the defaults name what they ignore")]
 pub trait ChatHandler: 'static {
     /// Collects a part of a message. Parts come in order and are never empty; the
-    /// network decides where one ends.
+    /// network decides where one ends. Some [terminators](crate::Terminator) have the message
+    /// delivered whole: then there is one part, or none if it is empty.
     ///
     /// After the last part of a message `found_terminator` follows at once, even if
     /// this call [pauses](Chat::pause) the channel.

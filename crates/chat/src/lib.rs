@@ -13,7 +13,7 @@
 //!
 //! | you have | you write | the channel is |
 //! |---|---|---|
-//! | messages with a terminator or a length | a [`MessageHandler`] | [`AsyncChat`] |
+//! | messages with a terminator, a length or a [`Framing`] of their own | a [`MessageHandler`] | [`AsyncChat`] |
 //! | messages too long to keep whole | a [`ChatHandler`] | [`AsyncChat`] |
 //! | a port to listen on | a [`DispatcherHandler`] with `handle_accepted` | [`Dispatcher::listen`] |
 //! | bytes in, bytes and [producers](Producer) out | a [`ChatHandler`], without `found_terminator` | [`AsyncChat`] with [`Terminator::none`] |

@@ -14,14 +14,27 @@ const MAX_THEN: usize = 6;
 /// The condition that ends a message on a chat channel: the argument of
 /// [`set_terminator`](crate::Chat::set_terminator).
 ///
-/// | in asynchat | made from | the message ends |
-/// |---|---|---|
-/// | a string | `"\r\n"`, `b"\r\n"`, or [`Bytes`] by `try_from` | where the bytes are found; they are not part of it |
-/// | an integer | `usize` | after so many bytes; 0 is at once |
-/// | `None` | [`Terminator::none()`] | never: all input is collected |
+/// | made from | the message ends | a [`ChatHandler`](crate::ChatHandler) gets it | its bound |
+/// |---|---|---|---|
+/// | `"\r\n"`, `b"\r\n"`, or [`Bytes`] by `try_from` | where the string is found, without it | in parts | [`Limits::message`] |
+/// | [`line()`](Self::line) | at `\n` or `\r\n`, without that | in parts | [`Limits::message`] |
+/// | a `usize` | after so many bytes; 0 is at once | in parts | itself |
+/// | [`count_then(5, b"\r\n")`](Self::count_then) | after so many bytes, which the string must follow, without it | in parts | itself |
+/// | [`none()`](Self::none) | never: all input is collected | in parts | none |
+/// | [`whole(5)`](Self::whole) | after so many bytes | whole | [`Limits::message`] |
+/// | [`line().included()`](Self::included), [`from("\n").included()`](Self::included) | as without `included`, but with its end | whole | [`Limits::message`] |
+/// | [`framed(function)`](Self::framed) | where your [`Framing`] says | whole | [`Limits::message`] |
 ///
-/// A clone does not allocate, nor does a new one of up to 14 bytes. Make a longer one
-/// once, and set clones of it.
+/// A [`MessageHandler`](crate::MessageHandler) gets every message whole, and
+/// [`Limits::message`] bounds all of them. asynchat has strings, integers and `None`.
+///
+/// A string stays until another terminator is set, and so does a framing. A number is used
+/// up by its message: the terminator is none afterwards.
+///
+/// A clone does not allocate, nor does a new one without a string of more than 14 bytes or a
+/// framing. Make such a one once, and set clones of it.
+///
+/// [`Limits::message`]: crate::Limits::message
 ///
 /// ```
 /// use bytes::Bytes;

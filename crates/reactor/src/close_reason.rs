@@ -21,7 +21,8 @@ pub enum CloseReason {
     /// registering failed. (The map retries a registration that fails for a
     /// shortage, such as `ENOMEM` or `ENOSPC`.)
     Io(io::Error),
-    /// A callback returned an error, which went to `handle_error`.
+    /// A callback returned an error, or the input was no message; the error went to
+    /// `handle_error`.
     HandlerError,
     /// The peer sent more than its limit allows without ending a message.
     OverLimit,

@@ -291,6 +291,28 @@ fn overlimit_comes_after_the_data_that_is_allowed_and_before_the_close() {
 }
 
 #[test]
+fn an_error_of_framing_comes_after_the_messages_before_it_and_ends_the_input() {
+    let mut stage = Stage::new();
+    let a = stage.enter("a", |callback, chat, _| {
+        if callback == "message n" {
+            chat.set_terminator(Terminator::count_then(2, b"\r\n"));
+        }
+        Ok(())
+    });
+    a.peer.say_eof();
+    stage.say(&a, "one\nn\nab\nmore\n");
+    assert_eq!(
+        stage.play_out(&a),
+        [
+            "a.message one",
+            "a.message n",
+            "a.error a counted message is not followed by its end",
+            "a.close HandlerError"
+        ]
+    );
+}
+
+#[test]
 fn drained_comes_after_the_bytes_it_speaks_of_were_sent() {
     let mut limits = Limits::default();
     limits.high_water = 10;
