@@ -156,6 +156,7 @@ impl Chat {
         self.framer.skip();
         self.message = Vec::new();
         self.endpoint.flags &= !OVER_LIMIT;
+        self.note_held();
     }
 
     /// Closes the channel when all queued output, producers included, is sent. From
@@ -323,7 +324,7 @@ impl Chat {
     /// Finds out whether something waits to be delivered, or for more input.
     pub(crate) fn note_held(&mut self) {
         let unread = self.endpoint.unread.len();
-        let gathers = self.endpoint.flags & EOF == 0 && self.framer.is_short(unread);
+        let gathers = unread > 0 && self.endpoint.flags & EOF == 0 && self.framer.is_short(unread);
         let is_due = self.framer.is_due() || self.declares_too_much();
         let what = match is_due || (unread > 0 && !gathers) {
             true => UNDELIVERED,

@@ -18,7 +18,8 @@ use crate::terminator::{Condition, Counted, Terminator};
 pub(crate) struct Framer {
     terminator: Terminator,
     /// The number of bytes handed out of the current message. Of one that is delivered whole,
-    /// those that were looked at before; while it is dropped, those still to come.
+    /// those that were looked at before, or its length once that is known; while it is
+    /// dropped, those still to come.
     collected: usize,
     state: State,
     /// The number of bytes held back: the data so far ended with so many first bytes of
@@ -48,6 +49,9 @@ enum State {
     Skipping,
     /// The same, of one that is delivered whole and whose length is known.
     Dropping,
+    /// In a message that is delivered whole, of which nothing was handed out. Its length is
+    /// known, and more than there is.
+    Known,
 }
 
 /// Where a message ends.
@@ -125,7 +129,7 @@ impl Framer {
     /// Takes the bytes held back, which are data again, before any other. The bytes that
     /// ended a message are data again, too, if its end was not told: they end none now.
     pub(crate) fn take_held(&mut self) -> &[u8] {
-        if let State::Ended(1..) | State::Refused = self.state {
+        if let State::Ended(1..) | State::Refused | State::Known = self.state {
             self.state = State::Inside;
         }
         if self.is_delivered_whole() && self.state != State::Dropping {
@@ -171,9 +175,11 @@ impl Framer {
 
     /// Drops the rest of the message, of any length. Its end will be told.
     pub(crate) fn skip(&mut self) {
-        if !self.has_ended() && self.state != State::Dropping {
-            self.state = State::Skipping;
-        }
+        self.state = match self.state {
+            State::Known => State::Dropping,
+            state @ (State::Ended(_) | State::Dropping) => state,
+            _ => State::Skipping,
+        };
     }
 
     /// The number of bytes still to come, if a limit bounds it.
@@ -220,8 +226,18 @@ impl Framer {
 
     /// Whether the message that begins the input needs more than these `len` bytes.
     pub(crate) fn is_short(&self, len: usize) -> bool {
-        let looks = matches!(self.state, State::Start | State::Inside | State::Skipping);
-        len > 0 && len == self.collected && looks && self.is_delivered_whole()
+        match self.state {
+            State::Known => len < self.collected,
+            State::Start | State::Inside | State::Skipping => {
+                len == self.collected && self.is_delivered_whole()
+            }
+            _ => false,
+        }
+    }
+
+    /// The number of bytes that the message needs behind these `len`, if its length is known.
+    pub(crate) fn missing(&self, len: usize) -> Option<usize> {
+        (self.state == State::Known).then(|| self.collected.saturating_sub(len))
     }
 
     /// Whether the input cannot be cut, and the handler has not said how it goes on.
@@ -267,9 +283,10 @@ impl Framer {
                 _ => None,
             },
             Condition::Whole(_) | Condition::Framed(_) => {
-                let len = self.whole_len(data).ok()?.unwrap_or(data.len() + 1);
+                let known = self.whole_len(data).ok()?;
+                let len = known.unwrap_or(data.len() + 1);
                 if len > data.len() && len <= limit {
-                    self.collected = data.len();
+                    self.await_more(data.len(), known);
                 }
                 if len > data.len().min(limit) {
                     return None;
@@ -302,7 +319,7 @@ impl Framer {
             State::Refused => return None,
             _ if data.len() < self.held.into() => return None, // held back a moment ago
             State::Dropping => return self.drop_on(data),
-            State::Start | State::Searched | State::Inside | State::Skipping => {}
+            State::Start | State::Searched | State::Inside | State::Skipping | State::Known => {}
         }
         if self.is_delivered_whole() {
             return self.next_in_one_piece(data, limit, is_last);
@@ -379,17 +396,17 @@ impl Framer {
         is_last: bool,
     ) -> Option<Frame<'d>> {
         let is_skipped = self.state == State::Skipping;
-        let len = match self.whole_len(data) {
+        let known = match self.whole_len(data) {
             Err(error) => return Some(self.refuse(error)),
             Ok(Some(len)) if is_skipped => {
                 self.state = State::Dropping;
                 self.collected = len;
                 return self.drop_on(data);
             }
-            Ok(Some(len)) => len,
             Ok(None) if data.is_empty() => return None,
-            Ok(None) => data.len() + 1, // at least
+            Ok(known) => known,
         };
+        let len = known.unwrap_or(data.len() + 1); // at least
         if len > limit {
             if is_skipped {
                 return Some(self.refuse(FramingError::Endless.into()));
@@ -398,7 +415,7 @@ impl Framer {
             return Some(Frame::OverLimit);
         }
         if len > data.len() && !is_last {
-            self.collected = data.len();
+            self.await_more(data.len(), known);
             return None;
         }
         self.collected = 0;
@@ -417,10 +434,22 @@ impl Framer {
         }
     }
 
+    /// These `len` bytes are not all of a message, whose length may be known.
+    fn await_more(&mut self, len: usize, known: Option<usize>) {
+        match known {
+            Some(known) if len > 0 => {
+                self.state = State::Known;
+                self.collected = known;
+            }
+            _ => self.collected = len,
+        }
+    }
+
     /// The length of the message that is delivered whole and begins `data`, if that is
     /// known.
     fn whole_len(&self, data: &[u8]) -> Result<Option<usize>> {
         match &self.terminator.0 {
+            _ if self.state == State::Known => Ok(Some(self.collected)),
             Condition::Whole(len) => Ok(Some(*len)),
             Condition::Framed(hook) if !data.is_empty() && !self.is_short(data.len()) => {
                 match hook.0.message_len(data, self.collected)? {

@@ -47,9 +47,10 @@ pub trait Framing: 'static {
     /// Tells the length of the message that `data` begins with, in bytes, its head and end
     /// included. It may be more than there is of `data`. `None` if that does not tell yet.
     ///
-    /// Called with one byte at least, and again when more has come. `seen` bytes were there
-    /// at the last call for the same message: a search need not look at them again. Now and
-    /// then a call is repeated with the same `data`.
+    /// Called with one byte at least. After a `None` it is called again when more has come:
+    /// `seen` bytes were there then, and a search need not look at them again. After a length
+    /// the channel receives so many bytes, and asks no more. Now and then a call is repeated
+    /// with the same arguments.
     ///
     /// # Errors
     ///

@@ -112,14 +112,15 @@ impl Chat {
     #[cold]
     pub(crate) fn receive_held(&mut self, map: &ChannelMap) {
         let limits = &self.endpoint.limits;
-        let bound = match self.endpoint.flags & HELD != 0 {
-            true => limits.held,
-            false => limits.message.saturating_add(limits.in_buffer_size.max(1)),
+        let usual = limits.in_buffer_size.max(1);
+        let kept = self.undelivered();
+        let (room, max) = match self.endpoint.flags & HELD != 0 {
+            true => (usual.min(limits.held - kept), limits.held),
+            false => {
+                let room = self.framer.missing(kept).unwrap_or(usual);
+                (room, kept + room)
+            }
         };
-        let room = bound
-            .saturating_sub(self.undelivered())
-            .max(1)
-            .min(limits.in_buffer_size.max(1));
         let mut buffer = map.buffers().read_buffer();
         let room = room.min(buffer.len());
         match self.endpoint.receive(&mut buffer[..room]) {
@@ -130,7 +131,7 @@ impl Chat {
                 if self.framer.held > 0 {
                     self.put_back_held(); // nobody writes it in front of held input
                 }
-                append(&mut self.endpoint.unread, &buffer[..len], bound);
+                append(&mut self.endpoint.unread, &buffer[..len], max);
                 self.note_held();
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}

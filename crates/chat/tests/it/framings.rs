@@ -517,6 +517,59 @@ fn a_search_does_not_look_again_at_what_was_seen() {
     assert_eq!(looked_at.get(), 200);
 }
 
+/// A head that is searched for, and a length in it: the search would not find it again.
+struct Lengths;
+
+impl Framing for Lengths {
+    fn message_len(&self, data: &[u8], seen: usize) -> Result<Option<usize>> {
+        let Some(end) = data[seen..].iter().position(|&byte| byte == b'\n') else {
+            return Ok(None);
+        };
+        let digits = std::str::from_utf8(&data[..seen + end])?;
+        Ok(Some(seen + end + 1 + digits.parse::<usize>()?))
+    }
+}
+
+#[test]
+fn what_there_is_of_a_message_is_skipped_with_the_rest() {
+    let log = Log::default();
+    let mut map = ChannelMap::new().unwrap();
+    let (me, peer) = simulated(&mut map, Terminator::framed(Lengths), Probe::new(&log));
+    log.take();
+    peer.say("11\nhe");
+    sim::settle(&mut map, me, &peer);
+    map.get_mut(me).unwrap().chat.skip_message();
+    sim::settle(&mut map, me, &peer);
+    assert_eq!(map.get(me).unwrap().chat.undelivered(), 0);
+    peer.say("llo");
+    peer.say("\nhello0\n");
+    sim::settle(&mut map, me, &peer);
+    assert_eq!(log.all(), ["message ", "message 0\\n"]);
+}
+
+#[test]
+fn what_is_put_back_comes_before_a_message_that_has_begun() {
+    let log = Log::default();
+    let mut map = ChannelMap::new().unwrap();
+    let (me, peer) = simulated(&mut map, Terminator::framed(Lengths), Probe::new(&log));
+    log.take();
+    peer.say("5\nhe");
+    sim::settle(&mut map, me, &peer);
+    map.get_mut(me).unwrap().chat.unread("1\na");
+    sim::settle(&mut map, me, &peer);
+    peer.say("llo");
+    sim::settle(&mut map, me, &peer);
+    assert_eq!(log.all(), ["message 1\\na", "message 5\\nhello"]);
+}
+
+#[test]
+fn a_length_that_was_told_is_not_asked_for_again() {
+    assert_messages(
+        Lengths,
+        &[b"5\nhello", b"11\nhello\nhello", b"0\n", b"1\n\n"],
+    );
+}
+
 /// Of the usual size.
 #[test]
 fn a_large_message_takes_few_reads() {
