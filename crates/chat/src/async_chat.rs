@@ -29,9 +29,6 @@ use crate::waiting::Due;
 /// A bit of [`AsyncChat::due`] only: a transport has input that no event will announce.
 const HIDDEN_INPUT: Flags = 1 << 31;
 
-/// A bit of [`AsyncChat::due`] only: a timer of the channel's own is to be set.
-const UNTIMED: Flags = 1 << 30;
-
 /// A channel that cuts its input into messages and queues its output:
 /// asynchat's `async_chat`.
 ///
@@ -193,7 +190,7 @@ impl<H: ChatHandler> AsyncChat<H> {
         self
     }
 
-    /// The work that is due without an event: bits of the flags, and the two above.
+    /// The work that is due without an event: bits of the flags, and the one above.
     pub(crate) fn due(&self) -> Flags {
         let endpoint = &self.chat.endpoint;
         let flags = endpoint.flags;
@@ -203,7 +200,7 @@ impl<H: ChatHandler> AsyncChat<H> {
                 rare |= UNOPENED;
             }
             if endpoint.has_wrong_timers() {
-                rare |= UNTIMED;
+                rare |= RETIMED;
             }
             if endpoint.is_finished() {
                 rare |= FINISHED;
@@ -241,7 +238,7 @@ impl<H: ChatHandler> AsyncChat<H> {
                 let me = self.chat.token();
                 self.chat.endpoint.open_late(&mut Opening::of(me, map));
             }
-            UNTIMED => self.chat.endpoint.set_timers(map),
+            RETIMED => self.chat.endpoint.set_timers(map),
             BEGIN => return self.begin(map),
             OVER_LIMIT => return self.tell_over_limit(map),
             PEER_TOLD => return self.tell_peer_finished(map),
@@ -440,7 +437,7 @@ impl<H: ChatHandler> Channel for AsyncChat<H> {
         let mut due = self.due();
         let order = [
             UNOPENED,
-            UNTIMED,
+            RETIMED,
             BEGIN,
             OVER_LIMIT,
             UNDELIVERED,

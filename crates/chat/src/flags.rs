@@ -46,11 +46,11 @@ pub(crate) const CONVERTED: Flags = 1 << 14;
 pub(crate) const HUNG_UP: Flags = 1 << 15;
 /// `handle_peer_finished` was called.
 pub(crate) const PEER_TOLD: Flags = 1 << 16;
-/// A message has begun, and its terminator is a string or a number.
+/// A message has begun, and has a terminator.
 pub(crate) const PARTIAL: Flags = 1 << 17;
 /// It is a number.
 pub(crate) const BY_COUNT: Flags = 1 << 18;
-/// The timers are to be looked at: a limit was changed.
+/// The timers are to be looked at: a limit was changed, or, as due work, time has begun.
 pub(crate) const RETIMED: Flags = 1 << 19;
 /// Input is kept until there is enough of it for a message that is delivered whole.
 pub(crate) const GATHERS: Flags = 1 << 29;

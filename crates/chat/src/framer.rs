@@ -228,9 +228,7 @@ impl Framer {
     pub(crate) fn is_short(&self, len: usize) -> bool {
         match self.state {
             State::Known => len < self.collected,
-            State::Start | State::Inside | State::Skipping => {
-                len == self.collected && self.is_delivered_whole()
-            }
+            State::Inside | State::Skipping => len == self.collected && self.is_delivered_whole(),
             _ => false,
         }
     }
@@ -436,12 +434,13 @@ impl Framer {
 
     /// These `len` bytes are not all of a message, whose length may be known.
     fn await_more(&mut self, len: usize, known: Option<usize>) {
-        match known {
-            Some(known) if len > 0 => {
-                self.state = State::Known;
-                self.collected = known;
-            }
-            _ => self.collected = len,
+        if len > 0 {
+            self.state = match known {
+                Some(_) => State::Known,
+                None if self.state == State::Start => State::Inside,
+                None => self.state,
+            };
+            self.collected = known.unwrap_or(len);
         }
     }
 

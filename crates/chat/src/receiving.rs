@@ -9,7 +9,8 @@ use reactor::{ChannelMap, CloseReason, Result};
 use crate::async_chat::AsyncChat;
 use crate::chat::Chat;
 use crate::flags::{
-    BY_COUNT, DISCARDED, EOF, EOF_TOLD, GATHERS, HELD, NOT_LIVE, OVER_LIMIT, PARTIAL, RESTING, UNDELIVERED,
+    BY_COUNT, DISCARDED, EOF, EOF_TOLD, GATHERS, HELD, NOT_LIVE, OVER_LIMIT, PARTIAL, RESTING,
+    UNDELIVERED,
 };
 use crate::framer::Frame;
 use crate::handler::ChatHandler;
@@ -143,6 +144,9 @@ impl<H: ChatHandler> AsyncChat<H> {
         }
         let frame = chat.framer.next(rest, limit, is_last);
         chat.left_of_read = rest.len();
+        if frame.is_none() && !rest.is_empty() {
+            chat.begin_message(rest.len(), map); // it is kept until it is whole
+        }
         if chat.framer.is_due() {
             chat.endpoint.flags |= UNDELIVERED;
         }
@@ -262,9 +266,9 @@ impl Chat {
     /// A part of a message, so long, is delivered: its end is to follow in time.
     fn begin_message(&mut self, len: usize, map: &ChannelMap) {
         let by = match self.terminator().count() {
+            _ if self.terminator().is_none() => return,
             Some(_) => PARTIAL | BY_COUNT,
-            None if self.terminator().as_bytes().is_some() => PARTIAL,
-            None => return,
+            None => PARTIAL,
         };
         self.endpoint.begin_message(by, len, map.now());
     }

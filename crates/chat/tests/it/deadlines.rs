@@ -109,6 +109,36 @@ fn a_line_has_sixty_seconds_from_its_first_byte_to_its_end_however_much_comes_me
     assert_eq!(world.peer.take_sent(), b"421 too slow\n");
 }
 
+/// Also while it is kept as input, until it is whole.
+#[test]
+fn a_message_has_sixty_seconds_whatever_ends_it() {
+    let prefixed = Terminator::framed(|data: &[u8]| {
+        Ok(data
+            .first_chunk()
+            .map(|len| 2 + usize::from(u16::from_be_bytes(*len))))
+    });
+    for (terminator, begins, goes_on, ends) in [
+        (Terminator::line(), "a", "b", "\r\n"),
+        (Terminator::line().included(), "a", "b", "\n"),
+        (prefixed, "\0", "\u{3}a", "bc"),
+    ] {
+        let mut world = World::new(terminator.clone(), Limits::default());
+        world.say(begins, 30);
+        world.say(goes_on, 29);
+        assert_eq!(world.log.len(), 0, "{terminator:?}");
+        world.say("", 2);
+        assert_eq!(world.log.all(), ["Message"]);
+
+        let mut world = World::new(terminator, Limits::default());
+        world.say(begins, 30);
+        world.say(goes_on, 29);
+        world.say(ends, 100);
+        assert_eq!(world.log.len(), 1);
+        world.say(begins, 59);
+        assert_eq!(world.log.len(), 1, "the next has its own time");
+    }
+}
+
 #[test]
 fn a_message_by_count_has_all_the_time_if_it_comes_at_240_bytes_a_second() {
     let mut limits = Limits::default();
