@@ -465,6 +465,10 @@ impl<H: ChatHandler> Channel for AsyncChat<H> {
         let result = match due {
             _ if self.chat.endpoint.is_closed() => Ok(()), // by another channel, a moment ago
             Due::Done => Ok(()),
+            Due::Silent => {
+                self.chat.end_by_silence(map.now());
+                Ok(())
+            }
             Due::Program => self.handler.handle_timer(timer, &mut self.chat, map),
             Due::Missed(deadline) => self.handler.handle_deadline(deadline, &mut self.chat, map),
         };

@@ -490,7 +490,7 @@ impl<H: DispatcherHandler> Channel for Dispatcher<H> {
         self.call(me, map, |this, map| {
             match this.endpoint.handle_own_timer(timer, map) {
                 _ if this.endpoint.is_closed() => Ok(()),
-                Due::Done => Ok(()),
+                Due::Done | Due::Silent => Ok(()),
                 Due::Program => this.handler.handle_timer(timer, &mut this.endpoint, map),
                 Due::Missed(deadline) => {
                     this.handler

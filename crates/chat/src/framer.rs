@@ -7,6 +7,7 @@
 //! depend on how the network cut the stream.
 
 use std::mem;
+use std::time::Duration;
 
 use reactor::{Error, Result};
 
@@ -238,6 +239,27 @@ impl Framer {
         (self.state == State::Known).then(|| self.collected.saturating_sub(len))
     }
 
+    /// The time after which the message ends that has begun, if nothing more comes.
+    pub(crate) fn silence(&self) -> Option<Duration> {
+        match &self.terminator.0 {
+            Condition::Silence(millis) if self.is_under_way() => {
+                Some(Duration::from_millis(*millis))
+            }
+            _ => None,
+        }
+    }
+
+    /// Nothing more has come: the message has ended.
+    pub(crate) fn end_by_silence(&mut self) {
+        if self.silence().is_some() {
+            self.state = State::Ended(0);
+        }
+    }
+
+    fn is_under_way(&self) -> bool {
+        matches!(self.state, State::Inside | State::Skipping)
+    }
+
     /// Whether the input cannot be cut, and the handler has not said how it goes on.
     pub(crate) fn is_refused(&self) -> bool {
         self.state == State::Refused
@@ -333,7 +355,7 @@ impl Framer {
         };
         let is_end = matches!(found, Found::End { .. });
         let limit = match &mut self.terminator.0 {
-            Condition::Pattern(_) | Condition::Line => limit,
+            Condition::Pattern(_) | Condition::Line | Condition::Silence(_) => limit,
             Condition::Count(counted) => {
                 counted.advance(len);
                 usize::MAX

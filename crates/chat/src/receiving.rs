@@ -2,6 +2,7 @@
 
 use std::io;
 use std::mem;
+use std::time::Instant;
 
 use bytes::Bytes;
 use reactor::{ChannelMap, CloseReason, Result};
@@ -147,6 +148,7 @@ impl<H: ChatHandler> AsyncChat<H> {
         if frame.is_none() && !rest.is_empty() {
             chat.begin_message(rest.len(), map); // it is kept until it is whole
         }
+        chat.await_silence(map.now());
         if chat.framer.is_due() {
             chat.endpoint.flags |= UNDELIVERED;
         }
@@ -271,6 +273,24 @@ impl Chat {
             None => PARTIAL,
         };
         self.endpoint.begin_message(by, len, map.now());
+    }
+
+    /// A part of a message that silence ends has come.
+    fn await_silence(&mut self, now: Instant) {
+        if let Some(at) = self.framer.silence().and_then(|time| now.checked_add(time)) {
+            self.endpoint.await_silence_until(at);
+        }
+    }
+
+    /// Nothing has come for the time that ends a message. What a held channel has received
+    /// meanwhile belongs to it.
+    pub(crate) fn end_by_silence(&mut self, now: Instant) {
+        if self.endpoint.unread.is_empty() {
+            self.framer.end_by_silence();
+            self.note_held();
+        } else {
+            self.await_silence(now);
+        }
     }
 
     /// Whether input may be received: what is held comes first.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::rc::Rc;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -20,6 +21,7 @@ const MAX_THEN: usize = 6;
 /// | [`line()`](Self::line) | at `\n` or `\r\n`, without that | in parts | [`Limits::message`] |
 /// | a `usize` | after so many bytes; 0 is at once | in parts | itself |
 /// | [`count_then(5, b"\r\n")`](Self::count_then) | after so many bytes, which the string must follow, without it | in parts | itself |
+/// | [`silence(time)`](Self::silence) | when nothing has come for so long | in parts | [`Limits::message`] |
 /// | [`none()`](Self::none) | never: all input is collected | in parts | none |
 /// | [`whole(5)`](Self::whole) | after so many bytes | whole | [`Limits::message`] |
 /// | [`line().included()`](Self::included), [`from("\n").included()`](Self::included) | as without `included`, but with its end | whole | [`Limits::message`] |
@@ -67,6 +69,8 @@ pub(crate) enum Condition {
     /// So many bytes in one piece.
     Whole(usize),
     Framed(Rc<Hook>),
+    /// Milliseconds.
+    Silence(u64),
     Pattern(Pattern),
     /// `\n`, and a `\r` before it.
     Line,
@@ -79,7 +83,7 @@ impl Condition {
         match self {
             Self::Pattern(pattern) => Some(pattern),
             Self::Line => Some(CRLF),
-            Self::None | Self::Count(_) | Self::Whole(_) | Self::Framed(_) => None,
+            _ => None,
         }
     }
 
@@ -275,6 +279,44 @@ impl Terminator {
         Self(Condition::Whole(count))
     }
 
+    /// The end by silence: a message begins with its first byte, and ends when nothing has
+    /// come for `time`, in whole milliseconds. Serial instruments end their frames so. The
+    /// end of the input ends no message: [`handle_eof`](crate::ChatHandler::handle_eof) finds
+    /// what there is of it.
+    ///
+    /// The channel has one timer for this, which is not set again for each read. A network
+    /// may delay a part of a message, which silence then ends too early.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use chat::{AsyncChat, Chat, ChannelMap, MessageHandler, Result, Terminator};
+    ///
+    /// struct Frames(Vec<Vec<u8>>);
+    ///
+    /// impl MessageHandler for Frames {
+    ///     fn handle_message(&mut self, frame: &[u8], _: &mut Chat, _: &mut ChannelMap) -> Result {
+    ///         self.0.push(frame.to_vec());
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
+    /// let mut map = ChannelMap::new()?;
+    /// let terminator = Terminator::silence(Duration::from_millis(20));
+    /// let frames = map.insert(AsyncChat::new(ours, terminator, Frames(Vec::new())))?;
+    /// std::io::Write::write_all(&mut &theirs, b"\x01\x03\x02\0\x2a")?;
+    /// while map.get(frames)?.handler.0.is_empty() {
+    ///     map.turn(None)?;
+    /// }
+    /// assert_eq!(map.get(frames)?.handler.0, [b"\x01\x03\x02\0\x2a"]);
+    /// # Ok::<(), chat::Error>(())
+    /// ```
+    #[must_use]
+    pub fn silence(time: Duration) -> Self {
+        let millis = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        Self(Condition::Silence(millis.max(1)))
+    }
+
     /// The program's own [`Framing`]: a closure that tells the length of a message, or a
     /// type. Allocates: make it once, and set clones of it.
     #[must_use]
@@ -391,6 +433,7 @@ impl fmt::Debug for Terminator {
             }
             Condition::Whole(count) => write!(f, "{count} bytes in one piece"),
             Condition::Framed(_) => f.write_str("framed"),
+            Condition::Silence(millis) => write!(f, "{millis} ms of silence"),
             Condition::Line => f.write_str("a line's end"),
             Condition::Pattern(pattern) => {
                 write!(f, "b\"{}\"", pattern.bytes().escape_ascii())

@@ -69,6 +69,10 @@ pub(crate) struct Waiting {
     is_timed: bool,
     /// When the channel has rested.
     rest: Option<Timer>,
+    /// When the message ends, unless more of it comes before:
+    /// [`Terminator::silence`](crate::Terminator::silence). Each part puts it off, and the
+    /// timer stays.
+    silent: Option<Instant>,
 }
 
 /// What a timer that is due means.
@@ -79,6 +83,8 @@ pub(crate) enum Due {
     Done,
     /// The handler is to hear of it.
     Missed(Deadline),
+    /// Silence has ended the message.
+    Silent,
 }
 
 impl Endpoint {
@@ -145,14 +151,19 @@ impl Endpoint {
             };
         };
         let mut missed = None;
+        let mut is_silent = false;
         if waiting.rest.take_if(|rest| *rest == timer).is_some() {
             self.flags &= !RESTING; // and the settle sends
         } else {
             waiting.timer = None;
-            missed = self.look(&mut waiting, map.now());
+            is_silent = waiting.silent.take_if(|at| *at <= map.now()).is_some();
+            if !is_silent {
+                missed = self.look(&mut waiting, map.now());
+            }
         }
         self.waiting = Some(waiting);
         let due = match missed {
+            None if is_silent => Due::Silent,
             None => Due::Done,
             Some(wait) => self.miss(wait, map),
         };
@@ -247,6 +258,16 @@ impl Endpoint {
             self.flags &= !(PARTIAL | BY_COUNT);
             self.forget(Wait::Message);
         }
+        if let Some(waiting) = &mut self.waiting {
+            waiting.silent = None;
+        }
+    }
+
+    /// The message ends at that time, unless more of it comes before.
+    pub(crate) fn await_silence_until(&mut self, at: Instant) {
+        let waiting = self.waiting.get_or_insert_default();
+        waiting.silent = Some(at);
+        waiting.is_timed &= waiting.timer.is_some_and(|(set, _)| set <= at);
     }
 
     /// Another address is tried, with its own time.
@@ -353,13 +374,14 @@ impl Endpoint {
         let under_way = WAITS.into_iter().zip(waiting.since);
         under_way
             .filter_map(|(wait, since)| self.deadline(wait, since?))
+            .chain(waiting.silent)
             .min()
     }
 }
 
 impl Waiting {
     fn is_under_way(&self) -> bool {
-        self.since.iter().any(Option::is_some)
+        self.silent.is_some() || self.since.iter().any(Option::is_some)
     }
 }
 

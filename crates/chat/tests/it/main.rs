@@ -55,6 +55,7 @@ mod rest;
 mod resting;
 mod seam;
 mod shutdown;
+mod silence;
 mod skip;
 mod swapped_map;
 mod token;

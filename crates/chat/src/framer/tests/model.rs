@@ -112,7 +112,7 @@ pub(super) fn model(script: &Script, stream: &[u8]) -> Vec<Event> {
                 }
                 Ok(len) => len.filter(|len| *len <= rest.len()).map(|len| (len, 0)),
             },
-            Condition::None => None,
+            Condition::None | Condition::Silence(_) => None,
         };
         let is_limited = terminator.0.searched().is_some();
         if is_limited && found.map_or(rest.len(), |(len, _)| len) > script.limit {
