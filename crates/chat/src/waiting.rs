@@ -258,9 +258,6 @@ impl Endpoint {
             self.flags &= !(PARTIAL | BY_COUNT);
             self.forget(Wait::Message);
         }
-        if let Some(waiting) = &mut self.waiting {
-            waiting.silent = None;
-        }
     }
 
     /// The message ends at that time, unless more of it comes before.
