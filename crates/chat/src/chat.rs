@@ -63,7 +63,11 @@ impl Chat {
     /// a peer must refuse it, or [have it bounded](crate::ChatHandler::bounds_counts).
     pub fn set_terminator(&mut self, terminator: impl Into<Terminator>) {
         self.put_back_held();
+        let before = self.hurry();
         self.framer.set_terminator(terminator.into());
+        if self.hurry() != before {
+            self.endpoint.end_message(); // the rest has a time of another kind
+        }
         self.note_held();
     }
 
@@ -293,6 +297,7 @@ impl Chat {
     #[must_use]
     pub fn into_endpoint(mut self) -> Endpoint {
         self.put_back_held();
+        self.endpoint.end_message();
         self.release_all();
         self.endpoint.flags &= !(UNDELIVERED | GATHERS | OVER_LIMIT);
         self.endpoint

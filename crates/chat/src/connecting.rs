@@ -133,7 +133,12 @@ impl Endpoint {
             return self.close_with(reason);
         }
         match self.begin_next(opening) {
-            Ok(()) => self.wire.enter(opening.me()),
+            Ok(()) => {
+                self.wire.enter(opening.me());
+                if self.wire.transport().is_some() {
+                    self.finish_connect(opening);
+                }
+            }
             Err(Failure::Socket(error) | Failure::Connect(error)) => {
                 self.close_with(CloseReason::Io(error));
             }

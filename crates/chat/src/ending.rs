@@ -15,6 +15,8 @@ pub(crate) struct Ending {
     pub(crate) reason: CloseReason,
     /// Bytes received in this stage.
     received: usize,
+    /// The goodbye is the last output.
+    pub(crate) has_goodbye: bool,
 }
 
 impl Ending {
@@ -22,6 +24,7 @@ impl Ending {
         Box::new(Self {
             reason,
             received: 0,
+            has_goodbye: false,
         })
     }
 

@@ -242,7 +242,7 @@ impl Framer {
     /// The time after which the message ends that has begun, if nothing more comes.
     pub(crate) fn silence(&self) -> Option<Duration> {
         match &self.terminator.0 {
-            Condition::Silence(millis) if self.is_under_way() => {
+            Condition::Silence(millis) if matches!(self.state, State::Inside | State::Skipping) => {
                 Some(Duration::from_millis(*millis))
             }
             _ => None,
@@ -256,8 +256,12 @@ impl Framer {
         }
     }
 
-    fn is_under_way(&self) -> bool {
-        matches!(self.state, State::Inside | State::Skipping)
+    /// Whether a message has begun, or the beginning of what may end it has come.
+    pub(crate) fn is_under_way(&self) -> bool {
+        matches!(
+            self.state,
+            State::Inside | State::Skipping | State::Dropping
+        ) || self.held > 0
     }
 
     /// Whether the input cannot be cut, and the handler has not said how it goes on.

@@ -41,13 +41,24 @@ impl Endpoint {
 
     /// Ends the output by the goodbye, if that can be said. `more` is lost then.
     fn says_goodbye(&mut self, reason: CloseReason, more: Unsent) -> bool {
+        if self.has_goodbye() {
+            return self.has_output(); // it is on its way
+        }
         let has_end_to_come = self.flags & NOT_LIVE == 0 || self.flags & SHUT_DUE != 0;
         let may_send = self.connected() && self.is_sending() && has_end_to_come;
         let goodbye = &self.limits.goodbye;
         let is_said = may_send && !goodbye.is_empty() && self.output.cut(goodbye.clone(), more);
         if is_said {
             self.finish(reason, true);
+            if let Some(ending) = self.life.ending() {
+                ending.has_goodbye = true;
+            }
         }
         is_said
+    }
+
+    /// Whether the goodbye is queued or sent, so that nothing may follow.
+    pub(crate) fn has_goodbye(&mut self) -> bool {
+        self.life.ending().is_some_and(|ending| ending.has_goodbye)
     }
 }

@@ -230,11 +230,10 @@ impl Output {
     /// Has `goodbye` follow the first item, in place of all the others, which are lost, as
     /// is `more`. The first may be sent in part, and ends where a push does: no push is cut
     /// in two. Returns `false`, and changes nothing, if that item is a part of what a
-    /// producer makes. A queue is cut once.
+    /// producer makes.
     pub(crate) fn cut(&mut self, goodbye: Bytes, more: Unsent) -> bool {
         match &self.queued {
             Queued::Many(queue) if queue.is_begun => return false,
-            Queued::Many(queue) if queue.lost.is_some() => return true,
             _ => {}
         }
         let all = self.unsent().and(more);
@@ -254,11 +253,6 @@ impl Output {
         queue.push(Item::Shared(goodbye));
         self.queued = Queued::Many(queue);
         true
-    }
-
-    /// Whether the queue was [cut](Self::cut): it takes nothing more.
-    pub(crate) fn is_cut(&self) -> bool {
-        matches!(&self.queued, Queued::Many(queue) if queue.lost.is_some())
     }
 
     /// What was lost so far.
@@ -474,7 +468,12 @@ impl Output {
                 queue.push(Item::Own(buffer));
                 queue
             }
-            Queued::Nothing | Queued::Lost(_) => Box::default(), // nobody pushes after a loss
+            Queued::Nothing => Box::default(),
+            Queued::Lost(lost) => {
+                let mut queue = Box::<Queue>::default();
+                queue.lost = Some(*lost);
+                queue
+            }
         };
         queue.push(item);
         self.queued = Queued::Many(queue);

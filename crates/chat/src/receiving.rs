@@ -10,8 +10,8 @@ use reactor::{ChannelMap, CloseReason, Result};
 use crate::async_chat::AsyncChat;
 use crate::chat::Chat;
 use crate::flags::{
-    BY_COUNT, DISCARDED, EOF, EOF_TOLD, GATHERS, HELD, NOT_LIVE, OVER_LIMIT, PARTIAL, RESTING,
-    UNDELIVERED,
+    BY_COUNT, DISCARDED, EOF, EOF_TOLD, Flags, GATHERS, HELD, NOT_LIVE, OVER_LIMIT, PARTIAL,
+    RESTING, UNDELIVERED,
 };
 use crate::framer::Frame;
 use crate::handler::ChatHandler;
@@ -145,8 +145,8 @@ impl<H: ChatHandler> AsyncChat<H> {
         }
         let frame = chat.framer.next(rest, limit, is_last);
         chat.left_of_read = rest.len();
-        if frame.is_none() && !rest.is_empty() {
-            chat.begin_message(rest.len(), map); // it is kept until it is whole
+        if frame.is_none() && (!rest.is_empty() || chat.framer.is_under_way()) {
+            chat.begin_message(rest.len(), map); // it is kept until it is whole, or skipped
         }
         chat.await_silence(map.now());
         if chat.framer.is_due() {
@@ -267,12 +267,20 @@ impl Chat {
 
     /// A part of a message, so long, is delivered: its end is to follow in time.
     fn begin_message(&mut self, len: usize, map: &ChannelMap) {
-        let by = match self.terminator().count() {
-            _ if self.terminator().is_none() => return,
+        match self.hurry() {
+            0 => {}
+            by => self.endpoint.begin_message(by, len, map.now()),
+        }
+    }
+
+    /// The flags of a message that has begun: whether it has a deadline, and of which kind.
+    pub(crate) fn hurry(&self) -> Flags {
+        let terminator = self.terminator();
+        match terminator.count() {
+            _ if terminator.is_none() || terminator.is_silence() => 0,
             Some(_) => PARTIAL | BY_COUNT,
             None => PARTIAL,
-        };
-        self.endpoint.begin_message(by, len, map.now());
+        }
     }
 
     /// A part of a message that silence ends has come.

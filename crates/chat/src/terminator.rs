@@ -375,6 +375,10 @@ impl Terminator {
     pub fn is_none(&self) -> bool {
         matches!(self.0, Condition::None)
     }
+
+    pub(crate) fn is_silence(&self) -> bool {
+        matches!(self.0, Condition::Silence(_))
+    }
 }
 
 /// A number of bytes.

@@ -116,6 +116,7 @@ impl Endpoint {
         for wait in WAITS {
             let since = &mut waiting.since[wait as usize];
             *since = match (self.waits_for(wait), *since) {
+                (false, Some(since)) if self.stalls_still(wait, since) => Some(since),
                 (false, _) => None,
                 (true, Some(since)) => Some(since),
                 (true, None) => Some(self.begin(wait, now)),
@@ -181,7 +182,7 @@ impl Endpoint {
             let goes_on = matches!(wait, Wait::Room | Wait::Activity)
                 && self.bytes_passed(wait) != since.bytes;
             let is_over = self.deadline(wait, since).is_some_and(|at| at <= now);
-            if !self.waits_for(wait) {
+            if !self.waits_for(wait) && !self.stalls_still(wait, since) {
                 waiting.since[wait as usize] = None;
             } else if goes_on {
                 waiting.since[wait as usize] = Some(self.begin(wait, now));
@@ -327,6 +328,14 @@ impl Endpoint {
                 _ => false,
             },
         }
+    }
+
+    /// Input has had a transport try again, which shows nothing of the output.
+    fn stalls_still(&self, wait: Wait, since: Since) -> bool {
+        wait == Wait::Room
+            && matches!(self.life.stage(), Stage::Live | Stage::Shut)
+            && self.has_ready_output()
+            && self.bytes_passed(wait) == since.bytes
     }
 
     fn begin(&self, wait: Wait, at: Instant) -> Since {

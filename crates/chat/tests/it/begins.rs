@@ -195,3 +195,67 @@ fn a_channel_that_is_converted_for_ever_does_not_keep_a_turn_from_its_end() {
     map.turn_at(map.now()).unwrap();
     assert_eq!(log.all(), ["timer"]);
 }
+
+/// A conversion in `handle_convert` begins again, and the timer waits for that, too.
+#[test]
+fn a_timer_comes_after_the_last_of_several_conversions_and_is_not_lost() {
+    struct Chained {
+        log: crate::common::Log,
+        left: u32,
+    }
+
+    impl chat::MessageHandler for Chained {
+        fn handle_message(
+            &mut self,
+            _: &[u8],
+            _: &mut chat::Chat,
+            _: &mut chat::ChannelMap,
+        ) -> chat::Result {
+            Ok(())
+        }
+        fn handle_convert(
+            &mut self,
+            chat: &mut chat::Chat,
+            map: &mut chat::ChannelMap,
+        ) -> chat::Result {
+            self.log.add("convert");
+            if self.left > 0 {
+                let me = chat.token().handle::<chat::AsyncChat<Chained>>();
+                map.convert(me, |channel| {
+                    channel.with_handler(|mut handler| {
+                        handler.left -= 1;
+                        handler
+                    })
+                })?;
+            }
+            Ok(())
+        }
+        fn handle_timer(
+            &mut self,
+            _: chat::Timer,
+            _: &mut chat::Chat,
+            _: &mut chat::ChannelMap,
+        ) -> chat::Result {
+            self.log.add("timer");
+            Ok(())
+        }
+    }
+
+    let log = crate::common::Log::default();
+    let (ours, _theirs) = crate::common::unix_pair();
+    let mut map = chat::ChannelMap::new().unwrap();
+    let me = map.insert(chat::AsyncChat::new(ours, "\n", ())).unwrap();
+    crate::common::turn_to_rest(&mut map);
+    map.set_timer(me, map.now());
+    let handler = Chained {
+        log: log.clone(),
+        left: 3,
+    };
+    map.convert(me, move |channel| channel.with_handler(|()| handler))
+        .unwrap();
+    map.turn_at(map.now()).unwrap();
+    map.turn_at(map.now()).unwrap();
+    let mut expected = vec!["convert"; 4];
+    expected.push("timer");
+    assert_eq!(log.all(), expected);
+}

@@ -434,3 +434,131 @@ fn a_unix_socket_that_blocks_goes_on() {
         left == 0
     });
 }
+
+/// What has become of a message that began under another terminator, or in another channel,
+/// is judged by its own rules.
+#[test]
+fn a_deadline_does_not_outlive_the_kind_of_its_message() {
+    /// Sets a terminator in the middle of a message.
+    struct Changes(Log, Option<Terminator>);
+
+    impl chat::ChatHandler for Changes {
+        fn collect_incoming_data(
+            &mut self,
+            _: &[u8],
+            chat: &mut Chat,
+            _: &mut ChannelMap,
+        ) -> Result {
+            if let Some(terminator) = self.1.take() {
+                chat.set_terminator(terminator);
+            }
+            Ok(())
+        }
+        fn found_terminator(&mut self, _: &mut Chat, _: &mut ChannelMap) -> Result {
+            Ok(())
+        }
+        fn handle_deadline(
+            &mut self,
+            deadline: Deadline,
+            _: &mut Chat,
+            _: &mut ChannelMap,
+        ) -> Result {
+            self.0.add(format!("{deadline:?}"));
+            Ok(())
+        }
+    }
+
+    let mut short = Limits::default();
+    short.message_time = 20 * SECOND;
+    // From, to, bytes a second, and how often it is missed within 100 s.
+    let cases: [(Terminator, Terminator, usize, bool); 4] = [
+        ("\r\n".into(), Terminator::none(), 0, false),
+        ("\r\n".into(), 1_000_000.into(), 10_000, false),
+        ("\r\n".into(), Terminator::silence(200 * SECOND), 1, false),
+        (1_000_000.into(), "\r\n".into(), 300, true),
+    ];
+    for (from, to, rate, is_missed) in cases {
+        let log = Log::default();
+        let shown = format!("{from:?} {to:?}");
+        let (line, peer) = sim::line();
+        let mut map = ChannelMap::new().unwrap();
+        let channel = AsyncChat::over(line, from, Changes(log.clone(), Some(to)));
+        let me = map.insert(channel.limited(short.clone())).unwrap();
+        peer.say("abc");
+        for _ in 0..100 {
+            sim::settle(&mut map, me, &peer);
+            step_after(&mut map, me, &peer, SECOND);
+            peer.say(vec![b'x'; rate]);
+        }
+        assert_eq!(log.has("Message"), is_missed, "{shown}");
+    }
+}
+
+#[test]
+fn a_conversion_to_another_channel_ends_the_time_of_its_message() {
+    let mut world = World::new("\n", Limits::default());
+    world.say("half", 30);
+    let log = Log::default();
+    let raw = Raw(log.clone());
+    let tunnel = world.map.convert(world.me, move |channel| {
+        Dispatcher::new(channel.chat.into_endpoint(), raw)
+    });
+    let tunnel = tunnel.unwrap();
+    for _ in 0..100 {
+        step_after(&mut world.map, tunnel, &world.peer, SECOND);
+    }
+    assert!(world.map.is_open(tunnel));
+    assert_eq!(log.len(), 0);
+    let server = Server {
+        log: log.clone(),
+        goes_on: false,
+    };
+    let chat = world.map.convert(tunnel, move |raw| {
+        AsyncChat::new(raw.endpoint, "\n", server)
+    });
+    world.me = chat.unwrap();
+    world.say("a\n", 100);
+    assert_eq!(log.all(), ["message of 1"]);
+}
+
+/// Nothing of it is delivered, and still it holds its place.
+#[test]
+fn a_message_that_is_skipped_has_its_time_too() {
+    struct Skips(Log);
+
+    impl MessageHandler for Skips {
+        fn handle_message(&mut self, _: &[u8], chat: &mut Chat, _: &mut ChannelMap) -> Result {
+            chat.skip_message();
+            Ok(())
+        }
+        fn handle_close(&mut self, reason: CloseReason, _: &mut Chat, _: &mut ChannelMap) {
+            self.0.add(format!("close {}", name(&reason)));
+        }
+    }
+
+    let log = Log::default();
+    let (line, peer) = sim::line();
+    let mut map = ChannelMap::new().unwrap();
+    let me = map
+        .insert(AsyncChat::over(line, "\n", Skips(log.clone())))
+        .unwrap();
+    peer.say("first\n");
+    for _ in 0..70 {
+        sim::settle(&mut map, me, &peer);
+        step_after(&mut map, me, &peer, SECOND);
+        peer.say("x");
+    }
+    assert_eq!(log.all(), ["close Missed(Message)"]);
+}
+
+/// Input has a transport try to send again, which is no progress.
+#[test]
+fn a_peer_that_speaks_and_takes_nothing_is_given_up_over_a_transport_too() {
+    let mut world = World::new("\n", Limits::default());
+    world.peer.set_room(3);
+    world.chat().push([b'x'; 10]);
+    for _ in 0..250 {
+        world.say("I am here\n", 1);
+    }
+    assert!(world.log.has("Stall"), "{:?}", world.log.all());
+}

@@ -510,3 +510,43 @@ fn an_ftp_server_answers_226_before_the_client_has_closed() {
     assert!(map.is_open(data));
     assert!(map.now() < begin + Limits::DEFAULT.linger);
 }
+
+/// What is pushed to a channel in its own callback comes behind that: behind the end, too.
+#[test]
+fn a_push_that_comes_behind_the_end_is_lost_and_nothing_is_finished() {
+    struct Ends(crate::common::Log);
+
+    impl chat::DispatcherHandler for Ends {
+        fn handle_connect(
+            &mut self,
+            endpoint: &mut chat::Endpoint,
+            map: &mut ChannelMap,
+        ) -> chat::Result {
+            chat::ChatMap::push(map, endpoint.token(), "lost")?;
+            endpoint.shutdown(std::net::Shutdown::Write)?;
+            Ok(())
+        }
+        fn handle_finished(&mut self, _: &mut chat::Endpoint, _: &mut ChannelMap) -> chat::Result {
+            self.0.add("finished");
+            Ok(())
+        }
+        fn handle_close(
+            &mut self,
+            _: chat::CloseReason,
+            endpoint: &mut chat::Endpoint,
+            _: &mut ChannelMap,
+        ) {
+            self.0.add(format!("unsent {}", endpoint.unsent().bytes));
+        }
+    }
+
+    let log = crate::common::Log::default();
+    let (ours, theirs) = crate::common::unix_pair();
+    let mut map = ChannelMap::new().unwrap();
+    let channel = chat::Dispatcher::new(ours, Ends(log.clone()));
+    map.insert(channel).unwrap();
+    crate::common::turn_to_rest(&mut map);
+    drop(theirs);
+    crate::common::turn_until(&mut map, |map| map.is_empty());
+    assert_eq!(log.all(), ["unsent 4"]);
+}

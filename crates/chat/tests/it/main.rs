@@ -26,6 +26,7 @@ mod framings;
 mod fuzzed;
 mod goodbye;
 mod goodbye_at_once;
+mod goodbye_kept;
 mod half_closed;
 mod half_shut;
 mod holding;

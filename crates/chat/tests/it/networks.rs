@@ -585,3 +585,58 @@ impl DispatcherHandler for Connects {
         Ok(())
     }
 }
+
+/// The second is there as soon as it has begun.
+#[test]
+fn the_next_address_may_be_connected_at_once() {
+    #[derive(Debug)]
+    struct Wired(bool);
+
+    impl Transport for Wired {
+        fn registration(&self) -> Option<&Registration> {
+            None
+        }
+        fn recv(&mut self, _: &mut [u8]) -> io::Result<usize> {
+            Err(ErrorKind::WouldBlock.into())
+        }
+        fn send_vectored(&mut self, _: &[IoSlice<'_>]) -> io::Result<usize> {
+            Err(ErrorKind::WouldBlock.into())
+        }
+        fn shutdown(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+        fn finish_connect(&mut self) -> io::Result<()> {
+            match self.0 {
+                true => Ok(()),
+                false => Err(ErrorKind::ConnectionRefused.into()),
+            }
+        }
+    }
+
+    struct Second(u32);
+
+    impl Network for Second {
+        fn resolve(&mut self, _: &str, _: u16) -> io::Result<Vec<SocketAddr>> {
+            Err(ErrorKind::NotFound.into())
+        }
+        fn listen(&mut self, _: &Address) -> io::Result<Box<dyn Listener>> {
+            Err(ErrorKind::Unsupported.into())
+        }
+        fn connect(&mut self, _: &Address) -> io::Result<Box<dyn Transport>> {
+            self.0 += 1;
+            Ok(Box::new(Wired(self.0 == 2)))
+        }
+        fn bind(&mut self, _: &Address) -> io::Result<Box<dyn DatagramSocket>> {
+            Err(ErrorKind::Unsupported.into())
+        }
+    }
+
+    let mut map = ChannelMap::new().unwrap();
+    map.set_network(Second(0));
+    let log = Log::default();
+    let addresses: &[SocketAddr] = &[([10, 0, 0, 1], 1).into(), ([10, 0, 0, 2], 1).into()];
+    map.insert(AsyncChat::connect(addresses, "\n", Probe::new(&log)))
+        .unwrap();
+    map.turn(Some(Duration::ZERO)).unwrap();
+    assert_eq!(log.all(), ["connect"]);
+}

@@ -21,6 +21,9 @@ use crate::token::Token;
 /// a stranger to every other.
 static NEXT_SEQUENCE: AtomicU64 = AtomicU64::new(0);
 
+/// How often a channel begins before one of its timers, if it is converted there again.
+const MOST_BEGINNINGS: u32 = 16;
+
 fn next_sequence() -> u64 {
     NEXT_SEQUENCE.fetch_add(1, Ordering::Relaxed)
 }
@@ -171,16 +174,21 @@ impl ChannelMap {
     /// turn's.
     pub(super) fn call_timers(&mut self) -> usize {
         let mut called = 0;
-        let mut begun = None;
+        let mut begun = (None, 0);
         let mark = NEXT_SEQUENCE.load(Ordering::Relaxed);
         while let Some(&Due(deadline, sequence, key)) = self.timers.heap.first() {
             if deadline > self.now || sequence >= mark {
                 break;
             }
-            // That may cancel the timer. It is done once for each, or a channel that is
-            // converted again and again would never let go.
-            if begun != Some(sequence) && self.begin(self.timers.entries[key].token) {
-                begun = Some(sequence);
+            // That may cancel the timer. A channel that is converted again and again must
+            // let go some time.
+            let times = if begun.0 == Some(sequence) {
+                begun.1
+            } else {
+                0
+            };
+            if times < MOST_BEGINNINGS && self.begin(self.timers.entries[key].token) {
+                begun = (Some(sequence), times + 1);
                 called += 1;
                 continue;
             }
