@@ -155,7 +155,7 @@ impl<H: ChatHandler> AsyncChat<H> {
         terminator: impl Into<Terminator>,
         handler: H,
     ) -> Self {
-        Self::new(Endpoint::over(Box::new(transport)), terminator, handler)
+        Self::new(Endpoint::over(transport), terminator, handler)
     }
 
     /// Replaces the handler by one that `f` makes of it. With

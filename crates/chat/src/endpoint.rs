@@ -61,7 +61,14 @@ impl Endpoint {
         endpoint
     }
 
-    pub(crate) fn over(transport: Box<dyn Transport>) -> Self {
+    /// A connected endpoint over a [`Transport`] in place of a socket. A constructor of the
+    /// program's own that takes an `impl Into<Endpoint>` makes a channel of a socket, of a
+    /// listener's [`Stream`](crate::Stream), and of this in a test.
+    pub fn over(transport: impl Transport + 'static) -> Self {
+        Self::over_boxed(Box::new(transport))
+    }
+
+    pub(crate) fn over_boxed(transport: Box<dyn Transport>) -> Self {
         let mut endpoint = Self::with_wire(Wire::Other(transport), Stage::Live);
         endpoint.flags |= UNOPENED; // it does not know where it is
         endpoint
