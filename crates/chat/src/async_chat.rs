@@ -403,9 +403,7 @@ impl<H: ChatHandler> Channel for AsyncChat<H> {
 
     /// Out-of-band data has no place in a stream of messages.
     fn handle_expt_event(&mut self, me: Token, _map: &mut ChannelMap) -> Result {
-        if self.chat.endpoint.wire.discard_out_of_band() {
-            log::debug!("channel {me}: out-of-band data was discarded");
-        }
+        self.chat.endpoint.discard_out_of_band(me);
         Ok(())
     }
 

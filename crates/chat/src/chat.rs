@@ -30,6 +30,7 @@ use crate::terminator::Terminator;
 /// | say goodbye to a peer that is cut off | [`Limits::goodbye`] |
 /// | end the output only | [`shutdown_when_done`](Self::shutdown_when_done) |
 /// | close now | [`close`](Self::close) |
+/// | set an option of the socket | [`endpoint().socket()`](Endpoint::socket); for out-of-band data, see [`ChatHandler`](crate::ChatHandler) |
 pub struct Chat {
     pub(crate) endpoint: Endpoint,
     pub(crate) framer: Framer,

@@ -441,7 +441,7 @@ impl<H: DispatcherHandler> Channel for Dispatcher<H> {
                 true => Ok(()),
                 false => this.handler.handle_expt(&mut this.endpoint, map),
             };
-            this.endpoint.wire.discard_out_of_band();
+            this.endpoint.discard_out_of_band(me);
             result
         })
     }

@@ -350,6 +350,15 @@ impl Endpoint {
         }
     }
 
+    /// Drops the out-of-band byte that nobody has read. Its sender may have meant it for the
+    /// stream, which then lacks it.
+    #[cold]
+    pub(crate) fn discard_out_of_band(&self, me: Token) {
+        if self.wire.discard_out_of_band() && !self.closing() {
+            log::warn!("channel {me}: a byte that the peer sent out of band was discarded");
+        }
+    }
+
     /// Receiving has failed for good. A plain socket is dead then. A transport
     /// may have something left to send: an alert, and what was queued before. Input that
     /// was received before and waits for a release is delivered still.
