@@ -49,7 +49,7 @@ const HIDDEN_INPUT: Flags = 1 << 31;
 ///     fn handle_message(&mut self, line: &[u8], chat: &mut Chat, map: &mut ChannelMap) -> Result {
 ///         let user = String::from_utf8(line.to_vec())?;
 ///         let me = chat.token().handle::<AsyncChat<Login>>();
-///         map.convert(me, |login| login.with_handler(|_| Session { user }));
+///         map.convert(me, |login| login.with_handler(|_| Session { user }))?;
 ///         Ok(())
 ///     }
 /// }

@@ -287,8 +287,9 @@ impl Chat {
     /// #   fn handle_message(&mut self, _: &[u8], _: &mut Chat, _: &mut ChannelMap) -> Result { Ok(()) }
     /// # }
     /// # impl DispatcherHandler for Tunnel {}
-    /// # fn to_tunnel(map: &mut ChannelMap, smtp: Handle<AsyncChat<Smtp>>) {
-    /// map.convert(smtp, |channel| Dispatcher::new(channel.chat.into_endpoint(), Tunnel));
+    /// # fn to_tunnel(map: &mut ChannelMap, smtp: Handle<AsyncChat<Smtp>>) -> Result {
+    /// map.convert(smtp, |channel| Dispatcher::new(channel.chat.into_endpoint(), Tunnel))?;
+    /// # Ok(())
     /// # }
     /// ```
     #[must_use]
