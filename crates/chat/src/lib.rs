@@ -23,7 +23,8 @@
 //!
 //! [`ChannelMap::insert_state`] keeps state that several channels share.
 //! [`ChatMap::push`] sends to any channel by its token. The page
-//! `docs/several-channels.md` shows how channels that belong together reach each other.
+//! `docs/several-channels.md` shows how channels that belong together reach each other, and
+//! `docs/clients.md` a client that keeps its connection.
 //!
 //! # Example
 //!
@@ -258,6 +259,11 @@ struct Readme;
 #[cfg(doctest)]
 #[doc = include_str!("../../../docs/several-channels.md")]
 struct SeveralChannels;
+
+/// The program of the page on clients runs.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/clients.md")]
+struct Clients;
 
 /// The example of the page on limits runs.
 #[cfg(doctest)]
