@@ -38,7 +38,7 @@ pub(crate) fn end_on_signals(map: &mut ChannelMap) -> Result {
 /// Does the same as a signal: tells every channel to finish within 5 s.
 pub fn shut_down(map: &mut ChannelMap) {
     log::info!("ending; {} channels are open", map.len());
-    map.shut_down(map.now() + DRAIN_TIME);
+    map.shut_down(map.after(DRAIN_TIME));
 }
 
 /// Goes with the channel of a signal. Only the output is left to drain then, and nobody

@@ -49,7 +49,7 @@ const HIDDEN_INPUT: Flags = 1 << 31;
 ///     fn handle_message(&mut self, line: &[u8], chat: &mut Chat, map: &mut ChannelMap) -> Result {
 ///         let user = String::from_utf8(line.to_vec())?;
 ///         let me = chat.token().handle::<AsyncChat<Login>>();
-///         map.convert(me, |login| login.with_handler(|_| Session { user }));
+///         map.convert(me, |login| login.with_handler(|_| Session { user }))?;
 ///         Ok(())
 ///     }
 /// }
@@ -155,7 +155,7 @@ impl<H: ChatHandler> AsyncChat<H> {
         terminator: impl Into<Terminator>,
         handler: H,
     ) -> Self {
-        Self::new(Endpoint::over(Box::new(transport)), terminator, handler)
+        Self::new(Endpoint::over(transport), terminator, handler)
     }
 
     /// Replaces the handler by one that `f` makes of it. With
@@ -403,9 +403,7 @@ impl<H: ChatHandler> Channel for AsyncChat<H> {
 
     /// Out-of-band data has no place in a stream of messages.
     fn handle_expt_event(&mut self, me: Token, _map: &mut ChannelMap) -> Result {
-        if self.chat.endpoint.wire.discard_out_of_band() {
-            log::debug!("channel {me}: out-of-band data was discarded");
-        }
+        self.chat.endpoint.discard_out_of_band(me);
         Ok(())
     }
 

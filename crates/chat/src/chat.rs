@@ -30,6 +30,7 @@ use crate::terminator::Terminator;
 /// | say goodbye to a peer that is cut off | [`Limits::goodbye`] |
 /// | end the output only | [`shutdown_when_done`](Self::shutdown_when_done) |
 /// | close now | [`close`](Self::close) |
+/// | set an option of the socket | [`endpoint().socket()`](Endpoint::socket); for out-of-band data, see [`ChatHandler`](crate::ChatHandler) |
 pub struct Chat {
     pub(crate) endpoint: Endpoint,
     pub(crate) framer: Framer,
@@ -290,8 +291,9 @@ impl Chat {
     /// #   fn handle_message(&mut self, _: &[u8], _: &mut Chat, _: &mut ChannelMap) -> Result { Ok(()) }
     /// # }
     /// # impl DispatcherHandler for Tunnel {}
-    /// # fn to_tunnel(map: &mut ChannelMap, smtp: Handle<AsyncChat<Smtp>>) {
-    /// map.convert(smtp, |channel| Dispatcher::new(channel.chat.into_endpoint(), Tunnel));
+    /// # fn to_tunnel(map: &mut ChannelMap, smtp: Handle<AsyncChat<Smtp>>) -> Result {
+    /// map.convert(smtp, |channel| Dispatcher::new(channel.chat.into_endpoint(), Tunnel))?;
+    /// # Ok(())
     /// # }
     /// ```
     #[must_use]

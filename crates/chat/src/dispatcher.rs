@@ -206,7 +206,7 @@ impl<H: DispatcherHandler> Dispatcher<H> {
     /// Makes a connected dispatcher over a [`Transport`] in place of a socket: TLS, or a
     /// pipe or a terminal ([`FileWrapper`](crate::FileWrapper)).
     pub fn over(transport: impl Transport + 'static, handler: H) -> Self {
-        Self::new(Endpoint::over(Box::new(transport)), handler)
+        Self::new(Endpoint::over(transport), handler)
     }
 
     fn opened_later(target: Target, stage: Stage, handler: H) -> Self {
@@ -441,7 +441,7 @@ impl<H: DispatcherHandler> Channel for Dispatcher<H> {
                 true => Ok(()),
                 false => this.handler.handle_expt(&mut this.endpoint, map),
             };
-            this.endpoint.wire.discard_out_of_band();
+            this.endpoint.discard_out_of_band(me);
             result
         })
     }

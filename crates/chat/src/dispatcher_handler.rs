@@ -50,7 +50,7 @@ pub trait DispatcherHandler: 'static {
 
     /// Reads out-of-band data from [`endpoint.socket()`](Endpoint::socket), by
     /// [`recv_out_of_band`](socket2::Socket::recv_out_of_band). Data left unread is discarded
-    /// afterwards: it would wake the loop for ever.
+    /// afterwards, with a warning in the log: it would wake the loop for ever.
     ///
     /// [`SO_OOBINLINE`](socket2::Socket::set_out_of_band_inline) puts such data into the stream
     /// instead.

@@ -61,7 +61,14 @@ impl Endpoint {
         endpoint
     }
 
-    pub(crate) fn over(transport: Box<dyn Transport>) -> Self {
+    /// A connected endpoint over a [`Transport`] in place of a socket. A constructor of the
+    /// program's own that takes an `impl Into<Endpoint>` makes a channel of a socket, of a
+    /// listener's [`Stream`](crate::Stream), and of this in a test.
+    pub fn over(transport: impl Transport + 'static) -> Self {
+        Self::over_boxed(Box::new(transport))
+    }
+
+    pub(crate) fn over_boxed(transport: Box<dyn Transport>) -> Self {
         let mut endpoint = Self::with_wire(Wire::Other(transport), Stage::Live);
         endpoint.flags |= UNOPENED; // it does not know where it is
         endpoint
@@ -340,6 +347,15 @@ impl Endpoint {
     pub(crate) fn unblock_transport(&mut self) {
         if self.wire.transport().is_some() {
             self.flags &= !BLOCKED;
+        }
+    }
+
+    /// Drops the out-of-band byte that nobody has read. Its sender may have meant it for the
+    /// stream, which then lacks it.
+    #[cold]
+    pub(crate) fn discard_out_of_band(&self, me: Token) {
+        if self.wire.discard_out_of_band() && !self.closing() {
+            log::warn!("channel {me}: a byte that the peer sent out of band was discarded");
         }
     }
 

@@ -13,6 +13,19 @@ use crate::chat::Chat;
 /// [`handle_error`](Self::handle_error). A handler that needs only whole messages
 /// implements [`MessageHandler`] instead.
 ///
+/// A byte that a TCP peer sends out of band, as Telnet and `ftplib`'s `abort` do with the last
+/// one of a command, is discarded, with a warning in the log. A server of such a protocol
+/// keeps it in the stream, from `handle_connect` on:
+///
+/// ```no_run
+/// # fn handle_connect(chat: &mut chat::Chat) -> chat::Result {
+/// if let Some(socket) = chat.endpoint().socket() {
+///     socket.set_out_of_band_inline(true)?; // SO_OOBINLINE
+/// }
+/// # Ok(())
+/// # }
+/// ```
+///
 /// ```
 /// use chat::{Chat, ChatHandler, ChannelMap, Result};
 ///

@@ -23,7 +23,8 @@
 //!
 //! [`ChannelMap::insert_state`] keeps state that several channels share.
 //! [`ChatMap::push`] sends to any channel by its token. The page
-//! `docs/several-channels.md` shows how channels that belong together reach each other.
+//! `docs/several-channels.md` shows how channels that belong together reach each other, and
+//! `docs/clients.md` a client that keeps its connection.
 //!
 //! # Example
 //!
@@ -85,9 +86,8 @@
 //! # Testing
 //!
 //! A test inserts a channel on one end of a socket pair and turns the loop itself.
-//! Nothing sleeps. A channel's first answer may wait for the next turn, so turn
-//! twice before reading. [`turn_at`](ChannelMap::turn_at) makes a turn at any time
-//! you choose.
+//! Nothing sleeps. A channel's answer may wait for the next turn, so turn until a turn has
+//! nothing to do. [`turn_at`](ChannelMap::turn_at) makes a turn at any time you choose.
 //!
 //! ```
 //! use std::io::{Read, Write};
@@ -107,12 +107,12 @@
 //!
 //! impl MessageHandler for Echo {
 //!     fn handle_connect(&mut self, chat: &mut Chat, map: &mut ChannelMap) -> Result {
-//!         self.idle = Some(map.set_timer(chat.token(), map.now() + Self::PATIENCE));
+//!         self.idle = Some(map.set_timer(chat.token(), map.after(Self::PATIENCE)));
 //!         Ok(())
 //!     }
 //!     fn handle_message(&mut self, line: &[u8], chat: &mut Chat, map: &mut ChannelMap) -> Result {
 //!         if let Some(timer) = &mut self.idle {
-//!             map.reset_timer(timer, map.now() + Self::PATIENCE);
+//!             map.reset_timer(timer, map.after(Self::PATIENCE));
 //!         }
 //!         chat.push(line);
 //!         chat.push("\r\n");
@@ -129,8 +129,7 @@
 //! let echo = map.insert(AsyncChat::new(ours, "\r\n", Echo::default()))?;
 //!
 //! theirs.write_all(b"hello\r\n")?;
-//! map.turn(Some(Duration::ZERO))?; // receives
-//! map.turn(Some(Duration::ZERO))?; // sends
+//! while map.turn(Some(Duration::ZERO))? > 0 {} // receives, and sends
 //! let mut line = [0; 7];
 //! theirs.read_exact(&mut line)?;
 //! assert_eq!(&line, b"hello\r\n");
@@ -141,6 +140,11 @@
 //! assert!(!map.is_open(echo));
 //! # Ok::<(), chat::Error>(())
 //! ```
+//!
+//! Without sockets, a channel stands on a [`Transport`] of the test's. [`AsyncChat::over`]
+//! and [`Dispatcher::over`] make one; a constructor of your own that takes an
+//! `impl Into<Endpoint>` gets [`Endpoint::over`]. [`ChatMap::set_network`] gives all channels
+//! that enter a map a [`Network`] of the test's, with listeners and connections.
 //!
 //! # What it costs
 //!
@@ -255,6 +259,11 @@ struct Readme;
 #[cfg(doctest)]
 #[doc = include_str!("../../../docs/several-channels.md")]
 struct SeveralChannels;
+
+/// The program of the page on clients runs.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/clients.md")]
+struct Clients;
 
 /// The example of the page on limits runs.
 #[cfg(doctest)]

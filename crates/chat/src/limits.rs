@@ -26,8 +26,8 @@ pub struct Limits {
     /// Bytes that one `recv` asks for. Default 65,536, as CPython's `ac_in_buffer_size`;
     /// at most 262,144.
     ///
-    /// A message with a numeric terminator, or none, is never held. For it one `recv`
-    /// asks for all [`reads_per_turn`](Self::reads_per_turn) together.
+    /// A message with a numeric terminator, or none, is not searched. So one `recv` asks for
+    /// all [`reads_per_turn`](Self::reads_per_turn) together.
     #[doc(alias = "ac_in_buffer_size")]
     pub in_buffer_size: usize,
     /// Undelivered bytes up to which a [held](crate::Chat::hold) channel goes on
@@ -129,6 +129,8 @@ pub struct Limits {
     ///   `producers`. The channel then [closes when done](crate::Chat::close_when_done):
     ///   `handle_close` comes when the peer has read the goodbye and closed, or after `stall`
     ///   or `linger`. The reason stays `SlowReader`, unless the map closes the channel before.
+    ///   So a room announces that a member leaves when
+    ///   [`ChatMap::push`](crate::ChatMap::push) returns `Ok(false)`: `handle_close` is late.
     /// - when the map closes its channel with the reason
     ///   [`Shutdown`](crate::CloseReason::Shutdown) or `SlowReader`, as
     ///   [`ChannelMap::shut_down`](reactor::ChannelMap::shut_down) does at its deadline. The

@@ -97,7 +97,7 @@ impl From<Stream> for Endpoint {
                 Self::with_wire(Wire::new(socket, Type::STREAM), Stage::Live)
             }
             Kind::Socket(socket, false) => socket.into(),
-            Kind::Transport(transport) => Self::over(transport),
+            Kind::Transport(transport) => Self::over_boxed(transport),
         }
     }
 }

@@ -54,6 +54,9 @@ const MAX_THEN: usize = 6;
 /// assert!(Terminator::try_from(Bytes::new()).is_err());
 /// ```
 ///
+/// `"\r\n"` never ends at a `\n` alone: a peer that sends only that, such as `nc`, gets no
+/// answer. [`line()`](Self::line) takes both.
+///
 /// An empty terminator does not compile:
 ///
 /// ```compile_fail

@@ -68,9 +68,11 @@ pub enum Absent {
 impl fmt::Display for Absent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Closed => "no such channel or state is in the map",
-            Self::OtherType => "the channel is of another type than its handle says",
-            Self::InCallback => "the channel or state is inside a callback",
+            Self::Closed => {
+                "the channel or state to be reached is closed, removed or in another map"
+            }
+            Self::OtherType => "the channel to be reached is of another type than its handle says",
+            Self::InCallback => "the channel or state to be reached is inside a callback",
         })
     }
 }

@@ -96,7 +96,7 @@ const CAPACITY: usize = 65_536;
 /// | take one out, without | [`remove`](Self::remove) |
 /// | make it another type | [`convert`](Self::convert) |
 /// | keep one to the end, for the others | [`set_background`](Self::set_background) |
-/// | be called later | [`set_timer`](Self::set_timer), [`set_numbered_timer`](Self::set_numbered_timer), [`reset_timer`](Self::reset_timer), [`cancel`](Self::cancel) |
+/// | be called later | [`set_timer`](Self::set_timer), [`set_numbered_timer`](Self::set_numbered_timer), [`reset_timer`](Self::reset_timer), [`cancel`](Self::cancel); when: [`after`](Self::after) |
 /// | keep what many channels share | [`insert_state`](Self::insert_state), [`state`](Self::state), [`state_mut`](Self::state_mut), [`with_state`](Self::with_state) |
 /// | be called from another thread | [`remote`](Self::remote) |
 /// | end the loop | [`stop`](Self::stop), [`shut_down`](Self::shut_down), [`close_all`](Self::close_all) |
@@ -123,6 +123,8 @@ pub struct ChannelMap {
     remote: Remote,
     buffers: Buffers,
     now: Instant,
+    /// Its clock is that of its `turn_at`.
+    is_simulated: bool,
     turns: u64,
     /// The channel that is called with its events, until it is closed, converted or
     /// amended, or something is posted.
@@ -171,6 +173,7 @@ impl ChannelMap {
             poller,
             buffers: Buffers::default(),
             now: Instant::now(),
+            is_simulated: false,
             turns: 0,
             calling: None,
             home: Rc::default(),
@@ -366,8 +369,7 @@ impl ChannelMap {
 
     /// The time of this turn's events, by which timers are due. The map reads the clock
     /// once a turn, so all callbacks of a turn see one time. Between turns, and before
-    /// the first, the time stands still: a program that was busy there takes
-    /// `Instant::now()`.
+    /// the first, the time stands still; [`after`](Self::after) counts from the real one.
     pub fn now(&self) -> Instant {
         self.now
     }

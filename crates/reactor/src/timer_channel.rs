@@ -15,7 +15,9 @@ use crate::token::Token;
 ///
 /// The channel is open, and keeps [`run`](ChannelMap::run) going, until it is closed; it
 /// does so even without a timer. A shutdown closes it at once. One that serves the others
-/// as long as there are any belongs in the [background](ChannelMap::set_background).
+/// as long as there are any belongs in the [background](ChannelMap::set_background); one that
+/// brings others back, such as a connection that was lost, does not. A channel that has
+/// something to say at its end implements [`Channel`] instead.
 ///
 /// ```
 /// use std::time::Duration;
@@ -29,11 +31,11 @@ use crate::token::Token;
 ///     if left == 0 {
 ///         map.close(me);
 ///     } else {
-///         map.set_timer(me, map.now() + every);
+///         map.set_timer(me, map.after(every));
 ///     }
 ///     Ok(())
 /// }))?;
-/// map.set_timer(ticks, map.now() + every);
+/// map.set_timer(ticks, map.after(every));
 /// map.run()?; // until the third tick
 /// # Ok::<(), reactor::Error>(())
 /// ```

@@ -9,7 +9,11 @@ use chat::{
 };
 use rustix::net::RecvFlags;
 
-use crate::common::{Log, Probe, assert_rest, read_len, tcp_pair, turn_to_rest, turn_until};
+use crate::common::{
+    Log, Probe, assert_rest, journal, read_len, tcp_pair, turn_to_rest, turn_until,
+};
+
+const DISCARDED: &str = "a byte that the peer sent out of band was discarded";
 
 /// Logs what it reads; reads the urgent byte as well, if it is to.
 struct Reader {
@@ -68,6 +72,7 @@ fn stream(log: &Log) -> String {
 
 #[test]
 fn a_dispatcher_gets_the_urgent_byte_and_the_rest_in_order() {
+    journal::open();
     let log = Log::default();
     let (ours, mut theirs) = tcp_pair();
     let mut map = ChannelMap::new().unwrap();
@@ -86,16 +91,18 @@ fn a_dispatcher_gets_the_urgent_byte_and_the_rest_in_order() {
     turn_until(&mut map, |_| log.has("urgent ?"));
     assert_rest(&mut map);
     assert_eq!((log.count("urgent"), log.count("error")), (2, 0));
+    assert_eq!(journal::count(DISCARDED), 0);
     assert!(map.is_open(me));
 }
 
 /// Every one is told, though nobody reads them; none is told twice.
 #[test]
 fn an_urgent_byte_that_nobody_reads_costs_no_turns_and_no_data() {
+    journal::open();
     let log = Log::default();
     let (ours, mut theirs) = tcp_pair();
     let mut map = ChannelMap::new().unwrap();
-    insert(&mut map, ours, &log, false);
+    let me = insert(&mut map, ours, &log, false).token();
     for round in 1..=3 {
         theirs.write_all(b"<").unwrap();
         send_urgent(&theirs, b"!");
@@ -105,6 +112,10 @@ fn an_urgent_byte_that_nobody_reads_costs_no_turns_and_no_data() {
         assert_eq!(log.count("expt"), round);
     }
     assert_eq!(stream(&log), "<><><>");
+    assert_eq!(
+        journal::count(&format!("WARN channel {me}: {DISCARDED}")),
+        3
+    );
 }
 
 #[test]
@@ -165,7 +176,8 @@ fn a_dispatcher_that_is_not_readable_hears_of_it_when_it_is() {
 }
 
 #[test]
-fn a_chat_channel_discards_it_and_keeps_its_messages() {
+fn a_chat_channel_discards_it_with_a_warning_and_keeps_its_messages() {
+    journal::open();
     let log = Log::default();
     let (ours, mut theirs) = tcp_pair();
     let mut map = ChannelMap::new().unwrap();
@@ -183,11 +195,36 @@ fn a_chat_channel_discards_it_and_keeps_its_messages() {
     let expected = ["message one", "message two", "message three"].repeat(3);
     assert_eq!(log.all()[1..], expected);
     assert!(map.is_open(me));
+    let line = format!("WARN channel {}: {DISCARDED}", me.token());
+    assert_eq!(journal::count(&line), 3);
+}
+
+/// `ftplib` sends the last byte of its `ABOR` so.
+#[test]
+fn a_chat_channel_that_sets_it_inline_gets_the_command_whole() {
+    journal::open();
+    let log = Log::default();
+    let (ours, mut theirs) = tcp_pair();
+    let probe = Probe::new(&log).on_connect(|chat, _| {
+        let socket = chat.endpoint().socket().ok_or("no socket")?;
+        Ok(socket.set_out_of_band_inline(true)?)
+    });
+    let mut map = ChannelMap::new().unwrap();
+    map.insert(AsyncChat::new(ours, "\r\n", probe)).unwrap();
+    turn_until(&mut map, |_| log.has("connect"));
+    theirs.write_all(b"ABOR\r").unwrap();
+    send_urgent(&theirs, b"\n");
+    theirs.write_all(b"NOOP\r\n").unwrap();
+    turn_until(&mut map, |_| log.count("message") == 2);
+    assert_rest(&mut map);
+    assert_eq!(log.all()[1..], ["message ABOR", "message NOOP"]);
+    assert_eq!(journal::count(DISCARDED), 0);
 }
 
 /// The peer is urgent about something while the channel ends.
 #[test]
-fn a_channel_that_closes_when_done_discards_it_too() {
+fn a_channel_that_closes_when_done_discards_it_too_without_a_warning() {
+    journal::open();
     let log = Log::default();
     let (ours, theirs) = tcp_pair();
     theirs.set_nonblocking(true).unwrap();
@@ -206,4 +243,5 @@ fn a_channel_that_closes_when_done_discards_it_too() {
     drop(theirs);
     turn_until(&mut map, |map| map.is_empty());
     assert_eq!(log.all(), ["close Done"]);
+    assert_eq!(journal::count(DISCARDED), 0);
 }

@@ -10,8 +10,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use chat::{
-    Address, AsyncChat, ChannelMap, Dispatcher, Limits, Readiness, Registration, SimpleProducer,
-    SockRef, Socket, Source, Transport,
+    Address, AsyncChat, ChannelMap, Dispatcher, Endpoint, Limits, Readiness, Registration,
+    SimpleProducer, SockRef, Socket, Source, Transport,
 };
 
 use crate::common::{
@@ -159,6 +159,28 @@ fn a_handshake_is_sent_before_what_is_queued() {
     assert_rest(&mut map);
     theirs.write_all(b"?").unwrap();
     assert_eq!(read_len(&mut map, &mut theirs, 5), b"world");
+}
+
+/// What a server does with a connection, whatever that is made of.
+#[test]
+fn a_constructor_of_the_programs_own_takes_a_socket_and_a_transport() {
+    fn session(wire: impl Into<Endpoint>, log: &Log) -> AsyncChat<Probe> {
+        AsyncChat::new(wire, "\n", Probe::new(log))
+    }
+    let (ours, mut theirs) = pair();
+    let (line, peer) = sim::line();
+    let (of_socket, of_transport) = (Log::default(), Log::default());
+    let mut map = ChannelMap::new().unwrap();
+    map.insert(session(ours, &of_socket)).unwrap();
+    let simulated = session(Endpoint::over(line), &of_transport);
+    let simulated = map.insert(simulated).unwrap();
+    theirs.write_all(b"hello\n").unwrap();
+    peer.say(b"hello\n");
+    map.dispatch(simulated, Readiness::READABLE);
+    for log in [of_socket, of_transport] {
+        crate::common::turn_until(&mut map, |_| log.len() == 2);
+        assert_eq!(log.all(), ["connect", "message hello"]);
+    }
 }
 
 #[test]

@@ -20,6 +20,9 @@ impl ChannelMap {
     /// [`len`](Self::len) counts it, and the deadline of [`shut_down`](Self::shut_down)
     /// is its deadline, too.
     ///
+    /// It is no place for a channel that brings others back, such as a client's that connects
+    /// again after a pause: it would be told to finish in that pause.
+    ///
     /// Returns `false`, and does nothing, if the channel is not open, or if the map is
     /// being shut down: then the channel is told already.
     ///

@@ -2,7 +2,7 @@
 
 use std::any::Any;
 use std::fmt;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::ChannelMap;
 use super::timer::{Timer, Timers};
@@ -67,7 +67,7 @@ impl<'map> Opening<'map> {
     pub(super) fn first(me: Token, map: &'map mut ChannelMap) -> Self {
         Self {
             me,
-            now: map.now,
+            now: map.after(Duration::ZERO),
             timers: Some(&mut map.timers),
             provider: &mut map.provider,
         }
@@ -78,7 +78,8 @@ impl<'map> Opening<'map> {
         self.me
     }
 
-    /// The map's [`now`](ChannelMap::now).
+    /// The time: within a turn the map's [`now`](ChannelMap::now), and otherwise as
+    /// [`ChannelMap::after`] counts.
     pub fn now(&self) -> Instant {
         self.now
     }
@@ -88,7 +89,7 @@ impl<'map> Opening<'map> {
     pub fn set_timer(&mut self, deadline: Instant) -> Timer {
         match &mut self.timers {
             Some(timers) => timers.set(self.me, 0, deadline.max(self.now)),
-            None => Timer::spent(0),
+            None => Timer::spent(self.me, 0),
         }
     }
 

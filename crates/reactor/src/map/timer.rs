@@ -7,7 +7,7 @@
 
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use slab::Slab;
 
@@ -24,6 +24,8 @@ static NEXT_SEQUENCE: AtomicU64 = AtomicU64::new(0);
 /// How often a channel begins before one of its timers, if it is converted there again.
 const MOST_BEGINNINGS: u32 = 16;
 
+const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+
 fn next_sequence() -> u64 {
     NEXT_SEQUENCE.fetch_add(1, Ordering::Relaxed)
 }
@@ -38,8 +40,9 @@ pub struct Timer {
 }
 
 impl Timer {
-    /// One that was never set.
-    pub(super) fn spent(number: u32) -> Self {
+    /// One that was never set, since its channel is not open.
+    pub(super) fn spent(token: Token, number: u32) -> Self {
+        log::debug!("channel {token}: a timer was not set: the channel is not open");
         Self {
             key: usize::MAX,
             sequence: next_sequence(),
@@ -64,8 +67,11 @@ impl ChannelMap {
     /// were set. A past deadline that a callback sets counts as `now`. A timer that a
     /// timer or remote work sets fires in the next turn at the earliest.
     ///
-    /// A timer ends with its channel. On a channel that is not open, the timer is
-    /// already spent.
+    /// A timer ends with its channel. On a channel that is not open, in its `handle_close`
+    /// for example, the timer is already spent, and never comes. The log says so at the level
+    /// `debug`.
+    ///
+    /// Take the deadline from [`after`](Self::after): between turns, `now` stands still.
     ///
     /// ```
     /// use std::time::Duration;
@@ -76,7 +82,7 @@ impl ChannelMap {
     ///     map.close(me);
     ///     Ok(())
     /// }))?;
-    /// map.set_timer(alarm, map.now() + Duration::from_millis(10));
+    /// map.set_timer(alarm, map.after(Duration::from_millis(10)));
     /// map.run()?; // until the alarm has closed itself
     /// # Ok::<(), reactor::Error>(())
     /// ```
@@ -84,7 +90,8 @@ impl ChannelMap {
         self.set_numbered_timer(channel, 0, deadline)
     }
 
-    /// Like [`set_timer`](Self::set_timer), with a number of the caller's choice.
+    /// Like [`set_timer`](Self::set_timer), with a number of the caller's choice, and with a
+    /// deadline that [`after`](Self::after) gives.
     /// `handle_timer` tells the timers of a channel apart by
     /// [`Timer::number`]. Two timers may have the same number. The channels of the `chat`
     /// crate keep `u32::MAX` for themselves: their handlers do not get its timers.
@@ -103,9 +110,8 @@ impl ChannelMap {
     ///     }
     ///     Ok(())
     /// }))?;
-    /// let now = map.now();
-    /// map.set_numbered_timer(channel, GREET, now);
-    /// map.set_numbered_timer(channel, GIVE_UP, now + Duration::from_millis(1));
+    /// map.set_numbered_timer(channel, GREET, map.now());
+    /// map.set_numbered_timer(channel, GIVE_UP, map.after(Duration::from_millis(1)));
     /// map.run()?;
     /// # Ok::<(), reactor::Error>(())
     /// ```
@@ -119,11 +125,12 @@ impl ChannelMap {
         let deadline = self.not_before_now(deadline);
         match self.is_open(token) {
             true => self.timers.set(token, number, deadline),
-            false => Timer::spent(number),
+            false => Timer::spent(token, number),
         }
     }
 
-    /// Moves a timer to another deadline, as if it were cancelled and set again. It keeps
+    /// Moves a timer to another deadline, as if it were cancelled and set again;
+    /// [`after`](Self::after) gives the deadline. The timer keeps
     /// its number, and `timer` becomes its new name; a copy of the old one is spent.
     ///
     /// Returns `false` if the timer was spent already. Then nothing changes.
@@ -134,8 +141,8 @@ impl ChannelMap {
     ///
     /// let mut map = ChannelMap::new()?;
     /// let channel = map.insert(TimerChannel::new(|_, _, _| Ok(())))?;
-    /// let mut idle = map.set_timer(channel, map.now() + Duration::from_secs(5));
-    /// let later = map.now() + Duration::from_secs(9);
+    /// let mut idle = map.set_timer(channel, map.after(Duration::from_secs(5)));
+    /// let later = map.after(Duration::from_secs(9));
     /// assert!(map.reset_timer(&mut idle, later));
     /// assert!(map.cancel(idle));
     /// assert!(!map.reset_timer(&mut idle, later));
@@ -149,6 +156,35 @@ impl ChannelMap {
         timer.sequence = next_sequence();
         self.timers.move_to(timer.key, deadline, timer.sequence);
         true
+    }
+
+    /// The instant `delay` from now, for a timer or a [shutdown](Self::shut_down).
+    ///
+    /// Within a turn, that is [`now`](Self::now)` + delay`. Between turns and before the
+    /// first, where `now` stands still, it is counted from the system's clock: a program that
+    /// has been busy there loses none of its `delay`. In a map that
+    /// [`turn_at`](Self::turn_at) has ever turned, it is always counted from `now`. A `delay`
+    /// that is too long for the clock counts as a century.
+    ///
+    /// ```
+    /// use std::time::{Duration, Instant};
+    /// use reactor::ChannelMap;
+    ///
+    /// let mut map = ChannelMap::new()?;
+    /// let before = Instant::now();
+    /// assert!(map.after(Duration::from_secs(5)) >= before + Duration::from_secs(5));
+    ///
+    /// map.turn_at(before)?; // a test's clock
+    /// assert_eq!(map.after(Duration::from_secs(5)), before + Duration::from_secs(5));
+    /// # Ok::<(), reactor::Error>(())
+    /// ```
+    #[must_use]
+    pub fn after(&self, delay: Duration) -> Instant {
+        let now = match self.home.is_turning() || self.is_simulated {
+            true => self.now,
+            false => Instant::now(),
+        };
+        now.checked_add(delay).unwrap_or(now + CENTURY)
     }
 
     /// A turn calls the timers that were set before it began to. One that is set for the

@@ -66,7 +66,9 @@ impl ChannelMap {
 
     /// Makes one turn, which waits for events at most `timeout` (`None`: until
     /// there is one): asyncore's `poll()`. Returns the number of channels with events,
-    /// timers, posts and pieces of remote work that it dispatched.
+    /// timers, posts and pieces of remote work that it dispatched. When only
+    /// [background](Self::set_background) channels are left, it tells them to finish, as `run`
+    /// does.
     ///
     /// # Errors
     ///
@@ -95,7 +97,7 @@ impl ChannelMap {
     /// `now`.
     ///
     /// Simulations and tests run the production loop this way, with their own clock and
-    /// network.
+    /// network. From the first such turn on, [`after`](Self::after) goes by that clock.
     ///
     /// # Errors
     ///
@@ -103,6 +105,7 @@ impl ChannelMap {
     pub fn turn_at(&mut self, now: Instant) -> Result<usize> {
         self.turn_with(|map| {
             map.now = now;
+            map.is_simulated = true;
             map.settle();
             Ok(map.dispatch_all())
         })
@@ -148,7 +151,7 @@ impl ChannelMap {
     /// Channels that are inserted meanwhile are shut down too. A channel that reconnects
     /// in `handle_close` checks [`is_shutting_down`](Self::is_shutting_down) first. From
     /// `deadline` until the map is empty, inserting fails. So [`run`](Self::run) returns
-    /// soon after `deadline` at the latest.
+    /// soon after `deadline` at the latest. [`after`](Self::after) gives the deadline.
     pub fn shut_down(&mut self, deadline: Instant) {
         if self.is_done() {
             return;

@@ -5,7 +5,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::common::{Log, On, Probe, change, turn};
+use crate::common::{Log, On, Probe, change, turn, turn_until};
 use reactor::{ChannelMap, Handle, Readiness};
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -160,5 +160,15 @@ fn what_is_closed_or_told_already_cannot_go_there() {
     map.shut_down(map.now() + HOUR);
     assert!(!map.set_background(late));
     map.run().unwrap();
+    assert!(map.is_empty());
+}
+
+/// A program that turns the map itself has no other end.
+#[test]
+fn a_turn_ends_a_background_that_is_alone_as_run_does() {
+    let log = Log::default();
+    let mut map = ChannelMap::new().unwrap();
+    insert_background(&mut map, &log);
+    turn_until(&mut map, |_| log.has("background.close Shutdown"));
     assert!(map.is_empty());
 }

@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::io::{self, ErrorKind};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use reactor::{Channel, ChannelMap, Opening, Registration, Result, Timer, TimerChannel, Token};
 
@@ -57,6 +57,7 @@ fn it_knows_its_token_and_the_time_and_sets_timers_of_its_own() {
     });
     let fired = Rc::clone(&channel.fired);
     let now = map.now();
+    map.turn_at(now).unwrap(); // its clock is the test's
     let me = map.insert(channel).unwrap();
     assert_eq!(seen.get(), Some((me.token(), now)));
     assert_eq!(map.timers(), 2);
@@ -64,6 +65,19 @@ fn it_knows_its_token_and_the_time_and_sets_timers_of_its_own() {
     assert_eq!(fired.get(), 1);
     map.turn_at(now + Duration::from_secs(1)).unwrap();
     assert_eq!(fired.get(), 2);
+}
+
+/// The program has been busy since it made the map.
+#[test]
+fn between_turns_its_time_is_that_of_the_clock() {
+    let mut map = ChannelMap::new().unwrap();
+    while Instant::now() == map.now() {}
+    let real = Instant::now();
+    let channel = opener(move |opening| {
+        assert!(opening.now() >= real);
+        Ok(())
+    });
+    map.insert(channel).unwrap();
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use crate::common::{Log, On, Probe, change, pair, turn};
+use crate::common::{Log, On, Probe, change, journal, pair, turn};
 use reactor::{ChannelMap, Handle, Timer, TimerChannel};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -347,4 +347,63 @@ fn a_timer_channel_whose_function_fails_is_closed() {
     map.set_timer(failing, map.now());
     map.run().unwrap();
     assert!(map.is_empty());
+}
+
+/// The program has been busy since the last turn, or since it made the map.
+#[test]
+fn after_counts_from_the_clock_between_turns_and_from_now_within_one() {
+    let log = Log::default();
+    let mut map = ChannelMap::new().unwrap();
+    for _ in 0..2 {
+        let stale = map.now();
+        while Instant::now() == stale {}
+        let real = Instant::now();
+        assert!(map.after(SECOND) >= real + SECOND);
+        assert_eq!(map.now(), stale);
+        turn(&mut map);
+    }
+    let within = Probe::new("a", &log).on(On::Timer, |_, _, map| {
+        let began = map.now();
+        while Instant::now() == began {}
+        assert_eq!(map.after(SECOND), began + SECOND);
+        map.stop();
+        Ok(())
+    });
+    let within = map.insert(within).unwrap();
+    map.set_timer(within, map.after(Duration::ZERO));
+    map.run().unwrap();
+    assert_eq!(log.take(), ["a.timer"]);
+}
+
+#[test]
+fn in_a_map_with_a_clock_of_its_own_after_counts_from_that() {
+    let log = Log::default();
+    let (mut map, probe, epoch) = map_with("a", &log);
+    map.turn_at(epoch + 3600 * SECOND).unwrap();
+    assert_eq!(map.after(SECOND), epoch + 3601 * SECOND);
+    map.turn_at(epoch).unwrap();
+    assert_eq!(map.after(SECOND), epoch + SECOND);
+    // Too long for any clock.
+    let never = map.after(Duration::MAX);
+    let timer = map.set_timer(probe, never);
+    assert!(never > epoch + 1_000_000_000 * SECOND);
+    assert!(map.cancel(timer));
+}
+
+#[test]
+fn a_timer_for_a_channel_that_is_not_open_is_in_the_log() {
+    journal::open_at(log::LevelFilter::Debug);
+    let log = Log::default();
+    let mut map = ChannelMap::new().unwrap();
+    let probe = Probe::new("a", &log).on(On::Close, |_, me, map| {
+        let timer = map.set_timer(me, map.now());
+        assert!(!map.cancel(timer));
+        Ok(())
+    });
+    let probe = map.insert(probe).unwrap();
+    map.close(probe);
+    map.run().unwrap();
+    assert_eq!(log.take(), ["a.close Requested"]);
+    let line = format!("DEBUG channel {}: a timer was not set", probe.token());
+    assert_eq!(journal::count(&line), 1);
 }
