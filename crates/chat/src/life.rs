@@ -253,7 +253,7 @@ impl Endpoint {
 
     /// Whether `handle_finished` is due.
     pub(crate) fn is_finished(&self) -> bool {
-        self.flags & (FINISHED | FINISHED_TOLD) == FINISHED
+        self.flags & (FINISHED | FINISHED_TOLD) == FINISHED && self.output.lost().is_empty()
     }
 
     /// The reason of a closed channel, for the map; once.

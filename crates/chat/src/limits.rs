@@ -95,7 +95,8 @@ pub struct Limits {
     /// 60 s.
     ///
     /// The time of a [held](crate::Chat::hold) channel does not count. A message without a
-    /// terminator, and one of a pipe or a terminal, where somebody types, has all the time.
+    /// terminator, one that silence ends, and one of a pipe or a terminal, where somebody
+    /// types, has all the time.
     pub message_time: Duration,
     /// Bytes a second at which a message with a number for a terminator must come, on
     /// average since its beginning. If it is slower, `handle_deadline` is called, but not

@@ -10,7 +10,7 @@ use reactor::CloseReason;
 
 use crate::chat::Chat;
 use crate::endpoint::Endpoint;
-use crate::flags::{BLOCKED, EOF, FINISHED, HIGH, NOT_LIVE, RESTING, SHUT_DUE, UNOPENED};
+use crate::flags::{BLOCKED, EOF, HIGH, NOT_LIVE, RESTING, SHUT_DUE, UNOPENED};
 use crate::life::{Origin, Stage};
 use crate::output::MAX_SLICES;
 use crate::producer::Producer;
@@ -117,7 +117,6 @@ impl Endpoint {
         let is_taken = (is_ending && !self.has_goodbye()) || self.takes_output();
         if !is_taken {
             self.output.lose_also(Unsent::bytes(left));
-            self.flags &= !FINISHED; // not all was sent
         } else if self.bears(data.len(), left) {
             self.output.push_bytes(data.split_off(data.len() - left));
         }

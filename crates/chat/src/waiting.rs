@@ -266,6 +266,9 @@ impl Endpoint {
         let waiting = self.waiting.get_or_insert_default();
         waiting.silent = Some(at);
         waiting.is_timed &= waiting.timer.is_some_and(|(set, _)| set <= at);
+        if !waiting.is_timed {
+            self.flags |= RETIMED; // it has no flag of its own
+        }
     }
 
     /// Another address is tried, with its own time.
