@@ -116,12 +116,11 @@ pub struct Limits {
     /// While the peer may still send, the time does not run for a producer that has
     /// nothing ([`More::Later`](crate::More::Later)), except after a handler's error.
     ///
-    /// The channel sees only what its own kernel takes. A TCP socket that was blocked reports
-    /// room as soon as less than 16 KiB are unsent (`TCP_NOTSENT_LOWAT`), on Linux and
-    /// Android. But first the peer must take what the kernel had taken before.
-    /// For very slow peers, raise the time or lower `SO_SNDBUF`. A peer that takes nothing
-    /// any more is noticed late: as long as its kernel and ours still have room, the time
-    /// begins again, two or three times mostly.
+    /// The channel sees only what its own kernel takes. That reports room when a third of the
+    /// socket's send buffer is free, which may be 1 MB. So when the time is over the
+    /// channel tries to send once more: any byte that is taken begins the time anew. A peer
+    /// that takes nothing any more is noticed late, since its kernel and ours have room at
+    /// first.
     pub stall: Duration,
     /// The last output of a channel whose peer is cut off, such as a WebSocket close frame,
     /// or `421 closing`. Default none: the output just ends. A peer is cut off

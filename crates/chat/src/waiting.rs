@@ -22,11 +22,6 @@ const REST: Duration = Duration::from_millis(250);
 /// is told from the program's.
 pub(crate) const OWN: u32 = u32::MAX;
 
-/// Unsent bytes below which the system reports room in a TCP socket that was blocked. Its
-/// own measure, a third of the send buffer, would show nothing of a slow peer's progress.
-#[cfg(any(target_os = "linux", target_os = "android"))]
-const UNSENT_AT_ROOM: u32 = 16_384;
-
 /// What is to happen in time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Wait {
@@ -173,15 +168,18 @@ impl Endpoint {
     }
 
     /// Whether something is missed. Forgets what is not waited for any more.
-    fn look(&self, waiting: &mut Waiting, now: Instant) -> Option<Wait> {
+    fn look(&mut self, waiting: &mut Waiting, now: Instant) -> Option<Wait> {
         let mut missed = None;
         for wait in WAITS {
             let Some(since) = waiting.since[wait as usize] else {
                 continue;
             };
+            let is_over = self.deadline(wait, since).is_some_and(|at| at <= now);
+            if wait == Wait::Room && is_over {
+                self.try_to_send();
+            }
             let goes_on = matches!(wait, Wait::Room | Wait::Activity)
                 && self.bytes_passed(wait) != since.bytes;
-            let is_over = self.deadline(wait, since).is_some_and(|at| at <= now);
             if !self.waits_for(wait) && !self.stalls_still(wait, since) {
                 waiting.since[wait as usize] = None;
             } else if goes_on {
@@ -192,6 +190,15 @@ impl Endpoint {
             }
         }
         missed
+    }
+
+    /// The system reports room only when a third of the send buffer is free, which may take a
+    /// slow peer minutes; but it takes output as soon as there is any.
+    fn try_to_send(&mut self) {
+        self.flags &= !BLOCKED;
+        if self.connected() {
+            self.send_queued();
+        }
     }
 
     fn miss(&mut self, wait: Wait, map: &mut ChannelMap) -> Due {
@@ -342,11 +349,6 @@ impl Endpoint {
     }
 
     fn begin(&self, wait: Wait, at: Instant) -> Since {
-        #[cfg(any(target_os = "linux", target_os = "android"))]
-        if let (Wait::Room, Some(socket)) = (wait, self.wire.socket()) {
-            // Other sockets have no such option, and need none.
-            let _ = socket.set_tcp_notsent_lowat(UNSENT_AT_ROOM);
-        }
         let bytes = self.bytes_passed(wait);
         Since { at, bytes }
     }
