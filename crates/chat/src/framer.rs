@@ -44,7 +44,7 @@ enum State {
     Ended(u16),
     /// The message is longer than the limit.
     Over,
-    /// What came is no message, and that was told.
+    /// The input is no message, and the handler has heard so.
     Refused,
     /// The message is dropped; only its end will be told.
     Skipping,

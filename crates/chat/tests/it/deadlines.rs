@@ -267,7 +267,7 @@ fn a_peer_that_takes_nothing_is_given_up_and_one_that_takes_little_is_not() {
     assert_eq!(world.log.len(), 20);
     world.say("", 122);
     assert_eq!(world.log.all()[20..], ["Stall"]);
-    // What it is told now does not leave either.
+    // This answer does not leave either.
     world.say("", 121);
     assert_eq!(world.log.all()[21..], ["close Missed(Stall)"]);
 }

@@ -1,4 +1,4 @@
-//! A channel with a goodbye, for what must hold when its peer is cut off.
+//! A channel that says goodbye to a peer that is cut off: for the tests of that.
 
 use std::net::TcpStream;
 use std::time::Duration;

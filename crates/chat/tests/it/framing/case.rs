@@ -96,7 +96,7 @@ impl Term {
         Some(known.unwrap_or(data.len() + 1))
     }
 
-    /// What there is of a message, if something else follows than must follow.
+    /// The part of a message in front of a wrong end.
     fn refuses(&self, data: &[u8]) -> Option<usize> {
         match self {
             Self::CountThen(count) => {
