@@ -197,7 +197,7 @@ impl<H: ChatHandler> AsyncChat<H> {
         let mut rare = 0;
         if flags & (EOF | RESTING | NOT_LIVE | UNOPENED | BLOCKED | PARTIAL | RETIMED) != 0 {
             if endpoint.is_unopened() {
-                rare |= UNOPENED;
+                return UNOPENED; // before anything else
             }
             if endpoint.has_wrong_timers() {
                 rare |= RETIMED;
@@ -234,10 +234,7 @@ impl<H: ChatHandler> AsyncChat<H> {
     /// Does one thing that is due.
     fn handle_due(&mut self, what: Flags, map: &mut ChannelMap) -> Result {
         match what {
-            UNOPENED => {
-                let me = self.chat.token();
-                self.chat.endpoint.open_late(&mut Opening::of(me, map));
-            }
+            UNOPENED => self.open_late(map),
             RETIMED => self.chat.endpoint.set_timers(map),
             BEGIN => return self.begin(map),
             OVER_LIMIT => return self.tell_over_limit(map),
@@ -252,6 +249,11 @@ impl<H: ChatHandler> AsyncChat<H> {
             _ => return self.handle_read_event(self.chat.token(), map), // what a transport has
         }
         Ok(())
+    }
+
+    fn open_late(&mut self, map: &mut ChannelMap) {
+        let me = self.chat.token();
+        self.chat.endpoint.open_late(&mut Opening::of(me, map));
     }
 
     /// Calls `handle_connect` or `handle_convert`, before any other callback.
@@ -421,12 +423,16 @@ impl<H: ChatHandler> Channel for AsyncChat<H> {
     }
 
     fn must_begin(&self, _me: Token) -> bool {
-        self.due() & CONVERTED != 0
+        self.due() & (CONVERTED | UNOPENED) != 0
     }
 
     fn handle_begin(&mut self, me: Token, map: &mut ChannelMap) -> Result {
         self.chat.endpoint.enter(me);
-        let result = self.begin(map);
+        self.open_late(map);
+        let result = match self.due() & BEGIN {
+            0 => Ok(()),
+            _ => self.begin(map),
+        };
         self.conclude(result, me, map)
     }
 

@@ -64,9 +64,9 @@ impl Chat {
     /// a peer must refuse it, or [have it bounded](crate::ChatHandler::bounds_counts).
     pub fn set_terminator(&mut self, terminator: impl Into<Terminator>) {
         self.put_back_held();
-        let before = self.hurry();
+        let before = self.message_flags();
         self.framer.set_terminator(terminator.into());
-        if self.hurry() != before {
+        if self.message_flags() != before {
             self.endpoint.end_message(); // the rest has a time of another kind
         }
         self.note_held();

@@ -280,7 +280,9 @@ impl<H: DispatcherHandler> Dispatcher<H> {
 
     /// Whether `handle_connect` or `handle_convert` is due.
     fn is_begin_due(&self) -> bool {
-        self.endpoint.flags & BEGIN != 0 && !self.endpoint.connecting() && !self.endpoint.closing()
+        let endpoint = &self.endpoint;
+        let may_begin = !endpoint.is_unopened() && !endpoint.connecting();
+        endpoint.flags & BEGIN != 0 && may_begin && !endpoint.closing()
     }
 
     /// Calls the one that is due, before any other callback. Returns whether the channel
@@ -451,11 +453,12 @@ impl<H: DispatcherHandler> Channel for Dispatcher<H> {
     }
 
     fn must_begin(&self, _me: Token) -> bool {
-        self.is_begin_due()
+        self.endpoint.is_unopened() || self.is_begin_due()
     }
 
     fn handle_begin(&mut self, me: Token, map: &mut ChannelMap) -> Result {
         self.enter(me);
+        self.endpoint.open_late(&mut Opening::of(me, map));
         self.call(me, map, |_, _| Ok(()))
     }
 

@@ -267,14 +267,14 @@ impl Chat {
 
     /// A part of a message, so long, is delivered: its end is to follow in time.
     fn begin_message(&mut self, len: usize, map: &ChannelMap) {
-        match self.hurry() {
+        match self.message_flags() {
             0 => {}
             by => self.endpoint.begin_message(by, len, map.now()),
         }
     }
 
     /// The flags of a message that has begun: whether it has a deadline, and of which kind.
-    pub(crate) fn hurry(&self) -> Flags {
+    pub(crate) fn message_flags(&self) -> Flags {
         let terminator = self.terminator();
         match terminator.count() {
             _ if terminator.is_none() || terminator.is_silence() => 0,

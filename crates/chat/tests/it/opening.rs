@@ -534,3 +534,71 @@ fn a_timer_of_an_endpoint_that_was_replaced_reaches_no_handler() {
     assert_eq!(log.all(), ["timer 0"]);
     assert!(map.is_open(me));
 }
+
+/// A timer of the old channel is due in the turn of the conversion.
+#[test]
+fn a_transport_enters_and_its_channel_begins_before_a_timer() {
+    #[derive(Debug)]
+    struct Entering(Log);
+
+    impl Transport for Entering {
+        fn enter(&mut self, _: Token) {
+            self.0.add("enter");
+        }
+        fn registration(&self) -> Option<&Registration> {
+            None
+        }
+        fn recv(&mut self, _: &mut [u8]) -> std::io::Result<usize> {
+            Err(ErrorKind::WouldBlock.into())
+        }
+        fn send_vectored(&mut self, _: &[std::io::IoSlice<'_>]) -> std::io::Result<usize> {
+            Err(ErrorKind::WouldBlock.into())
+        }
+        fn shutdown(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    struct Begins(Log);
+
+    impl DispatcherHandler for Begins {
+        fn handle_connect(&mut self, _: &mut Endpoint, _: &mut ChannelMap) -> Result {
+            self.0.add("connect");
+            Ok(())
+        }
+        fn handle_timer(&mut self, _: Timer, _: &mut Endpoint, _: &mut ChannelMap) -> Result {
+            self.0.add("timer");
+            Ok(())
+        }
+    }
+
+    struct Converts(Log);
+
+    impl DispatcherHandler for Converts {
+        fn handle_timer(
+            &mut self,
+            _: Timer,
+            endpoint: &mut Endpoint,
+            map: &mut ChannelMap,
+        ) -> Result {
+            let (transport, begins) = (Entering(self.0.clone()), Begins(self.0.clone()));
+            let me = endpoint.token().handle::<Dispatcher<Converts>>();
+            map.convert(me, move |_| Dispatcher::over(transport, begins))?;
+            Ok(())
+        }
+    }
+
+    let (ours, _theirs) = unix_pair();
+    let log = Log::default();
+    let mut map = ChannelMap::new().unwrap();
+    let me = map
+        .insert(Dispatcher::new(ours, Converts(log.clone())))
+        .unwrap();
+    turn_to_rest(&mut map);
+    for _ in 0..2 {
+        map.set_timer(me, map.now());
+    }
+    map.turn_at(map.now()).unwrap();
+    map.turn_at(map.now()).unwrap();
+    assert_eq!(log.all(), ["enter", "connect", "timer"]);
+}
