@@ -108,7 +108,9 @@ impl<H: ChatHandler> AsyncChat<H> {
         }
     }
 
-    /// Connects to a TCP port, as soon as it is in a map. Several addresses are tried in turn.
+    /// Connects to a TCP port, as soon as it is in a map. Several addresses are tried in their
+    /// order: the next one when one has failed, or has said nothing for 250 ms. That one goes
+    /// on, and the first that answers is taken (RFC 8305, section 5).
     ///
     /// [`handle_connect`](ChatHandler::handle_connect) follows on success,
     /// [`handle_close`](ChatHandler::handle_close) on failure. Output pushed before is

@@ -74,12 +74,8 @@ impl Endpoint {
     }
 
     pub(crate) fn connect(&mut self, name: &InetName, opening: &mut Opening<'_>) -> io::Result<()> {
-        let mut addresses = network::resolve(opening, name)?;
-        addresses.reverse(); // the first is taken first, from the end
-        if let Some(others) = self.life.others() {
-            *others = addresses;
-        }
-        let begun = self.begin_next(opening);
+        let addresses = network::resolve(opening, name)?;
+        let begun = self.connect_to(addresses, opening);
         self.has_begun(begun)
     }
 
@@ -112,53 +108,14 @@ impl Endpoint {
     /// A connection under way has come to something. If it failed, the next
     /// address is tried; if that was the last one, the channel is closed.
     pub(crate) fn finish_connect(&mut self, opening: &mut Opening<'_>) {
-        let outcome = match &mut self.wire {
-            Wire::Other(transport) => retry(|| transport.finish_connect()),
-            Wire::Unopened(_) => return, // it has not begun
-            wire => wire.socket().map_or(Ok(()), outcome),
-        };
-        let error = match outcome {
-            Ok(()) => return self.has_connected(),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-            Err(error) => error,
-        };
-        self.connect_next(CloseReason::Io(error), opening);
-    }
-
-    /// Tries the next address; closes the channel for this `reason` if there is none.
-    pub(crate) fn connect_next(&mut self, reason: CloseReason, opening: &mut Opening<'_>) {
-        self.begin_connect_anew();
-        let is_last = self.life.others().is_none_or(|others| others.is_empty());
-        if is_last {
-            return self.close_with(reason);
+        if matches!(self.wire, Wire::Unopened(_)) {
+            return; // it has not begun
         }
-        match self.begin_next(opening) {
-            Ok(()) => {
-                self.wire.enter(opening.me());
-                if self.wire.transport().is_some() {
-                    self.finish_connect(opening);
-                }
-            }
-            Err(Failure::Socket(error) | Failure::Connect(error)) => {
-                self.close_with(CloseReason::Io(error));
-            }
+        match self.wire.finish_connect() {
+            Ok(()) => self.has_connected(),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => self.connect_next(CloseReason::Io(error), opening),
         }
-    }
-
-    /// Begins to connect to the next address, or to the one after that if this fails at
-    /// once, and so on.
-    fn begin_next(&mut self, opening: &mut Opening<'_>) -> Result<(), Failure> {
-        let mut last = None;
-        while let Some(address) = self.life.others().and_then(Vec::pop) {
-            match begin_inet(address, opening) {
-                Ok(wire) => {
-                    self.wire = wire;
-                    return Ok(());
-                }
-                Err(failure) => last = Some(failure),
-            }
-        }
-        Err(last.expect("a name has an address, or is an error"))
     }
 
     /// A failure of `connect(2)` is the channel's, not the insertion's: it is told as one
@@ -175,14 +132,24 @@ impl Endpoint {
     }
 }
 
+impl Wire {
+    /// What has become of its connection.
+    pub(crate) fn finish_connect(&mut self) -> io::Result<()> {
+        match self {
+            Self::Other(transport) => retry(|| transport.finish_connect()),
+            wire => wire.socket().map_or(Ok(()), outcome),
+        }
+    }
+}
+
 /// Why a connection could not even begin.
-enum Failure {
+pub(crate) enum Failure {
     /// There is no socket for it.
     Socket(io::Error),
     Connect(io::Error),
 }
 
-fn begin_inet(address: SocketAddr, opening: &mut Opening<'_>) -> Result<Wire, Failure> {
+pub(crate) fn begin_inet(address: SocketAddr, opening: &mut Opening<'_>) -> Result<Wire, Failure> {
     if let Some(network) = network::of(opening) {
         let begun = network.connect(&address.into());
         return begun.map(Wire::Other).map_err(Failure::Connect);

@@ -172,7 +172,9 @@ impl<H: DispatcherHandler> Dispatcher<H> {
         Self::opened_later(target, Stage::Datagrams(Bound::default()), handler)
     }
 
-    /// Connects to a TCP port, as soon as it is in a map. Several addresses are tried in turn.
+    /// Connects to a TCP port, as soon as it is in a map. Several addresses are tried in their
+    /// order: the next one when one has failed, or has said nothing for 250 ms. That one goes
+    /// on, and the first that answers is taken (RFC 8305, section 5).
     ///
     /// [`handle_connect`](DispatcherHandler::handle_connect) follows on success,
     /// [`handle_close`](DispatcherHandler::handle_close) on failure. Each address

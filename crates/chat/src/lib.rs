@@ -167,6 +167,7 @@
 
 mod address;
 mod async_chat;
+mod attempts;
 mod backpressure;
 #[cfg(unix)]
 mod bound_path;

@@ -3,10 +3,10 @@
 
 use std::io;
 use std::mem;
-use std::net::SocketAddr;
 
 use reactor::{ChannelMap, CloseReason, Error, Token};
 
+use crate::attempts::Attempts;
 use crate::ending::Ending;
 use crate::endpoint::Endpoint;
 use crate::flags::{EOF, FINISHED, FINISHED_TOLD, HIGH, NOT_LIVE, SHUT_DUE};
@@ -18,7 +18,7 @@ pub(crate) struct Life(Stage);
 #[derive(Debug)]
 pub(crate) enum Stage {
     /// A connection is under way.
-    Connecting(Box<Attempt>),
+    Connecting(Box<Attempts>),
     Listening(#[expect(dead_code, reason = "dropping it is its work")] Bound),
     /// No stream of bytes, and no end of it.
     Datagrams(#[expect(dead_code, reason = "dropping it is its work")] Bound),
@@ -54,15 +54,6 @@ pub(crate) enum Origin {
     Connected,
     /// The same, and sending has failed.
     Failed,
-}
-
-/// A connection under way.
-#[derive(Debug, Default)]
-pub(crate) struct Attempt {
-    /// Addresses to try if this one fails, the next one last.
-    others: Vec<SocketAddr>,
-    /// `close_when_done` was called: what comes after the connection.
-    then: Option<CloseReason>,
 }
 
 /// What changes a life.
@@ -109,10 +100,10 @@ impl Life {
         }
     }
 
-    /// The addresses left to try, if a connection is under way.
-    pub(crate) fn others(&mut self) -> Option<&mut Vec<SocketAddr>> {
+    /// The attempts, if a connection is under way.
+    pub(crate) fn attempts(&mut self) -> Option<&mut Attempts> {
         match &mut self.0 {
-            Stage::Connecting(attempt) => Some(&mut attempt.others),
+            Stage::Connecting(attempts) => Some(attempts),
             _ => None,
         }
     }
@@ -130,7 +121,7 @@ impl Life {
     /// Whether the channel is closing, now or when all is sent.
     fn is_closing(&self) -> bool {
         match &self.0 {
-            Stage::Connecting(attempt) => attempt.then.is_some(),
+            Stage::Connecting(attempts) => attempts.then.is_some(),
             Stage::Listening(_) | Stage::Datagrams(_) => false,
             Stage::Live | Stage::Shut | Stage::Failing(_) => false,
             Stage::Finishing(_) | Stage::Lingering(_) | Stage::Closed(..) => true,
@@ -147,13 +138,13 @@ impl Life {
         self.0 = match (before, event) {
             (Stage::Listening(_), Event::Bound(path)) => Stage::Listening(path),
             (Stage::Datagrams(_), Event::Bound(path)) => Stage::Datagrams(path),
-            (Connecting(mut attempt), Connected) => match attempt.then.take() {
+            (Connecting(mut attempts), Connected) => match attempts.then.take() {
                 Some(reason) => Finishing(Ending::new(reason)),
                 None => Live,
             },
-            (Connecting(mut attempt), Finish(reason, _)) => {
-                attempt.then.get_or_insert(reason);
-                Connecting(attempt)
+            (Connecting(mut attempts), Finish(reason, _)) => {
+                attempts.then.get_or_insert(reason);
+                Connecting(attempts)
             }
             (Live, Event::Shut) => Stage::Shut,
             (Live | Stage::Shut, Finish(reason, _)) => Finishing(Ending::new(reason)),
@@ -173,8 +164,8 @@ impl Life {
             (Stage::Listening(_) | Stage::Datagrams(_), Finish(reason, _)) => closed(reason),
             (Finishing(ending), Sent(true)) => closed(ending.reason),
             (Finishing(ending), Sent(false)) => Lingering(ending.lingering()),
-            (Connecting(attempt), Close(reason, is_lost)) => {
-                closed(first(attempt.then, reason, is_lost))
+            (Connecting(attempts), Close(reason, is_lost)) => {
+                closed(first(attempts.then, reason, is_lost))
             }
             (Finishing(ending), Close(reason, is_lost)) => {
                 closed(first(Some(ending.reason), reason, is_lost))

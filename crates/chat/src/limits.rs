@@ -86,8 +86,8 @@ pub struct Limits {
     /// Default 64 MiB: more than the buffers of both ends hold of input that a peer sent
     /// before it could know.
     pub linger_bytes: usize,
-    /// How long a connection may take, for each address of a name. Then the next one is
-    /// tried. After the last one the channel is closed, as
+    /// How long a connection may take. Each address of a name has that time, and the next one
+    /// is tried after 250 ms already. When the last is given up, the channel is closed, as
     /// [`Missed`](crate::CloseReason::Missed)`(Connect)`. Default 30 s.
     pub connect: Duration,
     /// How long a message with a string terminator may take, from its first bytes to its

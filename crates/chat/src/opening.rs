@@ -81,6 +81,7 @@ impl Endpoint {
         if self.is_unopened() {
             self.flags &= !UNOPENED;
             self.wire.enter(opening.me());
+            self.enter_earlier(opening.me());
             if self.connecting() && self.wire.transport().is_some() {
                 self.finish_connect(opening);
             }

@@ -25,7 +25,7 @@ pub(crate) const OWN: u32 = u32::MAX;
 /// What is to happen in time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Wait {
-    /// The connection: [`Limits::connect`](crate::Limits::connect).
+    /// The connection, or the next attempt: [`Limits::connect`](crate::Limits::connect).
     Connect,
     /// The end of a message that has begun:
     /// [`Limits::message_time`](crate::Limits::message_time) or `message_rate`.
@@ -204,8 +204,7 @@ impl Endpoint {
     fn miss(&mut self, wait: Wait, map: &mut ChannelMap) -> Due {
         let deadline = match wait {
             Wait::Connect => {
-                let missed = CloseReason::Missed(Deadline::Connect);
-                self.connect_next(missed, &mut Opening::of(self.me, map));
+                self.look_at_attempts(&mut Opening::of(self.me, map));
                 return Due::Done;
             }
             Wait::Close => {
@@ -367,7 +366,7 @@ impl Endpoint {
     fn deadline(&self, wait: Wait, since: Since) -> Option<Instant> {
         let limits = &self.limits;
         let patience = match wait {
-            Wait::Connect => limits.connect,
+            Wait::Connect => return self.next_look_at_attempts(since.at),
             Wait::Message if self.flags & BY_COUNT != 0 => {
                 let bytes = self.received.saturating_sub(since.bytes);
                 let paid = bytes.checked_div(limits.message_rate)?;

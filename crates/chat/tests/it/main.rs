@@ -2,6 +2,7 @@
 //! for each thing that is promised.
 
 mod accept;
+mod attempts;
 mod backpressure;
 mod begins;
 mod closing;
