@@ -110,7 +110,7 @@ impl Chat {
     pub fn unread(&mut self, data: impl AsRef<[u8]>) {
         if !self.closing() {
             self.put_back_held();
-            self.endpoint.put_back(data.as_ref());
+            self.endpoint.unread.put_back(data.as_ref());
             self.note_held();
         }
     }
@@ -318,7 +318,7 @@ impl Chat {
 
     /// Makes input again of the bytes that the framer holds back.
     pub(crate) fn put_back_held(&mut self) {
-        self.endpoint.put_back(self.framer.take_held());
+        self.endpoint.unread.put_back(self.framer.take_held());
     }
 
     /// Whether a number says that the message has more bytes than the limit.

@@ -5,7 +5,6 @@ use std::io::{self, IoSlice};
 use std::net::Shutdown;
 use std::rc::Rc;
 
-use bytes::Bytes;
 use reactor::{CloseReason, Source, Token};
 use socket2::{SockRef, Socket, Type};
 
@@ -18,6 +17,7 @@ use crate::limits::Limits;
 use crate::listening::is_listener;
 use crate::output::Output;
 use crate::transport::Transport;
+use crate::unread::Unread;
 use crate::waiting::Waiting;
 use crate::wire::Wire;
 
@@ -48,7 +48,7 @@ pub struct Endpoint {
     pub(crate) received: u64,
     pub(crate) limits: Rc<Limits>,
     /// Input that was received and not handed out yet.
-    pub(crate) unread: Bytes,
+    pub(crate) unread: Unread,
     /// The timers that the channel has set for itself.
     pub(crate) waiting: Option<Box<Waiting>>,
 }
@@ -96,7 +96,7 @@ impl Endpoint {
             taken: 0,
             received: 0,
             limits,
-            unread: Bytes::new(),
+            unread: Unread::default(),
             waiting: None,
         };
         endpoint.use_limits();
@@ -135,9 +135,7 @@ impl Endpoint {
     /// any of these errors: that changes nothing.
     pub fn recv(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if !self.unread.is_empty() {
-            let held = self.unread.split_to(buffer.len().min(self.unread.len()));
-            buffer[..held.len()].copy_from_slice(&held);
-            return Ok(held.len());
+            return Ok(self.unread.take_into(buffer));
         }
         let received = self.receive(buffer);
         if let Ok(len) = received {
@@ -323,13 +321,6 @@ impl Endpoint {
     /// Whether a transport has input that no event will announce, and it is received.
     pub(crate) fn has_hidden_input(&self) -> bool {
         self.wire.has_input() && self.receives()
-    }
-
-    /// Puts `data` before the input that was received and not handed out.
-    pub(crate) fn put_back(&mut self, data: &[u8]) {
-        if !data.is_empty() {
-            self.unread = [data, &self.unread].concat().into();
-        }
     }
 
     /// Receives from the wire.

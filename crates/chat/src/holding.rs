@@ -1,9 +1,7 @@
 //! How a chat channel is held: delivery stops, and receiving goes on up to a bound.
 
 use std::io;
-use std::mem;
 
-use bytes::{Bytes, BytesMut};
 use reactor::{ChannelMap, Result};
 
 use crate::async_chat::AsyncChat;
@@ -131,7 +129,7 @@ impl Chat {
                 if self.framer.held > 0 {
                     self.put_back_held(); // nobody writes it in front of held input
                 }
-                append(&mut self.endpoint.unread, &buffer[..len], max);
+                self.endpoint.unread.append(&buffer[..len], max);
                 self.note_held();
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
@@ -184,21 +182,4 @@ impl<H: ChatHandler> AsyncChat<H> {
         self.chat.endpoint.flags |= PEER_TOLD;
         self.handler.handle_peer_finished(&mut self.chat, map)
     }
-}
-
-/// Appends `data`. All of it together is at most `max` bytes, and takes as much memory;
-/// a peer that sends it byte by byte does not have it copied each time.
-fn append(unread: &mut Bytes, data: &[u8], max: usize) {
-    let mut all = match mem::take(unread).try_into_mut() {
-        Ok(all) => all,
-        Err(shared) => BytesMut::from(&shared[..]),
-    };
-    let len = all.len() + data.len();
-    if len > all.capacity() {
-        let mut larger = BytesMut::with_capacity((2 * len).min(max));
-        larger.extend_from_slice(&all);
-        all = larger;
-    }
-    all.extend_from_slice(data);
-    *unread = all.freeze();
 }

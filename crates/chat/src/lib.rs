@@ -211,6 +211,7 @@ mod transport;
 #[cfg(unix)]
 mod unix_bind;
 mod unix_name;
+mod unread;
 mod unsent;
 mod waiting;
 mod wire;

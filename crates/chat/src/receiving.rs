@@ -50,7 +50,7 @@ impl<H: ChatHandler> AsyncChat<H> {
 
     /// Delivers what is held, within a turn's budget.
     pub(crate) fn deliver_held(&mut self, map: &mut ChannelMap) -> Result {
-        let held = mem::take(&mut self.chat.endpoint.unread);
+        let held = self.chat.endpoint.unread.take();
         let mut messages = self.chat.endpoint.limits.messages_per_turn.max(1);
         self.deliver(&held, Some(&held), &mut messages, map)
     }
@@ -255,11 +255,7 @@ impl Chat {
         if left > 0 && !self.closing() {
             let rest = &rest[rest.len() - left..];
             let rest = whole.map_or_else(|| Bytes::copy_from_slice(rest), |it| it.slice_ref(rest));
-            let unread = &mut self.endpoint.unread;
-            *unread = match unread.is_empty() {
-                true => rest,
-                false => [&unread[..], &rest].concat().into(),
-            };
+            self.endpoint.unread.put_behind(rest);
         }
         self.endpoint.flags &= !DISCARDED;
         self.note_held();
