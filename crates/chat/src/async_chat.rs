@@ -260,7 +260,7 @@ impl<H: ChatHandler> AsyncChat<H> {
 
     /// Calls `handle_connect` or `handle_convert`, before any other callback.
     fn begin(&mut self, map: &mut ChannelMap) -> Result {
-        self.chat.endpoint.output.use_buffers(map.buffers());
+        self.chat.endpoint.use_buffers(map.buffers());
         match self.chat.endpoint.begins_connected() {
             true => self.handler.handle_connect(&mut self.chat, map),
             false => self.handler.handle_convert(&mut self.chat, map),

@@ -63,6 +63,11 @@ impl Chat {
             self.endpoint.flags &= !OUTRUN;
         }
     }
+
+    /// Whether the channel is held because its answers outrun the peer.
+    pub fn is_outrun(&self) -> bool {
+        self.endpoint.flags & OUTRUN != 0
+    }
 }
 
 impl Endpoint {

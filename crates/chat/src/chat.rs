@@ -36,6 +36,8 @@ pub struct Chat {
     pub(crate) framer: Framer,
     /// The part of a message accumulated for a `MessageHandler`.
     pub(crate) message: Vec<u8>,
+    /// The number of messages delivered.
+    pub(crate) delivered: u64,
     /// The number of bytes left of the read that is being delivered.
     pub(crate) left_of_read: usize,
 }
@@ -46,6 +48,7 @@ impl Chat {
             endpoint,
             framer: Framer::new(terminator, bounds_counts),
             message: Vec::new(),
+            delivered: 0,
             left_of_read: 0,
         };
         chat.note_held();

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use reactor::{Absent, Channel, ChannelMap, CloseReason, Token};
 
+use crate::channel_view::{ChannelState, ChannelView};
 use crate::chat::Chat;
 use crate::endpoint::Endpoint;
 use crate::network::Network;
@@ -75,6 +76,11 @@ pub trait ChatMap {
     /// channel that [`iter`](ChannelMap::iter) finds.
     fn lingering(&self) -> usize;
 
+    /// Iterates over all open channels, for those who look at the map: a console, a test, a
+    /// log of the slowest. The page `docs/looking.md` has an example. Costs the channels
+    /// nothing.
+    fn channels(&self) -> impl Iterator<Item = ChannelView<'_>>;
+
     /// Has the channels that enter the map from now on open their sockets in `network`, in
     /// place of the operating system's.
     fn set_network(&mut self, network: impl Network);
@@ -105,14 +111,12 @@ impl ChatMap for ChannelMap {
     }
 
     fn lingering(&self) -> usize {
-        let wires = self.iter().filter_map(|(_, channel)| channel.wire());
-        let endpoints = wires.filter_map(|wire| match wire.downcast_ref::<Chat>() {
-            Some(chat) => Some(chat.endpoint()),
-            None => wire.downcast_ref(),
-        });
-        endpoints
-            .filter(|endpoint: &&Endpoint| endpoint.lingers())
-            .count()
+        let lingers = |view: &ChannelView<'_>| view.state() == ChannelState::Lingering;
+        self.channels().filter(lingers).count()
+    }
+
+    fn channels(&self) -> impl Iterator<Item = ChannelView<'_>> {
+        self.entries().map(ChannelView::new)
     }
 
     fn set_network(&mut self, network: impl Network) {

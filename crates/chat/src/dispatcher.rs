@@ -335,7 +335,7 @@ impl<H: DispatcherHandler> Dispatcher<H> {
         map: &mut ChannelMap,
         callback: impl FnOnce(&mut Self, &mut ChannelMap) -> Result,
     ) -> Result {
-        self.endpoint.output.use_buffers(map.buffers());
+        self.endpoint.use_buffers(map.buffers());
         self.endpoint.told = None;
         let result = match self.endpoint.is_closed() {
             true => Ok(()),

@@ -36,11 +36,6 @@ impl Ending {
 }
 
 impl Endpoint {
-    /// Whether all is sent, and the peer has some time to close.
-    pub(crate) fn lingers(&self) -> bool {
-        matches!(self.life.stage(), Stage::Lingering(_))
-    }
-
     /// Whether the channel reads, and discards what it reads.
     pub(crate) fn discards_input(&self) -> bool {
         match self.life.stage() {

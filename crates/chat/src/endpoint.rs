@@ -4,8 +4,9 @@ use std::fmt;
 use std::io::{self, IoSlice};
 use std::net::Shutdown;
 use std::rc::Rc;
+use std::time::Instant;
 
-use reactor::{CloseReason, Source, Token};
+use reactor::{Buffers, CloseReason, Source, Token};
 use socket2::{SockRef, Socket, Type};
 
 use crate::address::Address;
@@ -47,6 +48,8 @@ pub struct Endpoint {
     /// Bytes that it has given.
     pub(crate) received: u64,
     pub(crate) limits: Rc<Limits>,
+    /// When bytes last passed: [`Buffers::time`].
+    pub(crate) active: u64,
     /// Input that was received and not handed out yet.
     pub(crate) unread: Unread,
     /// The timers that the channel has set for itself.
@@ -96,6 +99,7 @@ impl Endpoint {
             taken: 0,
             received: 0,
             limits,
+            active: 0,
             unread: Unread::default(),
             waiting: None,
         };
@@ -231,6 +235,17 @@ impl Endpoint {
         self.life.origin() == Origin::Connecting
     }
 
+    /// When bytes last passed: received, or taken by the socket; over a [`Transport`], sent
+    /// by that, too. The time is [`ChannelMap::now`](reactor::ChannelMap::now) of that turn,
+    /// to the nanosecond. Before any byte, it is when the channel came into its map; `None`
+    /// until then.
+    ///
+    /// A conversion changes nothing. In another map it begins anew.
+    pub fn last_activity(&self) -> Option<Instant> {
+        let buffers = self.output.buffers.as_ref()?;
+        Some(buffers.instant(self.active))
+    }
+
     /// The peer's address, or the socket's own if there is no peer: asyncore's `addr`.
     /// Asks the operating system.
     pub fn addr(&self) -> Option<Address> {
@@ -323,6 +338,27 @@ impl Endpoint {
         self.wire.has_input() && self.receives()
     }
 
+    /// The buffers of the map that the channel is in, which tell the time, too.
+    #[inline]
+    pub(crate) fn use_buffers(&mut self, buffers: &Buffers) {
+        if self.output.buffers.is_none() {
+            self.move_to(buffers, buffers.time());
+        }
+    }
+
+    /// The channel is in another map, from this time on.
+    pub(crate) fn move_to(&mut self, buffers: &Buffers, time: u64) {
+        self.output.use_buffers(buffers);
+        self.active = time;
+    }
+
+    /// Bytes have passed, in either direction.
+    pub(crate) fn note_activity(&mut self) {
+        if let Some(buffers) = &self.output.buffers {
+            self.active = buffers.time();
+        }
+    }
+
     /// Receives from the wire.
     #[inline]
     pub(crate) fn receive(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
@@ -330,6 +366,7 @@ impl Endpoint {
         self.unblock_transport();
         if let Ok(len) = received {
             self.received += len as u64;
+            self.note_activity();
         }
         received
     }
@@ -369,6 +406,7 @@ impl Endpoint {
     pub(crate) fn told_of_sending(&mut self, sent: io::Result<usize>) -> io::Result<usize> {
         let sent = self.told(sent, Self::has_failed)?;
         self.taken += sent as u64;
+        self.note_activity();
         Ok(sent)
     }
 

@@ -1,5 +1,7 @@
 //! The name of a hold: [`Hold`].
 
+use std::fmt;
+
 use crate::flags::{Flags, HELD};
 
 /// A reason to hold a channel back: see [`Chat::hold`](crate::Chat::hold).
@@ -35,8 +37,22 @@ impl Hold {
         Self(number)
     }
 
+    pub(crate) fn all() -> impl Iterator<Item = Self> {
+        (0..=Self::PAUSE.0).map(Self)
+    }
+
     /// Its bit, one of [`HELD`].
     pub(crate) fn flag(self) -> Flags {
         1 << (HELD.trailing_zeros() + u32::from(self.0))
+    }
+}
+
+/// `pause`, or the number.
+impl fmt::Display for Hold {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::PAUSE => f.write_str("pause"),
+            Self(number) => write!(f, "{number}"),
+        }
     }
 }

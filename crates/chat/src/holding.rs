@@ -73,6 +73,11 @@ impl Chat {
         self.endpoint.flags & (HELD & !OUTRUN) != 0
     }
 
+    /// Whether the channel is held by this [hold](Self::hold).
+    pub fn has_hold(&self, hold: Hold) -> bool {
+        self.endpoint.flags & hold.flag() != 0
+    }
+
     /// [Holds](Self::hold) the channel until [`resume`](Self::resume): the hold
     /// [`Hold::PAUSE`].
     pub fn pause(&mut self) {
@@ -86,7 +91,7 @@ impl Chat {
 
     /// Whether the channel is [paused](Self::pause). Other holds do not count.
     pub fn is_paused(&self) -> bool {
-        self.endpoint.flags & Hold::PAUSE.flag() != 0
+        self.has_hold(Hold::PAUSE)
     }
 
     pub(crate) fn release_all(&mut self) {

@@ -21,6 +21,9 @@
 //! | timers only | a function | [`TimerChannel`] |
 //! | no socket at all | a [`Channel`] | yours |
 //!
+//! [`ChatMap::channels`] shows every channel, and [`ChannelMap::statistics`] what the loop has
+//! done: `docs/looking.md`.
+//!
 //! [`ChannelMap::insert_state`] keeps state that several channels share.
 //! [`ChatMap::push`] sends to any channel by its token. The page
 //! `docs/several-channels.md` shows how channels that belong together reach each other, and
@@ -171,6 +174,7 @@ mod attempts;
 mod backpressure;
 #[cfg(unix)]
 mod bound_path;
+mod channel_view;
 mod chat;
 mod chat_map;
 mod connecting;
@@ -218,6 +222,7 @@ mod wire;
 
 pub use address::Address;
 pub use async_chat::AsyncChat;
+pub use channel_view::{ChannelState, ChannelView};
 pub use chat::Chat;
 pub use chat_map::ChatMap;
 pub use dispatcher::Dispatcher;
@@ -245,9 +250,9 @@ pub use unsent::Unsent;
 
 pub use bytes;
 pub use reactor::{
-    Absent, Buffers, Channel, ChannelMap, ChannelMut, CloseReason, Deadline, Error, Handle,
-    InsertError, NestedTurn, Opening, ReadBuffer, Readiness, Registration, Remote, RemoteError,
-    Result, Source, State, Timer, TimerChannel, Token,
+    Absent, Buffers, Channel, ChannelMap, ChannelMut, CloseReason, Deadline, Entry, Error, Handle,
+    InsertError, Measured, NestedTurn, Opening, ReadBuffer, Readiness, Registration, Remote,
+    RemoteError, Result, Source, State, Statistics, Timer, TimerChannel, Token,
 };
 pub use socket2;
 pub use socket2::{SockRef, Socket};
@@ -266,6 +271,11 @@ struct SeveralChannels;
 #[cfg(doctest)]
 #[doc = include_str!("../../../docs/clients.md")]
 struct Clients;
+
+/// The example of the page on looking at a loop runs.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/looking.md")]
+struct Looking;
 
 /// The example of the page on limits runs.
 #[cfg(doctest)]

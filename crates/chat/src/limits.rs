@@ -106,8 +106,8 @@ pub struct Limits {
     pub message_grace: Duration,
     /// How long nothing may be received and no output taken. Then `handle_deadline` is
     /// called. Default `Duration::MAX`: for ever, since a member of a room may just listen.
-    /// The channel looks when the time is over and then begins anew, so it may take twice as
-    /// long.
+    /// The time counts from the [last activity](crate::Endpoint::last_activity), or from the
+    /// deadline before.
     pub idle: Duration,
     /// How long output waits for the peer to take any of it. Then `handle_deadline` is
     /// called, and a channel that is closing is closed, as

@@ -77,7 +77,10 @@ impl Endpoint {
             self.open_target(opening)?;
             self.use_limits(); // which depend on the socket's type
         }
-        self.enter(opening.me());
+        if self.enter(opening.me()) {
+            let buffers = opening.buffers();
+            self.move_to(buffers, buffers.time_of(opening.now()));
+        }
         if self.is_unopened() {
             self.flags &= !UNOPENED;
             self.wire.enter(opening.me());

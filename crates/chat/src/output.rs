@@ -44,7 +44,7 @@ pub(crate) struct Output {
     /// How much of what is queued is answers: see `backpressure.rs`.
     pub(crate) answers: u32,
     /// Where emptied buffers go; none before the channel is in a map.
-    buffers: Option<Buffers>,
+    pub(crate) buffers: Option<Buffers>,
 }
 
 /// What is queued: mostly small pushes, gathered in one buffer.
@@ -117,9 +117,7 @@ impl Output {
     }
 
     pub(crate) fn use_buffers(&mut self, buffers: &Buffers) {
-        if self.buffers.is_none() {
-            self.buffers = Some(buffers.clone());
-        }
+        self.buffers = Some(buffers.clone());
     }
 
     /// Queues a copy of `data`, if there is a buffer with room for it.

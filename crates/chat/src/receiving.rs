@@ -25,6 +25,7 @@ impl<H: ChatHandler> AsyncChat<H> {
         let mut reads = limits.reads_per_turn;
         let mut buffer = map.buffers().read_buffer();
         while let Some((data, full)) = self.chat.read(&mut buffer, reads) {
+            self.chat.endpoint.active = map.buffers().time();
             if !data.is_empty() || self.chat.endpoint.flags & EOF != 0 {
                 self.deliver(data, None, &mut messages, map)?;
             }
@@ -77,6 +78,7 @@ impl<H: ChatHandler> AsyncChat<H> {
                         Some(result) => {
                             rest = behind;
                             *messages -= 1;
+                            self.chat.delivered += 1;
                             result
                         }
                         None => {
@@ -159,6 +161,7 @@ impl<H: ChatHandler> AsyncChat<H> {
             }
             Frame::End => {
                 *messages -= 1;
+                chat.delivered += 1;
                 chat.endpoint.end_message();
                 Some(handler.found_terminator(chat, map))
             }

@@ -4,6 +4,7 @@
 use std::fmt;
 use std::io::{self, IoSlice, Write};
 use std::net::Shutdown;
+use std::time::Instant;
 
 use bytes::Bytes;
 use reactor::CloseReason;
@@ -74,6 +75,7 @@ impl Endpoint {
         match self.wire.send(data) {
             Ok(sent) => {
                 self.taken += sent as u64;
+                self.note_activity();
                 true
             }
             Err(error) => {
@@ -266,7 +268,10 @@ impl Endpoint {
                 Ok(sent) if sent == buffer.len() => {
                     self.taken += sent as u64;
                     self.output.answers = 0;
-                    self.output.give_back(buffer);
+                    if let Some(buffers) = &self.output.buffers {
+                        self.active = buffers.time();
+                        buffers.put_spare(buffer);
+                    }
                 }
                 sent => {
                     let len = buffer.len();
@@ -353,8 +358,13 @@ impl Endpoint {
         if (count == 0 && !self.has_output()) || self.flags & UNOPENED != 0 {
             return 0;
         }
+        let before = self.queued();
         let sent = self.wire.send_vectored(&slices[..count]);
-        self.note_sent(len, sent)
+        let sent = self.note_sent(len, sent);
+        if self.queued() < before {
+            self.note_activity(); // a transport may have sent what it had kept
+        }
+        sent
     }
 
     /// Takes account of an attempt to send `len` bytes, those of the queue first;
@@ -367,6 +377,9 @@ impl Endpoint {
                     false => self.flags &= !BLOCKED,
                 }
                 self.taken += sent as u64;
+                if sent > 0 {
+                    self.note_activity();
+                }
                 self.output.advance(sent.min(self.output.len()));
                 return sent;
             }
@@ -492,6 +505,19 @@ impl Chat {
     /// [`Transport::sent`](crate::Transport::sent).
     pub fn sent(&self) -> u64 {
         self.endpoint.sent()
+    }
+
+    /// The number of messages delivered so far, by any handler: the calls of
+    /// [`found_terminator`](crate::ChatHandler::found_terminator) or
+    /// [`handle_message`](crate::MessageHandler::handle_message). The one that is being
+    /// delivered may not count yet.
+    pub fn messages(&self) -> u64 {
+        self.delivered
+    }
+
+    /// When bytes last passed, in either direction: see [`Endpoint::last_activity`].
+    pub fn last_activity(&self) -> Option<Instant> {
+        self.endpoint.last_activity()
     }
 
     /// Whether [`handle_drained`](crate::ChatHandler::handle_drained) will follow once

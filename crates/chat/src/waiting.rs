@@ -32,7 +32,7 @@ enum Wait {
     Message,
     /// That the peer takes some output: [`Limits::stall`](crate::Limits::stall).
     Room,
-    /// Anything at all: [`Limits::idle`](crate::Limits::idle).
+    /// Anything at all, since the last activity: [`Limits::idle`](crate::Limits::idle).
     Activity,
     /// That the peer closes: [`Limits::linger`](crate::Limits::linger).
     Close,
@@ -178,8 +178,7 @@ impl Endpoint {
             if wait == Wait::Room && is_over {
                 self.try_to_send();
             }
-            let goes_on = matches!(wait, Wait::Room | Wait::Activity)
-                && self.bytes_passed(wait) != since.bytes;
+            let goes_on = wait == Wait::Room && self.bytes_passed(wait) != since.bytes;
             if !self.waits_for(wait) && !self.stalls_still(wait, since) {
                 waiting.since[wait as usize] = None;
             } else if goes_on {
@@ -357,14 +356,14 @@ impl Endpoint {
         match wait {
             Wait::Message => self.received,
             Wait::Room => self.sent(),
-            Wait::Activity => self.received.wrapping_add(self.sent()),
-            Wait::Connect | Wait::Close => 0,
+            Wait::Connect | Wait::Activity | Wait::Close => 0,
         }
     }
 
     /// When it is missed, if no more bytes pass.
     fn deadline(&self, wait: Wait, since: Since) -> Option<Instant> {
         let limits = &self.limits;
+        let mut at = since.at;
         let patience = match wait {
             Wait::Connect => return self.next_look_at_attempts(since.at),
             Wait::Message if self.flags & BY_COUNT != 0 => {
@@ -374,10 +373,13 @@ impl Endpoint {
             }
             Wait::Message => limits.message_time,
             Wait::Room => limits.stall,
-            Wait::Activity => limits.idle,
+            Wait::Activity => {
+                at = self.last_activity().map_or(at, |last| last.max(at));
+                limits.idle
+            }
             Wait::Close => limits.linger,
         };
-        since.at.checked_add(patience) // later than any clock tells is never
+        at.checked_add(patience) // later than any clock tells is never
     }
 
     fn earliest(&self, waiting: &Waiting) -> Option<Instant> {

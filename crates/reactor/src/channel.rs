@@ -1,6 +1,6 @@
 //! [`Channel`], the trait of everything in the map.
 
-use std::any::Any;
+use std::any::{Any, type_name};
 use std::fmt;
 use std::io;
 
@@ -227,6 +227,12 @@ pub trait Channel: Any + fmt::Debug {
     /// both. The default is `None`.
     fn wire_mut(&mut self) -> Option<&mut dyn Any> {
         None
+    }
+
+    /// The name of the channel's type, for those who look at the map. The default is
+    /// [`std::any::type_name`]'s.
+    fn type_name(&self) -> &'static str {
+        type_name::<Self>()
     }
 
     /// Handles the close of this channel, which is dropped afterwards. The loop calls

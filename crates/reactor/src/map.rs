@@ -6,19 +6,21 @@ mod amend;
 mod background;
 mod buffers;
 mod convert;
+mod entry;
 mod home;
 mod iter;
 mod opening;
 mod post;
 mod slot;
 mod state;
+mod statistics;
 mod timer;
 mod trouble;
 mod turn;
 
 use std::any::{Any, TypeId};
 use std::cell::RefCell;
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::io;
 use std::panic::{self, AssertUnwindSafe};
@@ -39,15 +41,18 @@ use crate::source::Watch;
 use crate::token::{Handle, Token};
 
 pub use buffers::{Buffers, ReadBuffer};
+pub use entry::Entry;
 pub use iter::ChannelMut;
 pub use opening::Opening;
 pub use state::State;
+pub use statistics::{Measured, Statistics};
 pub use timer::Timer;
 
 use home::{Home, Parked};
 use post::Post;
 use slot::{Slot, interest, slot_mut};
 use state::States;
+use statistics::Measure;
 use timer::Timers;
 use trouble::Trouble;
 
@@ -98,6 +103,7 @@ const CAPACITY: usize = 65_536;
 /// | keep one to the end, for the others | [`set_background`](Self::set_background) |
 /// | be called later | [`set_timer`](Self::set_timer), [`set_numbered_timer`](Self::set_numbered_timer), [`reset_timer`](Self::reset_timer), [`cancel`](Self::cancel); when: [`after`](Self::after) |
 /// | keep what many channels share | [`insert_state`](Self::insert_state), [`state`](Self::state), [`state_mut`](Self::state_mut), [`with_state`](Self::with_state) |
+/// | look at all, and at the loop | [`entries`](Self::entries), [`set_name`](Self::set_name), [`statistics`](Self::statistics), [`measure`](Self::measure) |
 /// | be called from another thread | [`remote`](Self::remote) |
 /// | end the loop | [`stop`](Self::stop), [`shut_down`](Self::shut_down), [`close_all`](Self::close_all) |
 #[doc(alias = "socket_map")]
@@ -125,7 +131,12 @@ pub struct ChannelMap {
     now: Instant,
     /// Its clock is that of its `turn_at`.
     is_simulated: bool,
-    turns: u64,
+    counts: Statistics,
+    measure: Option<Box<Measure>>,
+    /// Something is to be done after each call: posts wait, or the time is taken.
+    pauses: bool,
+    /// The turn follows another at once.
+    follows: bool,
     /// The channel that is called with its events, until it is closed, converted or
     /// amended, or something is posted.
     calling: Option<Token>,
@@ -140,6 +151,10 @@ pub struct ChannelMap {
     trouble: Trouble,
     /// What the channels get their sockets of, in place of the operating system.
     provider: Option<Box<dyn Any>>,
+    /// When the channel in each slot came, by the [time](Buffers::time).
+    since: Vec<u64>,
+    /// Few channels have one.
+    names: HashMap<Token, Box<str>>,
     /// Dropped after the channels.
     states: States,
     /// The process that made the map. A child has a copy of it, but shares the poller.
@@ -174,7 +189,10 @@ impl ChannelMap {
             buffers: Buffers::default(),
             now: Instant::now(),
             is_simulated: false,
-            turns: 0,
+            counts: Statistics::default(),
+            measure: None,
+            pauses: false,
+            follows: false,
             calling: None,
             home: Rc::default(),
             parked: None,
@@ -183,6 +201,8 @@ impl ChannelMap {
             alarm: None,
             trouble: Trouble::default(),
             provider: None,
+            since: Vec::new(),
+            names: HashMap::new(),
             states: States::default(),
             process: process::id(),
         }
@@ -227,6 +247,7 @@ impl ChannelMap {
             is_background: false,
         });
         self.open += 1;
+        self.note_insertion(token);
         self.touch(token);
         if self.is_shutting_down() {
             self.make_ready(token, Readiness::SHUTDOWN);
@@ -376,7 +397,7 @@ impl ChannelMap {
 
     /// The number of turns since the map was made. It does not grow at rest.
     pub fn turns(&self) -> u64 {
-        self.turns
+        self.counts.turns
     }
 
     /// Returns a [`Remote`], which runs closures on this loop from other threads.
@@ -499,6 +520,9 @@ impl ChannelMap {
             }
         }
         self.timers.remove_all_of(token);
+        if !self.names.is_empty() {
+            self.names.remove(&token);
+        }
         slot.channel.take()
     }
 

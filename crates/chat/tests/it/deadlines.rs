@@ -324,6 +324,25 @@ fn silence_in_both_directions_is_a_deadline_if_that_is_asked_for() {
     world.say("", 20);
     assert_eq!(world.log.all()[5..], ["Idle", "close Missed(Idle)"]);
 
+    // To the nanosecond, from the last byte in or out.
+    let nano = Duration::from_nanos(1);
+    for is_received in [true, false] {
+        let mut world = World::new("\n", limits.clone());
+        world.say("", 9);
+        match is_received {
+            true => world.peer.say("I am here\n"),
+            false => _ = world.chat().push("so am I\n"),
+        }
+        sim::settle(&mut world.map, world.me, &world.peer);
+        let last = world.map.now();
+        assert_eq!(world.chat().last_activity(), Some(last));
+        let before = world.log.len();
+        world.map.turn_at(last + 10 * SECOND - nano).unwrap();
+        assert_eq!(world.log.len(), before);
+        world.map.turn_at(last + 10 * SECOND).unwrap();
+        assert_eq!(world.log.all()[before..], ["Idle"]);
+    }
+
     // Asked for later, and of a dispatcher.
     let mut world = World::new("\n", Limits::default());
     world.say("", 100);

@@ -35,6 +35,7 @@ mod limits;
 mod limits_page;
 mod linger;
 mod lingering;
+mod looking;
 mod memory;
 mod networks;
 mod not_a_stream;

@@ -1,9 +1,11 @@
-//! Buffers that the channels of one map share.
+//! Buffers that the channels of one map share, and its time, for channels that have no map at
+//! hand.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::rc::Rc;
+use std::time::{Duration, Instant};
 
 use super::ChannelMap;
 
@@ -19,7 +21,8 @@ const SPARE_MAX_CAPACITY: usize = 65_536;
 /// How many bytes of idle output buffers are kept: 4 MiB.
 const SPARE_MAX: usize = 4 * 1024 * 1024;
 
-/// The buffers of one map: one to read into, and spare ones for output.
+/// The buffers of one map: one to read into, and spare ones for output. They tell the
+/// [time](Self::time), too.
 ///
 /// They are shared so that an idle channel holds no buffer and a busy one does
 /// not allocate. A clone is the same set of buffers.
@@ -33,15 +36,24 @@ const SPARE_MAX: usize = 4 * 1024 * 1024;
 /// # Ok::<(), std::io::Error>(())
 /// ```
 #[derive(Clone, Default)]
-pub struct Buffers(Rc<Shelf>);
+pub struct Buffers(pub(super) Rc<Shelf>);
 
 #[derive(Default)]
-struct Shelf {
+pub(super) struct Shelf {
+    pub(super) clock: Clock,
     read: Cell<Option<Box<[u8; READ_BUFFER_SIZE]>>>,
     #[expect(clippy::vec_box, reason = "lending moves one word")]
     spare: RefCell<Vec<Box<Vec<u8>>>>,
     /// Bytes in `spare`.
     spare_len: Cell<usize>,
+}
+
+/// The map's time, as its channels see it.
+pub(super) struct Clock {
+    /// When the map was made.
+    pub(super) began: Instant,
+    /// Nanoseconds since then: enough for 584 years.
+    pub(super) time: Cell<u64>,
 }
 
 impl ChannelMap {
@@ -93,9 +105,53 @@ impl Buffers {
     }
 }
 
+/// # Time
+impl Buffers {
+    /// The time of the turn, in nanoseconds since the map was made:
+    /// [`ChannelMap::now`] in one word, which a channel can note whenever bytes pass. Output
+    /// that leaves at the beginning of a turn has the time of that beginning.
+    /// [`instant`](Self::instant) reads the word.
+    ///
+    /// ```
+    /// use reactor::ChannelMap;
+    ///
+    /// let mut map = ChannelMap::new()?;
+    /// map.turn_at(map.now() + std::time::Duration::from_secs(5))?;
+    /// let time = map.buffers().time();
+    /// assert_eq!(map.buffers().instant(time), map.now());
+    /// # Ok::<(), reactor::Error>(())
+    /// ```
+    #[must_use]
+    #[inline]
+    pub fn time(&self) -> u64 {
+        self.0.clock.time.get()
+    }
+
+    /// The instant that [`time`](Self::time) stands for.
+    #[must_use]
+    pub fn instant(&self, time: u64) -> Instant {
+        self.0.clock.began + Duration::from_nanos(time)
+    }
+
+    /// The word for an instant; 0 for any before the map was made.
+    #[must_use]
+    pub fn time_of(&self, at: Instant) -> u64 {
+        at.saturating_duration_since(self.0.clock.began).as_nanos() as u64
+    }
+}
+
 impl fmt::Debug for Buffers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Buffers").finish_non_exhaustive()
+    }
+}
+
+impl Default for Clock {
+    fn default() -> Self {
+        Self {
+            began: Instant::now(),
+            time: Cell::default(),
+        }
     }
 }
 

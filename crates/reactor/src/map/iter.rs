@@ -14,10 +14,8 @@ impl ChannelMap {
     /// Iterates over all channels that are neither closing nor inside a callback, in no
     /// particular order. Touches none.
     pub fn iter(&self) -> impl Iterator<Item = (Token, &dyn Channel)> {
-        self.slots.iter().filter_map(|(_, slot)| {
-            let channel = slot.channel.as_ref().filter(|_| !slot.closing)?;
-            Some((slot.token, &**channel))
-        })
+        self.entries()
+            .filter_map(|entry| Some((entry.token(), entry.channel()?)))
     }
 
     /// Iterates mutably over all channels of type `C` that [`iter`](Self::iter) finds.

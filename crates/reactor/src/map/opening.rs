@@ -4,8 +4,8 @@ use std::any::Any;
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use super::ChannelMap;
 use super::timer::{Timer, Timers};
+use super::{Buffers, ChannelMap};
 use crate::token::Token;
 
 /// The map, as a channel sees it that [enters](crate::Channel::open): the channel's own
@@ -48,6 +48,7 @@ pub struct Opening<'map> {
     /// `None`, if no such channel is open.
     timers: Option<&'map mut Timers>,
     provider: &'map mut Option<Box<dyn Any>>,
+    buffers: &'map Buffers,
 }
 
 impl<'map> Opening<'map> {
@@ -70,6 +71,7 @@ impl<'map> Opening<'map> {
             now: map.after(Duration::ZERO),
             timers: Some(&mut map.timers),
             provider: &mut map.provider,
+            buffers: &map.buffers,
         }
     }
 
@@ -82,6 +84,11 @@ impl<'map> Opening<'map> {
     /// [`ChannelMap::after`] counts.
     pub fn now(&self) -> Instant {
         self.now
+    }
+
+    /// The buffers that the channels of the map share.
+    pub fn buffers(&self) -> &Buffers {
+        self.buffers
     }
 
     /// Sets a timer of the channel's own, as [`ChannelMap::set_timer`] does. If the channel

@@ -83,6 +83,7 @@ impl ChannelMap {
         });
         // The channel that is being called delivers nothing more before this has run.
         self.calling = None;
+        self.pauses = true;
         true
     }
 
@@ -108,6 +109,7 @@ impl ChannelMap {
             }
             self.run_closes();
         }
+        self.pauses = self.measure.is_some() || !self.posts.is_empty();
         count
     }
 }

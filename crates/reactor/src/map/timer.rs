@@ -241,6 +241,7 @@ impl ChannelMap {
     }
 
     fn call_timer(&mut self, timer: Timer, me: Token) {
+        self.counts.timers += 1;
         self.call(me, |channel, map| channel.handle_timer(timer, me, map));
     }
 
@@ -270,6 +271,7 @@ impl ChannelMap {
         }
         self.run_closes();
         self.run_posts();
+        self.take_time(me);
     }
 }
 

@@ -64,7 +64,12 @@ impl ChannelMap {
         if !is_shortage(&error) {
             return Err(error);
         }
-        if self.trouble.wait_failed_in.replace(self.turns).is_none() {
+        if self
+            .trouble
+            .wait_failed_in
+            .replace(self.counts.turns)
+            .is_none()
+        {
             log::warn!("cannot wait for events for now: {error}");
         }
         self.pause(WAIT_PAUSE);
@@ -114,7 +119,7 @@ impl ChannelMap {
                 self.close_all_with(|| CloseReason::Shutdown);
                 self.run_closes();
             }
-            if self.is_done() {
+            if self.slots.is_empty() {
                 self.shutdown_deadline = None;
             }
         }
@@ -127,7 +132,7 @@ impl ChannelMap {
                 }
             }
         }
-        if self.trouble.wait_failed_in != Some(self.turns) {
+        if self.trouble.wait_failed_in != Some(self.counts.turns) {
             self.trouble.wait_failed_in = None;
         }
         self.set_alarm();

@@ -53,13 +53,15 @@ impl ChannelMap {
                 break;
             }
             let has_work = self.remote.inbox.waiting.load(Ordering::SeqCst) > 0;
-            if self.is_done() && !has_work && self.posts.is_empty() {
+            if self.slots.is_empty() && !has_work && self.posts.is_empty() {
                 self.shutdown_deadline = None;
                 self.set_alarm();
                 break;
             }
             self.turn(timeout)?;
+            self.follows = true;
         }
+        self.follows = false;
         self.stopping = false;
         Ok(())
     }
@@ -76,17 +78,26 @@ impl ChannelMap {
     #[doc(alias("poll", "poll2", "poll3"))]
     pub fn turn(&mut self, timeout: Option<Duration>) -> Result<usize> {
         self.turn_with(|map| {
-            let (was_done, was_stopping) = (map.is_done(), map.stopping);
+            if !mem::take(&mut map.follows) {
+                map.come_back();
+            }
+            let (was_done, was_stopping) = (map.slots.is_empty(), map.stopping);
             map.settle();
-            if !map.is_done() || was_done {
+            if !map.slots.is_empty() || was_done {
                 let has_stopped = map.stopping && !was_stopping;
                 let patience = match has_stopped {
                     true => Some(Duration::ZERO),
                     false => map.patience(timeout),
                 };
+                if let Some(measure) = &mut map.measure {
+                    measure.stamp();
+                }
                 map.wait(patience)?;
             } // or nobody is left to wait for, and `run` shall return
-            map.now = Instant::now();
+            map.set_now(Instant::now());
+            if let Some(measure) = &mut map.measure {
+                measure.wake_up(map.now);
+            }
             Ok(map.dispatch_all())
         })
     }
@@ -104,9 +115,12 @@ impl ChannelMap {
     /// [`NestedTurn`] from inside a callback.
     pub fn turn_at(&mut self, now: Instant) -> Result<usize> {
         self.turn_with(|map| {
-            map.now = now;
+            map.set_now(now);
             map.is_simulated = true;
             map.settle();
+            if let Some(measure) = &mut map.measure {
+                measure.stamp();
+            }
             Ok(map.dispatch_all())
         })
     }
@@ -153,7 +167,7 @@ impl ChannelMap {
     /// `deadline` until the map is empty, inserting fails. So [`run`](Self::run) returns
     /// soon after `deadline` at the latest. [`after`](Self::after) gives the deadline.
     pub fn shut_down(&mut self, deadline: Instant) {
-        if self.is_done() {
+        if self.slots.is_empty() {
             return;
         }
         let they_know = self.shutdown_deadline.replace(deadline).is_some();
@@ -180,13 +194,27 @@ impl ChannelMap {
         }
         let home = Rc::clone(&self.home);
         home.state.set(home::TURNING);
-        self.turns += 1;
+        self.counts.turns += 1;
         let turned = panic::catch_unwind(AssertUnwindSafe(|| turn(self)));
         home.state.set(home.state.get() & !home::TURNING);
         match turned {
             Ok(turned) if Rc::ptr_eq(&home, &self.home) => turned,
             turned => self.end_astray(&home, turned),
         }
+    }
+
+    /// Sets the time of the turn.
+    fn set_now(&mut self, now: Instant) {
+        self.now = now;
+        let clock = &self.buffers.0.clock;
+        let time = now.saturating_duration_since(clock.began).as_nanos();
+        clock.time.set(time as u64);
+    }
+
+    /// The map was left alone for a time, at whose end it sends what was queued meanwhile.
+    fn come_back(&mut self) {
+        let now = Instant::now();
+        self.buffers.0.clock.time.set(self.buffers.time_of(now));
     }
 
     /// Settles the touched channels, all before the first close is told of: what
@@ -326,8 +354,8 @@ impl ChannelMap {
         while let Some(&token) = self.batch.get(nth) {
             dispatched += usize::from(self.dispatch_channel(token));
             self.run_closes();
-            if !self.posts.is_empty() {
-                self.run_posts();
+            if self.pauses {
+                self.pause_after(token);
             }
             nth += 1;
         }
@@ -351,11 +379,20 @@ impl ChannelMap {
             }
             self.run_closes();
             self.run_posts();
+            self.take_time(Token::NONE);
         }
         if self.alarm.is_some() {
             self.ring();
         }
+        self.counts.events += dispatched as u64;
         dispatched
+    }
+
+    /// After a channel was called: runs the posts, and takes the time.
+    #[cold]
+    fn pause_after(&mut self, called: Token) {
+        self.run_posts();
+        self.take_time(called);
     }
 
     /// Calls a channel with each of its events, as long as it wants them; returns
@@ -515,17 +552,13 @@ impl ChannelMap {
             };
             self.bring_home();
             if let Some(mut channel) = self.vacate(token) {
+                self.counts.closed += 1;
                 channel.handle_close(reason, token, self);
                 if !self.is_at(&home) {
                     self.park(None);
                 }
             }
         }
-    }
-
-    /// No channel is left, and none is to be closed.
-    pub(super) fn is_done(&self) -> bool {
-        self.slots.is_empty()
     }
 }
 

@@ -11,6 +11,7 @@ mod descriptors;
 mod errors;
 mod fork;
 mod handle_close;
+mod looking;
 mod map;
 mod moved_source;
 mod nested_turn;

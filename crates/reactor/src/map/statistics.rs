@@ -1,0 +1,139 @@
+//! What a map has done so far: [`Statistics`].
+
+use std::mem;
+use std::time::{Duration, Instant};
+
+use super::ChannelMap;
+use crate::token::Token;
+
+/// What a map has done since it was made. [`ChannelMap::statistics`] returns it.
+///
+/// The difference of two is what happened in between.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Statistics {
+    /// Turns: [`ChannelMap::turns`].
+    pub turns: u64,
+    /// What the turns dispatched: the sum of what [`ChannelMap::turn`] returned.
+    pub events: u64,
+    /// Timers that came. [`ChannelMap::timers`] is the number of those that are set.
+    pub timers: u64,
+    /// Channels that were inserted.
+    pub inserted: u64,
+    /// Channels whose `handle_close` came. Those that were removed, or are still to be told,
+    /// do not count.
+    pub closed: u64,
+    /// How the time went, while [`ChannelMap::measure`] is on.
+    pub measured: Option<Measured>,
+}
+
+/// How the time of a loop went since [`ChannelMap::measure`] was switched on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Measured {
+    /// Time that has passed.
+    pub elapsed: Duration,
+    /// The part of it in which the loop did not wait for events: callbacks, system calls, and
+    /// whatever the program does between turns.
+    pub busy: Duration,
+    /// The time of the longest call so far: one channel's events of a turn, a timer or a piece
+    /// of remote work, with the closes and posts that it asked for.
+    pub longest: Duration,
+    /// The channel of that call; [`Token::NONE`] for remote work, and if there was no call.
+    pub longest_in: Token,
+}
+
+/// What is kept while a map is measured.
+#[derive(Debug)]
+pub(super) struct Measure {
+    since: Instant,
+    slept: Duration,
+    /// When the wait began, or the last call ended.
+    stamp: Instant,
+    longest: Duration,
+    longest_in: Token,
+}
+
+impl Measure {
+    /// Reads the clock; returns the time since it was last read.
+    pub(super) fn stamp(&mut self) -> Duration {
+        let now = Instant::now();
+        now.saturating_duration_since(mem::replace(&mut self.stamp, now))
+    }
+
+    /// The wait is over.
+    #[cold]
+    pub(super) fn wake_up(&mut self, now: Instant) {
+        self.slept += now.saturating_duration_since(mem::replace(&mut self.stamp, now));
+    }
+}
+
+/// # Looking at the loop
+impl ChannelMap {
+    /// What the map has done since it was made.
+    ///
+    /// ```
+    /// use reactor::{ChannelMap, TimerChannel};
+    ///
+    /// let mut map = ChannelMap::new()?;
+    /// let alarm = map.insert(TimerChannel::new(|_, me, map| {
+    ///     map.close(me);
+    ///     Ok(())
+    /// }))?;
+    /// map.set_timer(alarm, map.now());
+    /// map.measure(true);
+    /// map.run()?;
+    ///
+    /// let statistics = map.statistics();
+    /// assert_eq!((statistics.timers, statistics.closed), (1, 1));
+    /// let measured = statistics.measured.unwrap();
+    /// assert!(measured.longest <= measured.busy && measured.busy <= measured.elapsed);
+    /// assert_eq!(measured.longest_in, alarm);
+    /// # Ok::<(), reactor::Error>(())
+    /// ```
+    pub fn statistics(&self) -> Statistics {
+        let measured = self.measure.as_ref().map(|measure| {
+            let elapsed = measure.since.elapsed();
+            Measured {
+                elapsed,
+                busy: elapsed.saturating_sub(measure.slept),
+                longest: measure.longest,
+                longest_in: measure.longest_in,
+            }
+        });
+        Statistics {
+            measured,
+            ..self.counts
+        }
+    }
+
+    /// Begins to measure how the time goes, or ends it. The default is off: it costs a
+    /// reading of the clock for each call, and one for each turn. Switched
+    /// on again, it begins anew. It goes by the system's clock, also in a map that
+    /// [`turn_at`](Self::turn_at) turns.
+    pub fn measure(&mut self, is_on: bool) {
+        let now = Instant::now();
+        self.pauses = is_on || !self.posts.is_empty();
+        self.measure = is_on.then(|| {
+            Box::new(Measure {
+                since: now,
+                slept: Duration::ZERO,
+                stamp: now,
+                longest: Duration::ZERO,
+                longest_in: Token::NONE,
+            })
+        });
+    }
+
+    /// A call has come to its end, with the closes and posts that it asked for.
+    pub(super) fn take_time(&mut self, called: Token) {
+        let Some(measure) = &mut self.measure else {
+            return;
+        };
+        let took = measure.stamp();
+        if took > measure.longest {
+            measure.longest = took;
+            measure.longest_in = called;
+        }
+    }
+}

@@ -1,0 +1,231 @@
+//! A look at the channels of a map, and at what the loop has done.
+
+use std::time::{Duration, Instant};
+
+use crate::common::{Log, On, Probe, turn};
+use reactor::{Channel, ChannelMap, Readiness, TimerChannel, Token};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Keeps the loop busy for so long.
+fn work(time: Duration) {
+    let began = Instant::now();
+    while began.elapsed() < time {}
+}
+
+#[test]
+fn entries_finds_every_open_channel_with_its_type_and_those_in_a_callback_too() {
+    let log = Log::default();
+    let mut map = ChannelMap::new().unwrap();
+    let timer = map.insert(TimerChannel::new(|_, _, _| Ok(()))).unwrap();
+    let closed = map.insert(Probe::new("closed", &log)).unwrap();
+    let console = Probe::new("console", &log).on(On::Read, move |_, me, map| {
+        let mut found: Vec<(Token, Option<&str>)> = map
+            .entries()
+            .map(|entry| (entry.token(), entry.channel().map(Channel::type_name)))
+            .collect();
+        found.sort();
+        assert_eq!(found.len(), map.len());
+        let [(first, kind), (second, None)] = found[..] else {
+            panic!("{found:?}");
+        };
+        assert_eq!((first, second), (timer.token(), me));
+        assert!(
+            kind.unwrap()
+                .starts_with("reactor::timer_channel::TimerChannel<")
+        );
+        Ok(())
+    });
+    let console = map.insert(console).unwrap();
+    map.close(closed);
+    map.dispatch(console, Readiness::READABLE);
+    turn(&mut map);
+    assert!(log.has("console.read"));
+    let entry = map
+        .entries()
+        .find(|entry| entry.token() == console)
+        .unwrap();
+    assert!(entry.channel().unwrap().type_name().ends_with("::Probe"));
+}
+
+#[test]
+fn a_channels_age_survives_a_conversion_and_begins_anew_in_another_map() {
+    let mut map = ChannelMap::new().unwrap();
+    let start = map.now() + SECOND;
+    map.turn_at(start).unwrap();
+    let channel = map.insert(Probe::new("a", &Log::default())).unwrap();
+    map.turn_at(start + 5 * SECOND).unwrap();
+    let other = TimerChannel::new(|_, _, _| Ok(()));
+    let channel = map.convert(channel, move |_| other).unwrap();
+    let entry = map.entries().next().unwrap();
+    assert_eq!((entry.since(), entry.age()), (start, 5 * SECOND));
+
+    let mut second = ChannelMap::new().unwrap();
+    second.turn_at(start + 9 * SECOND).unwrap();
+    second.insert(map.remove(channel).unwrap()).unwrap();
+    let entry = second.entries().next().unwrap();
+    assert_eq!(
+        (entry.since(), entry.age()),
+        (start + 9 * SECOND, Duration::ZERO)
+    );
+
+    // Between turns, too, the age is that of the real time.
+    let mut real = ChannelMap::new().unwrap();
+    let before = Instant::now();
+    real.insert(Probe::new("b", &Log::default())).unwrap();
+    work(Duration::from_millis(2));
+    let entry = real.entries().next().unwrap();
+    assert!(entry.since() >= before && entry.age() >= Duration::from_millis(2));
+}
+
+#[test]
+fn a_name_stays_through_a_conversion_and_goes_with_its_channel() {
+    let mut map = ChannelMap::new().unwrap();
+    let channel = map.insert(Probe::new("a", &Log::default())).unwrap();
+    assert_eq!(map.name(channel), None);
+    assert!(map.set_name(channel, "ada"));
+    let other = TimerChannel::new(|_, _, _| Ok(()));
+    let channel = map.convert(channel, move |_| other).unwrap();
+    assert_eq!(map.name(channel), Some("ada"));
+    assert_eq!(map.entries().next().unwrap().name(), Some("ada"));
+    assert!(map.set_name(channel, ""));
+    assert_eq!(map.name(channel), None);
+    map.set_name(channel, "grace");
+    map.close(channel);
+    assert!(!map.set_name(channel, "late"));
+    turn(&mut map);
+    assert_eq!(map.name(channel), None);
+}
+
+#[test]
+fn statistics_count_turns_events_timers_insertions_and_closes() {
+    let log = Log::default();
+    let mut map = ChannelMap::new().unwrap();
+    let [a, b] = ["a", "b"].map(|name| map.insert(Probe::new(name, &log)).unwrap());
+    let removed = map.insert(Probe::new("removed", &log)).unwrap();
+    map.remove(removed).unwrap();
+    map.dispatch(a, Readiness::READABLE);
+    map.set_timer(a, map.now());
+    map.set_timer(b, map.now() + 100 * SECOND);
+    let mut dispatched = turn(&mut map);
+    map.close(b);
+    dispatched += turn(&mut map);
+    let statistics = map.statistics();
+    assert_eq!(
+        (statistics.turns, statistics.events),
+        (2, dispatched as u64)
+    );
+    assert_eq!((statistics.timers, statistics.events), (1, 2));
+    assert_eq!((statistics.inserted, statistics.closed), (3, 1));
+    assert_eq!(statistics.measured, None);
+}
+
+/// Each kind of call is the longest in turn.
+#[test]
+fn the_longest_call_is_found_whatever_it_was() {
+    let (mut took, log) = (Duration::from_millis(1), Log::default());
+    let mut longer = move || {
+        took *= 2;
+        took
+    };
+    let mut map = ChannelMap::new().unwrap();
+    map.measure(true);
+    assert_eq!(map.statistics().measured.unwrap().longest_in, Token::NONE);
+    let expect = |map: &mut ChannelMap, who: Token, took: Duration| {
+        turn(map);
+        let measured = map.statistics().measured.unwrap();
+        assert!(measured.longest >= took, "{measured:?}");
+        assert!(measured.longest <= measured.busy, "{measured:?}");
+        assert!(measured.busy <= measured.elapsed, "{measured:?}");
+        assert_eq!(measured.longest_in, who);
+    };
+    for on in [On::Read, On::Timer, On::Close] {
+        let took = longer();
+        let slow = Probe::new("slow", &log).on(on, move |_, _, _| {
+            work(took);
+            Ok(())
+        });
+        let slow = map.insert(slow).unwrap();
+        match on {
+            On::Read => _ = map.dispatch(slow, Readiness::READABLE),
+            On::Timer => _ = map.set_timer(slow, map.now()),
+            _ => {
+                // Within the call of the channel that asks for it.
+                let closer = Probe::new("closer", &log).on(On::Read, move |_, _, map| {
+                    map.close(slow);
+                    Ok(())
+                });
+                let closer = map.insert(closer).unwrap();
+                map.dispatch(closer, Readiness::READABLE);
+                expect(&mut map, closer.token(), took);
+                continue;
+            }
+        }
+        expect(&mut map, slow.token(), took);
+    }
+    let took = longer();
+    assert!(map.remote().run(move |_| work(took)).is_ok());
+    expect(&mut map, Token::NONE, took);
+
+    map.measure(false);
+    assert_eq!(map.statistics().measured, None);
+}
+
+#[test]
+fn a_loop_that_waits_is_not_busy() {
+    let mut map = ChannelMap::new().unwrap();
+    map.insert(Probe::new("a", &Log::default())).unwrap();
+    turn(&mut map);
+    map.measure(true);
+    let before = Instant::now();
+    map.turn(Some(Duration::from_millis(50))).unwrap();
+    let slept = before.elapsed();
+    let measured = map.statistics().measured.unwrap();
+    assert!(measured.elapsed >= slept, "{measured:?} after {slept:?}");
+    assert!(
+        measured.busy <= measured.elapsed - Duration::from_millis(45),
+        "{measured:?}"
+    );
+}
+
+/// The word that channels note is the time of the turn, and, for what was queued between
+/// turns, that of the turn's beginning.
+#[test]
+fn the_buffers_tell_the_time_of_the_turn() {
+    let mut map = ChannelMap::new().unwrap();
+    let made = map.now();
+    let log = Log::default();
+    let buffers = map.buffers().clone();
+    let (seen, settled) = (Log::default(), Log::default());
+    let mut probe = Probe::new("a", &log);
+    {
+        let (buffers, settled) = (buffers.clone(), settled.clone());
+        probe.on_settle = Some(Box::new(move || {
+            settled.add(buffers.time().to_string());
+            Ok(())
+        }));
+    }
+    let seen_too = seen.clone();
+    let probe = probe.on(On::Read, move |_, _, map| {
+        let time = map.buffers().time();
+        assert_eq!(map.buffers().instant(time), map.now());
+        assert_eq!(map.buffers().time_of(map.now()), time);
+        seen_too.add(time.to_string());
+        Ok(())
+    });
+    let probe = map.insert(probe).unwrap();
+    map.dispatch(probe, Readiness::READABLE);
+    turn(&mut map);
+    assert_eq!(seen.len(), 1);
+
+    work(Duration::from_millis(3));
+    let before = buffers.time_of(Instant::now());
+    map.touch(probe);
+    turn(&mut map);
+    let at: u64 = settled.all().last().unwrap().parse().unwrap();
+    assert!(at >= before, "{at} is before {before}");
+
+    assert_eq!(buffers.time_of(made - SECOND), 0);
+    map.turn_at(made + 7 * SECOND).unwrap();
+    assert_eq!(buffers.instant(buffers.time()), made + 7 * SECOND);
+}
