@@ -1,9 +1,12 @@
 //! Forwards TCP connections, both ways.
 //!
-//!     cargo run --release --example proxy -- [--listen ADDR] --to ADDR[,ADDR...]
+//!     cargo run --release --example proxy -- [--listen ADDR] [--refresh SECONDS]
+//!         --to ADDR[,ADDR...]
 //!
 //! Each connection goes to the first address that takes it within 5 s, of all that the
-//! names have; names are resolved once, at the start.
+//! names have. Names are resolved at the start. A connection that comes a minute later
+//! (`--refresh`) has them resolved again, on a thread: nobody waits for that. It goes where
+//! the last answer says.
 //!
 //! Raw dispatchers only. Each connection is two halves, one a socket; a half reads from
 //! its socket and pushes to the other's. Once the other has more than its high-water mark
@@ -13,13 +16,13 @@
 use std::io;
 use std::net::{Shutdown, SocketAddr, ToSocketAddrs};
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chat::{
     Address, ChannelMap, CloseReason, Dispatcher, DispatcherHandler, Endpoint, Handle, Limits,
     Result, Stream,
 };
-use examples::Opt;
+use examples::{Opt, on_thread};
 
 /// An address that takes no connection in this time is passed over.
 const CONNECT_TIME: Duration = Duration::from_secs(5);
@@ -29,7 +32,39 @@ struct Proxy {
     name: Rc<str>,
     /// The first that takes one.
     targets: Rc<[SocketAddr]>,
+    /// When the names were resolved last; `None` while they are resolved.
+    resolved: Option<Instant>,
+    refresh: Duration,
     limits: Rc<Limits>,
+}
+
+impl Proxy {
+    /// Has the names resolved again, if the last time was long ago.
+    fn resolve_again(&mut self, me: Handle<Dispatcher<Self>>, map: &ChannelMap) {
+        let is_old = |at| map.now().saturating_duration_since(at) >= self.refresh;
+        if !self.resolved.is_some_and(is_old) {
+            return;
+        }
+        self.resolved = None;
+        let names = self.name.to_string();
+        let then = move |answer, map: &mut ChannelMap| {
+            let now = map.now();
+            if let Ok(proxy) = map.get_mut(me) {
+                proxy.handler.has_resolved(answer, now);
+            }
+        };
+        if let Err(error) = on_thread(map, move || resolve(&names), then) {
+            self.has_resolved(Err(error), map.now());
+        }
+    }
+
+    fn has_resolved(&mut self, answer: io::Result<Vec<SocketAddr>>, now: Instant) {
+        self.resolved = Some(now);
+        match answer {
+            Ok(targets) => self.targets = targets.into(),
+            Err(error) => log::warn!("cannot resolve {} again: {error}", self.name),
+        }
+    }
 }
 
 impl DispatcherHandler for Proxy {
@@ -37,9 +72,10 @@ impl DispatcherHandler for Proxy {
         &mut self,
         stream: Stream,
         addr: Address,
-        _proxy: &mut Endpoint,
+        proxy: &mut Endpoint,
         map: &mut ChannelMap,
     ) -> Result {
+        self.resolve_again(proxy.token().handle(), map);
         let client = map.insert(Dispatcher::new(stream, Half::client(addr)))?;
         let half = Half::target(&self.name, client);
         let target = Dispatcher::connect(&self.targets[..], half);
@@ -170,20 +206,30 @@ impl DispatcherHandler for Half {
 }
 
 fn main() -> Result {
-    let (mut map, stdout, [address, name]) = examples::start([
+    let (mut map, stdout, [address, name, refresh]) = examples::start([
         Opt::listen("127.0.0.1:7001"),
         Opt {
             name: "to",
             value: "ADDR[,ADDR...]  where connections go, HOST:PORT each",
             default: None,
         },
+        Opt {
+            name: "refresh",
+            value: "SECONDS  after which the names are resolved again",
+            default: Some("60"),
+        },
     ])?;
+    let refresh = refresh
+        .parse()
+        .map_err(|_| format!("no seconds: {refresh}"))?;
     let targets = resolve(&name).map_err(|error| format!("cannot forward to {name}: {error}"))?;
     let mut limits = Limits::default();
     limits.connect = CONNECT_TIME;
     let proxy = Proxy {
         name: name.into(),
         targets: targets.into(),
+        resolved: Some(map.now()),
+        refresh: Duration::from_secs(refresh),
         limits: Rc::new(limits),
     };
     examples::listen(&address, proxy, stdout, &mut map)?;

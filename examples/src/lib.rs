@@ -5,11 +5,13 @@
 //! - [`listen`]: a listener that prints its address.
 //! - [`Output`]: standard output as a channel.
 //! - [`on_signal`]: a signal as a channel.
+//! - [`on_thread`]: a call that blocks, on a thread of its own.
 //! - [`printable`]: a peer's text in a form that is safe to print.
 //! - [`Chunks`]: the end of an HTTP body in chunks.
 //! - [`lines`]: characters that no line of HTTP may have.
 //! - [`find_unquoted`]: a character outside quotes.
 
+mod blocking;
 mod chunks;
 mod ending;
 pub mod lines;
@@ -24,6 +26,7 @@ use std::io;
 
 use chat::{ChannelMap, Dispatcher, DispatcherHandler, Handle, Result};
 
+pub use blocking::on_thread;
 pub use chunks::{ChunkError, Chunks};
 pub use ending::shut_down;
 pub use options::Opt;

@@ -25,6 +25,7 @@ mod http_requests;
 mod limits;
 mod memory;
 mod mixed;
+mod names;
 mod printing;
 mod proxy;
 mod proxy_ends;
