@@ -23,6 +23,7 @@ mod http_limits;
 mod http_parts;
 mod http_requests;
 mod limits;
+mod many;
 mod memory;
 mod mixed;
 mod names;
