@@ -89,6 +89,17 @@ pub const ALL: [Contestant; 16] = [
 /// Ours, as a web server.
 pub const OUR_HTTP: Contestant = Contestant::timed(OURS, &[Work::Plaintext], Kind::Example);
 
+/// Ours, beside those with more and with fewer limits.
+pub const OURS_AS_IT_IS: Contestant =
+    Contestant::counted("the defaults", &[Work::Echo], Kind::Rust("server-ours", ""));
+pub const GUARDED: Contestant = Contestant::counted(
+    "all on",
+    &[Work::Echo],
+    Kind::Rust("server-ours", "guarded"),
+);
+pub const BARE: Contestant =
+    Contestant::counted("all off", &[Work::Echo], Kind::Rust("server-ours", "bare"));
+
 pub fn is_reference(name: &str) -> bool {
     [EPOLL, POLLING, MIO].contains(&name)
 }

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::rc::Rc;
+use std::time::Duration;
 
 use bench::start::{self, Work};
 use chat::{Address, AsyncChat, ChannelMap, Chat, ChatHandler, CloseReason, Dispatcher};
@@ -9,7 +10,9 @@ use chat::{
     DispatcherHandler, Endpoint, Handle, Limits, MessageHandler, Result, Stream, Terminator,
 };
 
-struct EchoServer;
+struct EchoServer {
+    limits: Rc<Limits>,
+}
 
 impl DispatcherHandler for EchoServer {
     fn handle_accepted(
@@ -19,7 +22,8 @@ impl DispatcherHandler for EchoServer {
         _server: &mut Endpoint,
         map: &mut ChannelMap,
     ) -> Result {
-        map.insert(AsyncChat::new(stream, "\n", Echo))?;
+        let channel = AsyncChat::new(stream, "\n", Echo);
+        map.insert(channel.limited(Rc::clone(&self.limits)))?;
         Ok(())
     }
 }
@@ -130,12 +134,31 @@ impl MessageHandler for Member {
     }
 }
 
+/// The defaults; with `guarded` every limit, each at a number that a server would have; with
+/// `bare` none that can be switched off. A new limit belongs in both.
+fn limits(variant: Option<&str>) -> Rc<Limits> {
+    let mut limits = Limits::default();
+    match variant {
+        Some("guarded") => limits.idle = Duration::from_secs(300),
+        Some("bare") => {
+            limits.connect = Duration::MAX;
+            limits.message_time = Duration::MAX;
+            limits.message_rate = 0;
+            limits.stall = Duration::MAX;
+            limits.idle = Duration::MAX;
+        }
+        _ => {}
+    }
+    Rc::new(limits)
+}
+
 fn main() -> Result {
-    let (work, _) = start::work();
+    let (work, variants) = start::work();
     let mut map = ChannelMap::new()?;
     match work {
         Work::Echo => {
-            map.insert(Dispatcher::new(start::listen()?, EchoServer))?;
+            let limits = limits(variants.first().map(String::as_str));
+            map.insert(Dispatcher::new(start::listen()?, EchoServer { limits }))?;
         }
         Work::Bulk => {
             map.insert(Dispatcher::new(start::listen()?, BulkServer))?;

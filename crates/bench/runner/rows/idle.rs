@@ -17,7 +17,7 @@ use crate::stats::Samples;
 use crate::tools::Profile;
 use crate::{Context, Result};
 
-const IDLE: usize = 5_000;
+pub const IDLE: usize = 5_000;
 
 /// Both ends of the connections, and something for everything else.
 const DESCRIPTORS: u64 = IDLE as u64 + 500;
@@ -258,7 +258,7 @@ fn memory(context: &Context) -> Result<Table> {
     Ok(table)
 }
 
-fn check_descriptors(context: &Context) -> Result<()> {
+pub fn check_descriptors(context: &Context) -> Result<()> {
     match context.descriptors < DESCRIPTORS {
         true => Err(format!("needs {DESCRIPTORS} descriptors, `ulimit -Hn` is less").into()),
         false => Ok(()),

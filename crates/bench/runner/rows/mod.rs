@@ -6,9 +6,11 @@ mod echo;
 mod http;
 mod idle;
 mod latency;
+mod limits;
 mod pieces;
 mod room;
 mod terminators;
+mod timers;
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -26,13 +28,15 @@ pub struct Row {
     pub run: fn(&Context) -> Result<Table>,
 }
 
-pub const ALL: [Row; 14] = [
+pub const ALL: [Row; 16] = [
     echo::ONE,
     echo::SIXTEEN,
     echo::LONG,
     echo::PING_PONG,
     idle::ACTIVE,
     idle::MEMORY,
+    limits::ROW,
+    timers::ROW,
     room::ROW,
     connect::ROW,
     bulk::ROW,
