@@ -253,6 +253,10 @@ impl Endpoint {
             wire if wire.keeps_bounds() => Err(io::ErrorKind::NotConnected.into()),
             _ => return Err(no_datagrams()),
         };
+        if let Ok((len, _)) = received {
+            self.received += len as u64;
+            self.note_activity();
+        }
         self.told(received, Self::end_input)
     }
 

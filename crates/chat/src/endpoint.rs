@@ -11,7 +11,8 @@ use socket2::{SockRef, Socket, Type};
 
 use crate::address::Address;
 use crate::flags::{
-    BEGIN, BLOCKED, CONVERTED, EOF, EOF_TOLD, Flags, NEW, NOT_LIVE, PEER_TOLD, RESTING, UNOPENED,
+    BEGIN, BLOCKED, CONVERTED, EOF, EOF_TOLD, Flags, NEW, NOT_LIVE, PEER_TOLD, RESTING, RETIMED,
+    UNOPENED,
 };
 use crate::life::{Bound, Life, Origin, Stage};
 use crate::limits::Limits;
@@ -237,8 +238,11 @@ impl Endpoint {
 
     /// When bytes last passed: received, or taken by the socket; over a [`Transport`], sent
     /// by that, too. The time is [`ChannelMap::now`](reactor::ChannelMap::now) of that turn,
-    /// to the nanosecond. Before any byte, it is when the channel came into its map; `None`
-    /// until then.
+    /// to the nanosecond. Output that was queued between turns has the time at which the next
+    /// turn begins, a [`send`](Self::send) between turns that of the turn before. A listener's
+    /// is when it last accepted a connection.
+    ///
+    /// Before any byte, it is when the channel came into its map; `None` until then.
     ///
     /// A conversion changes nothing. In another map it begins anew.
     pub fn last_activity(&self) -> Option<Instant> {
@@ -307,6 +311,9 @@ impl Endpoint {
         if is_new {
             self.me = me;
             self.forget_timers();
+            if self.output.buffers.take().is_some() {
+                self.flags |= RETIMED; // they are another map's
+            }
             if self.wire.wants_token() {
                 self.flags |= UNOPENED; // it does not know where it is
             }

@@ -65,6 +65,7 @@ impl Endpoint {
             match self.wire.accept() {
                 Ok(accepted) => {
                     self.has_accepted = true;
+                    self.note_activity();
                     return Ok(Some(accepted));
                 }
                 Err(error) => match error.kind() {

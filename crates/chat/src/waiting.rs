@@ -107,6 +107,7 @@ impl Endpoint {
     /// Sets the timers that the channel needs.
     pub(crate) fn set_timers(&mut self, map: &mut ChannelMap) {
         let (me, now) = (self.me, map.now());
+        self.use_buffers(map.buffers()); // if it came by other ways than insertion
         let mut waiting = self.waiting.take().unwrap_or_default();
         for wait in WAITS {
             let since = &mut waiting.since[wait as usize];

@@ -1,6 +1,7 @@
 //! What channels show of themselves: `ChatMap::channels`.
 
 use std::io::{ErrorKind, Write};
+use std::net::{TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
 
 use chat::{
@@ -308,6 +309,82 @@ fn a_dispatchers_calls_are_activity() {
     let pushed = Instant::now();
     turn_until(&mut map, |map| view(map, me, |view| view.sent()) == 15);
     assert!(last(&map) >= pushed.min(map.now()) && last(&map) > spoken);
+}
+
+/// A channel may come into another map by a conversion there: no insertion opens it.
+#[test]
+fn a_channel_that_comes_by_a_conversion_goes_by_the_clock_of_its_new_map() {
+    let (line, peer) = sim::line();
+    let mut limits = Limits::default();
+    limits.idle = 10 * SECOND;
+    let mut map = ChannelMap::new().unwrap();
+    let me = AsyncChat::over(line, "\n", Echo).limited(limits);
+    let me = map.insert(me).unwrap();
+    peer.say("a line\n");
+    sim::settle(&mut map, me, &peer);
+    let moved = map.remove(me).unwrap();
+
+    let mut second = ChannelMap::new().unwrap();
+    second.turn_at(map.now() + 100 * SECOND).unwrap();
+    let place = second.insert(TimerChannel::new(|_, _, _| Ok(()))).unwrap();
+    let me = second.convert(place, move |_| moved).unwrap();
+    sim::settle(&mut second, me, &peer);
+    let last = |map: &ChannelMap| map.get(me).unwrap().chat.last_activity();
+    assert_eq!(last(&second), Some(second.now()));
+    step_after(&mut second, me, &peer, 9 * SECOND);
+    peer.say("another\n");
+    sim::settle(&mut second, me, &peer);
+    assert_eq!(last(&second), Some(second.now()));
+    step_after(&mut second, me, &peer, 9 * SECOND);
+    assert!(second.is_open(me));
+    step_after(&mut second, me, &peer, SECOND);
+    sim::settle(&mut second, me, &peer);
+    assert_eq!(
+        view(&second, me, |view| view.state()),
+        ChannelState::Lingering
+    );
+}
+
+/// Of sockets without a stream.
+#[test]
+fn datagrams_and_accepted_connections_are_activity() {
+    let log = Log::default();
+    let mut map = ChannelMap::new().unwrap();
+    let raw = Witness::new(&log).on_event(|event, endpoint: &mut Endpoint, _| {
+        if event.starts_with("write") {
+            let (len, from) = endpoint.recv_from(&mut [0; 16])?;
+            endpoint.send_to(&vec![b'x'; 2 * len], &from)?;
+        }
+        Ok(())
+    });
+    let datagrams = Dispatcher::bind("127.0.0.1:0", raw.not_readable().writes(1));
+    let datagrams = map.insert(datagrams).unwrap();
+    let address = map.get(datagrams).unwrap().endpoint.local_addr().unwrap();
+    let theirs = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let sent = Instant::now();
+    theirs
+        .send_to(b"hello", address.as_inet().unwrap())
+        .unwrap();
+    turn_until(&mut map, |map| {
+        view(map, datagrams, |view| view.sent()) == 10
+    });
+    assert_eq!(view(&map, datagrams, |view| view.received()), 5);
+    assert!(
+        map.get(datagrams)
+            .unwrap()
+            .endpoint
+            .last_activity()
+            .unwrap()
+            >= sent
+    );
+
+    let listener = Dispatcher::listen("127.0.0.1:0", Witness::new(&log));
+    let listener = map.insert(listener).unwrap();
+    let last = |map: &ChannelMap| map.get(listener).unwrap().endpoint.last_activity().unwrap();
+    let inserted = last(&map);
+    let address = map.get(listener).unwrap().endpoint.local_addr().unwrap();
+    let _client = TcpStream::connect(address.as_inet().unwrap()).unwrap();
+    turn_until(&mut map, |map| last(map) > inserted);
 }
 
 #[test]

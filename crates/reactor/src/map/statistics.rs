@@ -37,7 +37,8 @@ pub struct Measured {
     /// whatever the program does between turns.
     pub busy: Duration,
     /// The time of the longest call so far: one channel's events of a turn, a timer or a piece
-    /// of remote work, with the closes and posts that it asked for.
+    /// of remote work, with the closes and posts that it asked for. What was closed or posted
+    /// outside of a turn does not count.
     pub longest: Duration,
     /// The channel of that call; [`Token::NONE`] for remote work, and if there was no call.
     pub longest_in: Token,
@@ -63,8 +64,9 @@ impl Measure {
 
     /// The wait is over.
     #[cold]
-    pub(super) fn wake_up(&mut self, now: Instant) {
-        self.slept += now.saturating_duration_since(mem::replace(&mut self.stamp, now));
+    pub(super) fn wake_up(&mut self) {
+        let slept = self.stamp();
+        self.slept += slept;
     }
 }
 
@@ -108,7 +110,7 @@ impl ChannelMap {
     }
 
     /// Begins to measure how the time goes, or ends it. The default is off: it costs a
-    /// reading of the clock for each call, and one for each turn. Switched
+    /// reading of the clock for each call, and three for each turn. Switched
     /// on again, it begins anew. It goes by the system's clock, also in a map that
     /// [`turn_at`](Self::turn_at) turns.
     pub fn measure(&mut self, is_on: bool) {

@@ -93,11 +93,11 @@ impl ChannelMap {
                     measure.stamp();
                 }
                 map.wait(patience)?;
+                if let Some(measure) = &mut map.measure {
+                    measure.wake_up();
+                }
             } // or nobody is left to wait for, and `run` shall return
             map.set_now(Instant::now());
-            if let Some(measure) = &mut map.measure {
-                measure.wake_up(map.now);
-            }
             Ok(map.dispatch_all())
         })
     }
@@ -118,9 +118,6 @@ impl ChannelMap {
             map.set_now(now);
             map.is_simulated = true;
             map.settle();
-            if let Some(measure) = &mut map.measure {
-                measure.stamp();
-            }
             Ok(map.dispatch_all())
         })
     }
@@ -348,6 +345,9 @@ impl ChannelMap {
             true => 0,
             false => self.run_posts(),
         };
+        if let Some(measure) = &mut self.measure {
+            measure.stamp(); // who is called next has not caused that
+        }
         // What callbacks make ready is the next turn's.
         mem::swap(&mut self.ready, &mut self.batch);
         let mut nth = 0;

@@ -120,55 +120,75 @@ fn statistics_count_turns_events_timers_insertions_and_closes() {
     assert_eq!(statistics.measured, None);
 }
 
-/// Each kind of call is the longest in turn.
+/// Of each kind of call, alone.
 #[test]
 fn the_longest_call_is_found_whatever_it_was() {
-    let (mut took, log) = (Duration::from_millis(1), Log::default());
-    let mut longer = move || {
-        took *= 2;
-        took
-    };
+    const TOOK: Duration = Duration::from_millis(2);
+    let log = Log::default();
     let mut map = ChannelMap::new().unwrap();
-    map.measure(true);
-    assert_eq!(map.statistics().measured.unwrap().longest_in, Token::NONE);
-    let expect = |map: &mut ChannelMap, who: Token, took: Duration| {
+    let expect = |map: &mut ChannelMap, who: Token| {
+        map.measure(true);
+        assert_eq!(map.statistics().measured.unwrap().longest_in, Token::NONE);
         turn(map);
         let measured = map.statistics().measured.unwrap();
-        assert!(measured.longest >= took, "{measured:?}");
+        assert!(measured.longest >= TOOK, "{measured:?}");
         assert!(measured.longest <= measured.busy, "{measured:?}");
         assert!(measured.busy <= measured.elapsed, "{measured:?}");
         assert_eq!(measured.longest_in, who);
     };
-    for on in [On::Read, On::Timer, On::Close] {
-        let took = longer();
-        let slow = Probe::new("slow", &log).on(on, move |_, _, _| {
-            work(took);
+    let slow = |on| {
+        Probe::new("slow", &log).on(on, |_, _, _| {
+            work(TOOK);
             Ok(())
-        });
-        let slow = map.insert(slow).unwrap();
-        match on {
-            On::Read => _ = map.dispatch(slow, Readiness::READABLE),
-            On::Timer => _ = map.set_timer(slow, map.now()),
-            _ => {
-                // Within the call of the channel that asks for it.
-                let closer = Probe::new("closer", &log).on(On::Read, move |_, _, map| {
-                    map.close(slow);
-                    Ok(())
-                });
-                let closer = map.insert(closer).unwrap();
-                map.dispatch(closer, Readiness::READABLE);
-                expect(&mut map, closer.token(), took);
-                continue;
-            }
-        }
-        expect(&mut map, slow.token(), took);
-    }
-    let took = longer();
-    assert!(map.remote().run(move |_| work(took)).is_ok());
-    expect(&mut map, Token::NONE, took);
+        })
+    };
+    let reader = map.insert(slow(On::Read)).unwrap();
+    map.dispatch(reader, Readiness::READABLE);
+    expect(&mut map, reader.token());
+
+    let sleeper = map.insert(slow(On::Timer)).unwrap();
+    map.set_timer(sleeper, map.now());
+    expect(&mut map, sleeper.token());
+
+    // A close and a post count as the call that asked for them.
+    let closed = map.insert(slow(On::Close)).unwrap();
+    let closer = Probe::new("closer", &log).on(On::Read, move |_, _, map| {
+        map.close(closed);
+        Ok(())
+    });
+    let closer = map.insert(closer).unwrap();
+    map.dispatch(closer, Readiness::READABLE);
+    expect(&mut map, closer.token());
+    let poster = Probe::new("poster", &log).on(On::Read, move |_, _, map| {
+        map.post(reader, |_, _| work(TOOK));
+        Ok(())
+    });
+    let poster = map.insert(poster).unwrap();
+    map.dispatch(poster, Readiness::READABLE);
+    expect(&mut map, poster.token());
+
+    assert!(map.remote().run(|_| work(TOOK)).is_ok());
+    expect(&mut map, Token::NONE);
 
     map.measure(false);
     assert_eq!(map.statistics().measured, None);
+}
+
+/// Least of all of the channel that is called next.
+#[test]
+fn what_was_posted_between_turns_is_nobodys_call() {
+    const TOOK: Duration = Duration::from_millis(100);
+    let mut map = ChannelMap::new().unwrap();
+    let quick = map.insert(Probe::new("quick", &Log::default())).unwrap();
+    map.measure(true);
+    map.post(quick, |_, _| work(TOOK));
+    map.dispatch(quick, Readiness::READABLE);
+    turn(&mut map);
+    let measured = map.statistics().measured.unwrap();
+    assert!(
+        measured.longest < TOOK && measured.busy >= TOOK,
+        "{measured:?}"
+    );
 }
 
 #[test]
