@@ -92,8 +92,9 @@ fn a_name_stays_through_a_conversion_and_goes_with_its_channel() {
     assert_eq!(map.name(channel), None);
     map.set_name(channel, "grace");
     map.close(channel);
-    assert!(!map.set_name(channel, "late"));
     turn(&mut map);
+    assert_eq!(map.name(channel), None);
+    assert!(!map.set_name(channel, "late"));
     assert_eq!(map.name(channel), None);
 }
 
