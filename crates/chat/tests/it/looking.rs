@@ -243,6 +243,18 @@ fn last_activity_is_when_bytes_last_passed() {
     map.get_mut(me).unwrap().chat.push_bytes(vec![b'x'; 5_000]); // not in one piece
     let sent = after(&mut map, 1);
     assert_eq!(last(&map), sent);
+    // At once, since it is so much.
+    let alarm = TimerChannel::new(move |_, _, map| {
+        map.chat_mut(me)?.push(vec![b'x'; 70_000]);
+        Ok(())
+    });
+    let alarm = map.insert(alarm).unwrap();
+    map.set_timer(alarm, map.now() + SECOND);
+    peer.set_room(66_000);
+    let sent = after(&mut map, 1);
+    assert_eq!(last(&map), sent);
+    peer.set_room(4_000); // and the rest
+    after(&mut map, 1);
     peer.set_room(2);
     map.get_mut(me).unwrap().chat.push("blocked");
     let sent = after(&mut map, 1); // some of it
