@@ -368,6 +368,7 @@ impl<H: ChatHandler> Channel for AsyncChat<H> {
         self.chat.endpoint.enter(me);
         self.chat.endpoint.settle_output();
         self.chat.endpoint.release_if_drained();
+        self.chat.count_kept();
         let flags = self.chat.endpoint.flags;
         // A held channel that has failed, and holds nothing, may never be released.
         let is_deaf = flags & UNDELIVERED == 0 && (flags & HELD != 0 || !self.readable(me));
@@ -491,6 +492,10 @@ impl<H: ChatHandler> Channel for AsyncChat<H> {
             self.handler.handle_shutdown(&mut self.chat, map)
         };
         self.conclude(result, me, map)
+    }
+
+    fn reclaimable(&self) -> usize {
+        self.chat.endpoint.reclaimable()
     }
 
     fn wire(&self) -> Option<&dyn Any> {

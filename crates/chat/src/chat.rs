@@ -253,6 +253,7 @@ impl Chat {
         self.endpoint.end_message();
         self.message = Vec::new();
         self.note_held();
+        self.count_kept();
         if mem::take(&mut self.left_of_read) > 0 {
             self.endpoint.flags |= DISCARDED;
         }
@@ -304,6 +305,7 @@ impl Chat {
         self.put_back_held();
         self.endpoint.end_message();
         self.release_all();
+        self.endpoint.count_kept(0);
         self.endpoint.flags &= !(UNDELIVERED | GATHERS | OVER_LIMIT);
         self.endpoint
     }

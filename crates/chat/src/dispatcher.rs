@@ -401,6 +401,7 @@ impl<H: DispatcherHandler> Channel for Dispatcher<H> {
         self.enter(me);
         let is_deaf = !self.readable(me) && !self.has_unread();
         self.endpoint.settle_output();
+        self.endpoint.count_kept(0);
         self.endpoint.settle(is_deaf)
     }
 
@@ -516,6 +517,10 @@ impl<H: DispatcherHandler> Channel for Dispatcher<H> {
             }
             this.handler.handle_shutdown(&mut this.endpoint, map)
         })
+    }
+
+    fn reclaimable(&self) -> usize {
+        self.endpoint.reclaimable()
     }
 
     fn wire(&self) -> Option<&dyn Any> {

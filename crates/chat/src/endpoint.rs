@@ -17,7 +17,7 @@ use crate::flags::{
 use crate::life::{Bound, Life, Origin, Stage};
 use crate::limits::Limits;
 use crate::listening::is_listener;
-use crate::output::Output;
+use crate::output::{Output, clip};
 use crate::transport::Transport;
 use crate::unread::Unread;
 use crate::waiting::Waiting;
@@ -37,6 +37,8 @@ pub struct Endpoint {
     /// Number of the settle in which the map was told that input is wanted, and nothing
     /// else; 0 if it was told otherwise since.
     pub(crate) asked: u32,
+    /// Bytes of input, and of a transport's output, that the map's account has.
+    kept: u32,
     /// What the last call failed with: a callback may pass it on.
     pub(crate) told: Option<io::ErrorKind>,
     /// `accept` has returned a connection since this was last reset.
@@ -92,6 +94,7 @@ impl Endpoint {
             life: Life::new(stage),
             flags,
             asked: 0,
+            kept: 0,
             told: None,
             has_accepted: false,
             // Two peers that both hold each other back would wait for ever.
@@ -311,14 +314,32 @@ impl Endpoint {
         if is_new {
             self.me = me;
             self.forget_timers();
-            if self.output.buffers.take().is_some() {
-                self.flags |= RETIMED; // they are another map's
+            if self.output.buffers.is_some() {
+                self.leave_map();
+                self.flags |= RETIMED;
             }
             if self.wire.wants_token() {
                 self.flags |= UNOPENED; // it does not know where it is
             }
         }
         is_new
+    }
+
+    /// Has the map's account know how much input is kept, with `message` bytes of one that is
+    /// accumulated, and how much output a transport keeps.
+    pub(crate) fn count_kept(&mut self, message: usize) {
+        let queued = self.wire.transport().map_or(0, |t| t.queued());
+        let kept = clip(self.unread.len() + message + queued);
+        self.output.recount(self.kept as usize, kept as usize);
+        self.kept = kept;
+    }
+
+    /// The bytes that closing the channel would free; 0 if it is not to be closed for that.
+    pub(crate) fn reclaimable(&self) -> usize {
+        match self.limits.evictable {
+            true => self.output.memory() + self.kept as usize,
+            false => 0,
+        }
     }
 
     /// Whether the channel receives: to hand input out, or to discard it.
@@ -348,14 +369,25 @@ impl Endpoint {
     /// The buffers of the map that the channel is in, which tell the time, too.
     #[inline]
     pub(crate) fn use_buffers(&mut self, buffers: &Buffers) {
-        if self.output.buffers.is_none() {
+        if !self.output.uses(buffers) {
             self.move_to(buffers, buffers.time());
         }
     }
 
-    /// The channel is in another map, from this time on.
+    /// The buffers are another map's, where its memory counts no more.
+    #[cold]
+    fn leave_map(&mut self) {
+        let held = self.output.memory() + self.kept as usize;
+        self.output.recount(held, 0);
+        self.output.buffers = None;
+    }
+
+    /// The channel is in another map, from this time on, and its memory counts there.
     pub(crate) fn move_to(&mut self, buffers: &Buffers, time: u64) {
+        let kept = self.kept as usize;
+        self.output.recount(kept, 0);
         self.output.use_buffers(buffers);
+        self.output.recount(0, kept);
         self.active = time;
     }
 
@@ -454,6 +486,12 @@ impl<S: Into<Socket>> From<S> for Endpoint {
             Ok((kind, stage)) => Self::with_wire(Wire::new(socket, kind), stage),
             Err(error) => Self::refused(socket, error),
         }
+    }
+}
+
+impl Drop for Endpoint {
+    fn drop(&mut self) {
+        self.output.recount(self.kept as usize, 0);
     }
 }
 

@@ -403,6 +403,7 @@ impl<M: MessageHandler> ChatHandler for M {
 
     fn found_terminator(&mut self, chat: &mut Chat, map: &mut ChannelMap) -> Result {
         let message = mem::take(&mut chat.message);
+        chat.count_kept();
         self.handle_message(&message, chat, map)
     }
 

@@ -136,6 +136,7 @@ impl Chat {
                 }
                 self.endpoint.unread.append(&buffer[..len], max);
                 self.note_held();
+                self.count_kept();
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(error) if self.endpoint.rests_after(&error) => {}

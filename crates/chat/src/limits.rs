@@ -122,6 +122,11 @@ pub struct Limits {
     /// that takes nothing any more is noticed late, since its kernel and ours have room at
     /// first.
     pub stall: Duration,
+    /// Whether the channel may be closed as [`Evicted`](crate::CloseReason::Evicted), to make
+    /// room: when the map holds [too much memory](crate::ChannelMap::set_memory_cap) and this
+    /// channel most of it, or for a newcomer. Default `true`. Say `false` for a console, or a
+    /// link to a cluster.
+    pub evictable: bool,
     /// The last output of a channel whose peer is cut off, such as a WebSocket close frame,
     /// or `421 closing`. Default none: the output just ends. A peer is cut off
     ///
@@ -180,6 +185,7 @@ impl Limits {
         message_grace: Duration::from_secs(5),
         idle: Duration::MAX,
         stall: Duration::from_secs(120),
+        evictable: true,
         goodbye: Bytes::new(),
     };
 

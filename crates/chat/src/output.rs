@@ -43,7 +43,8 @@ pub(crate) struct Output {
     mark: u32,
     /// How much of what is queued is answers: see `backpressure.rs`.
     pub(crate) answers: u32,
-    /// Where emptied buffers go; none before the channel is in a map.
+    /// Where emptied buffers go, and what the queue holds is charged; none before the
+    /// channel is in a map.
     pub(crate) buffers: Option<Buffers>,
 }
 
@@ -116,8 +117,30 @@ impl Output {
         };
     }
 
+    /// Uses these buffers, and is charged to them, in place of any others.
     pub(crate) fn use_buffers(&mut self, buffers: &Buffers) {
+        let held = self.memory();
+        self.recount(held, 0);
         self.buffers = Some(buffers.clone());
+        self.recount(0, held);
+    }
+
+    pub(crate) fn uses(&self, buffers: &Buffers) -> bool {
+        self.buffers.as_ref().is_some_and(|it| it.is_same(buffers))
+    }
+
+    /// What was `before` bytes, for the map's account, is `now`.
+    pub(crate) fn recount(&self, before: usize, now: usize) {
+        recount(self.buffers.as_ref(), before, now);
+    }
+
+    /// The bytes that the map's account has for the queue.
+    pub(crate) fn memory(&self) -> usize {
+        match &self.queued {
+            Queued::Nothing | Queued::Lost(_) => 0,
+            Queued::Open(buffer) | Queued::Shut(buffer) => buffer.capacity(),
+            Queued::Many(queue) => queue.items.iter().map(Item::memory).sum(),
+        }
     }
 
     /// Queues a copy of `data`, if there is a buffer with room for it.
@@ -138,7 +161,7 @@ impl Output {
         match (&self.queued, &self.buffers) {
             (Queued::Nothing, Some(buffers)) if (1..=self.mark as usize).contains(&data.len()) => {
                 let mut buffer = buffers.take_spare();
-                append(&mut buffer, data);
+                append(Some(buffers), &mut buffer, data);
                 self.keep(buffer);
                 true
             }
@@ -155,7 +178,7 @@ impl Output {
             Queued::Open(mut buffer) | Queued::Shut(mut buffer)
                 if buffer.len() + data.len() <= SEGMENT_LEN =>
             {
-                append(&mut buffer, data);
+                append(self.buffers.as_ref(), &mut buffer, data);
                 return self.keep(buffer);
             }
             queued => self.queued = queued,
@@ -164,26 +187,34 @@ impl Output {
             match queue.items.back_mut() {
                 Some(Item::Own(buffer)) if buffer.len() + data.len() <= SEGMENT_LEN => {
                     queue.len += data.len();
-                    return append(buffer, data);
+                    return append(self.buffers.as_ref(), buffer, data);
                 }
                 _ => {}
             }
         }
         let mut buffer = self.take_buffer();
-        append(&mut buffer, data);
+        append(self.buffers.as_ref(), &mut buffer, data);
         match self.queued {
             Queued::Nothing => self.keep(buffer),
             _ => self.push_item(Item::Own(buffer)),
         }
     }
 
-    /// This buffer is all that is queued.
+    /// Where nothing is queued, this buffer is.
     #[inline]
     pub(crate) fn keep(&mut self, buffer: Buffer) {
-        self.queued = match buffer.capacity() <= self.mark as usize {
+        let queued = match buffer.capacity() <= self.mark as usize {
             true => Queued::Open(buffer),
             false => Queued::Shut(buffer),
         };
+        self.put(queued);
+    }
+
+    /// Where nothing is queued, this is.
+    #[inline]
+    fn put(&mut self, queued: Queued) {
+        // There is nothing to drop, and to find that out is a call.
+        mem::forget(mem::replace(&mut self.queued, queued));
     }
 
     /// Queues `data` as it is, unless it is short.
@@ -203,10 +234,16 @@ impl Output {
         self.sent = 0;
         self.answers = 0;
         let lost = self.lost();
-        if let Queued::Open(buffer) | Queued::Shut(buffer) = mem::take(&mut self.queued) {
-            self.give_back(buffer);
-        }
+        self.free();
         self.note_lost(lost);
+    }
+
+    fn free(&mut self) {
+        match mem::take(&mut self.queued) {
+            Queued::Open(buffer) | Queued::Shut(buffer) => self.give_back(buffer),
+            Queued::Many(queue) => queue.items.into_iter().for_each(|item| self.let_go(item)),
+            Queued::Nothing | Queued::Lost(_) => {}
+        }
     }
 
     /// Drops everything, and keeps account of it: nothing is sent any more.
@@ -238,12 +275,18 @@ impl Output {
         let mut queue = Box::<Queue>::default();
         let first = match mem::take(&mut self.queued) {
             Queued::Open(buffer) | Queued::Shut(buffer) => Some(Item::Own(buffer)),
-            Queued::Many(mut queue) => queue.items.pop_front(),
+            Queued::Many(queue) => {
+                let mut items = queue.items;
+                let first = items.pop_front();
+                items.into_iter().for_each(|item| self.let_go(item));
+                first
+            }
             Queued::Nothing | Queued::Lost(_) => None,
         };
         if let Some(first) = first.filter(|first| first.data().is_some()) {
             queue.push(first);
         }
+        self.recount(0, goodbye.len());
         queue.lost = Some(Unsent {
             bytes: all.bytes - (queue.len - self.sent),
             producers: all.producers,
@@ -368,7 +411,16 @@ impl Output {
                 return Ok(());
             }
             let mut made = buffers.map_or_else(Box::default, Buffers::take_spare);
-            let more = producer.more(&mut made, max)?;
+            let capacity = made.capacity();
+            let more = producer.more(&mut made, max);
+            recount(buffers, capacity, made.capacity());
+            let more = match more {
+                Ok(more) => more,
+                Err(error) => {
+                    self.give_back(made);
+                    return Err(error);
+                }
+            };
             if more == More::Done {
                 queue.items.pop_front();
                 queue.producers -= 1;
@@ -394,7 +446,7 @@ impl Output {
         match mem::take(&mut self.queued) {
             Queued::Open(buffer) | Queued::Shut(buffer) if self.sent == 0 => Some(buffer),
             queued => {
-                self.queued = queued;
+                self.put(queued);
                 None
             }
         }
@@ -451,14 +503,17 @@ impl Output {
             self.sent -= len;
             queue.len -= len;
             queue.made = queue.made.saturating_sub(len);
-            if let Some(Item::Own(buffer)) = queue.items.pop_front() {
-                self.give_back(buffer);
+            if let Some(item) = queue.items.pop_front() {
+                self.let_go(item);
             }
         }
         self.drop_empty_queue();
     }
 
     fn push_item(&mut self, item: Item) {
+        if let Item::Shared(data) = &item {
+            self.recount(0, data.len());
+        }
         let mut queue = match mem::take(&mut self.queued) {
             Queued::Many(queue) => queue,
             Queued::Open(buffer) | Queued::Shut(buffer) => {
@@ -503,6 +558,21 @@ impl Output {
             buffers.put_spare(buffer);
         }
     }
+
+    /// The item is sent or dropped.
+    fn let_go(&self, item: Item) {
+        match item {
+            Item::Own(buffer) => self.give_back(buffer),
+            Item::Shared(data) => self.recount(data.len(), 0),
+            Item::Producer(_) => {}
+        }
+    }
+}
+
+impl Drop for Output {
+    fn drop(&mut self) {
+        self.free();
+    }
 }
 
 impl Queue {
@@ -524,20 +594,29 @@ impl Item {
             Self::Producer(_) => None,
         }
     }
+
+    /// The bytes that the map's account has for it.
+    fn memory(&self) -> usize {
+        match self {
+            Self::Shared(data) => data.len(),
+            Self::Own(data) => data.capacity(),
+            Self::Producer(_) => 0,
+        }
+    }
 }
 
 fn mark(limits: &Limits) -> u32 {
     clip(limits.high_water.min(limits.output))
 }
 
-fn clip(len: usize) -> u32 {
+pub(crate) fn clip(len: usize) -> u32 {
     len.try_into().unwrap_or(u32::MAX)
 }
 
 #[inline]
-fn append(buffer: &mut Vec<u8>, data: &[u8]) {
+fn append(buffers: Option<&Buffers>, buffer: &mut Vec<u8>, data: &[u8]) {
     if data.len() > buffer.capacity() - buffer.len() {
-        grow(buffer, data.len());
+        grow(buffers, buffer, data.len());
     }
     buffer.extend_from_slice(data);
 }
@@ -545,9 +624,19 @@ fn append(buffer: &mut Vec<u8>, data: &[u8]) {
 /// A buffer that grows has a power of two: so it has room for what follows, and
 /// the next one to use it need not grow it again.
 #[cold]
-fn grow(buffer: &mut Vec<u8>, len: usize) {
+fn grow(buffers: Option<&Buffers>, buffer: &mut Vec<u8>, len: usize) {
     let len = (buffer.len() + len).next_power_of_two();
+    let before = buffer.capacity();
     buffer.reserve_exact(len - buffer.len());
+    recount(buffers, before, buffer.capacity());
+}
+
+fn recount(buffers: Option<&Buffers>, before: usize, now: usize) {
+    match buffers {
+        Some(buffers) if now > before => buffers.charge(now - before),
+        Some(buffers) if now < before => buffers.refund(before - now),
+        _ => {}
+    }
 }
 
 #[cfg(test)]

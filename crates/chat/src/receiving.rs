@@ -262,6 +262,7 @@ impl Chat {
         }
         self.endpoint.flags &= !DISCARDED;
         self.note_held();
+        self.count_kept();
     }
 
     /// A part of a message, so long, is delivered: its end is to follow in time.
@@ -325,5 +326,11 @@ impl Chat {
         }
         self.message
             .extend_from_slice(&data[..data.len().min(room)]);
+        self.count_kept();
+    }
+
+    /// Has the map's account know how much input is kept.
+    pub(crate) fn count_kept(&mut self) {
+        self.endpoint.count_kept(self.message.capacity());
     }
 }

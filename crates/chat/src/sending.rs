@@ -556,8 +556,11 @@ impl Write for Chat {
     /// One push, whatever parts it is made of.
     fn write_fmt(&mut self, parts: fmt::Arguments<'_>) -> io::Result<()> {
         let mut data = self.endpoint.output.take_buffer();
+        let capacity = data.capacity();
         let written = data.write_fmt(parts).and_then(|()| self.write_all(&data));
-        self.endpoint.output.give_back(data);
+        let output = &self.endpoint.output;
+        output.recount(capacity, data.capacity());
+        output.give_back(data);
         written
     }
 

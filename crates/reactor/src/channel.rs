@@ -216,6 +216,14 @@ pub trait Channel: Any + fmt::Debug {
         Ok(())
     }
 
+    /// The bytes that closing the channel would free, of those that it has
+    /// [charged](crate::Buffers::charge). The channels with most are closed first when all
+    /// together hold [too much](ChannelMap::set_memory_cap): asked only then. 0, the default,
+    /// for one that is never to be closed for that.
+    fn reclaimable(&self) -> usize {
+        0
+    }
+
     /// The part of the channel that others can use without knowing its type, to be
     /// downcast: in the `chat` crate, the `Chat` of a chat channel and the `Endpoint` of a
     /// dispatcher. The default is `None`.

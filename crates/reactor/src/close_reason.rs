@@ -29,6 +29,10 @@ pub enum CloseReason {
     /// The peer did not read, and the output queued for it exceeded its limit. A channel of
     /// the `chat` crate may have said goodbye, and closes when that has left.
     SlowReader,
+    /// The channel went to make room: the channels of the map held
+    /// [too much memory](crate::ChannelMap::set_memory_cap), and this one most of it; or, in the
+    /// `chat` crate, a newcomer was let in, and this one was idle for longest.
+    Evicted,
     /// A deadline of the channel's limits was missed.
     Missed(Deadline),
     /// A time limit of the program's own expired. The map and its channels never give it.
@@ -75,6 +79,7 @@ impl fmt::Display for CloseReason {
             Self::HandlerError => f.write_str("a handler failed"),
             Self::OverLimit => f.write_str("too much input without an end of message"),
             Self::SlowReader => f.write_str("too much output that the peer did not read"),
+            Self::Evicted => f.write_str("closed to make room"),
             Self::Missed(deadline) => deadline.fmt(f),
             Self::TimedOut => f.write_str("timed out"),
             Self::Shutdown => f.write_str("the map was shut down"),

@@ -9,6 +9,7 @@ mod convert;
 mod entry;
 mod home;
 mod iter;
+mod memory;
 mod opening;
 mod post;
 mod slot;
@@ -19,7 +20,7 @@ mod trouble;
 mod turn;
 
 use std::any::{Any, TypeId};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::io;
@@ -100,6 +101,7 @@ const CAPACITY: usize = 65_536;
 /// | end one, with its `handle_close` | [`close`](Self::close) |
 /// | take one out, without | [`remove`](Self::remove) |
 /// | make it another type | [`convert`](Self::convert) |
+/// | bound the memory of all | [`set_memory_cap`](Self::set_memory_cap), [`memory`](Self::memory) |
 /// | keep one to the end, for the others | [`set_background`](Self::set_background) |
 /// | be called later | [`set_timer`](Self::set_timer), [`set_numbered_timer`](Self::set_numbered_timer), [`reset_timer`](Self::reset_timer), [`cancel`](Self::cancel); when: [`after`](Self::after) |
 /// | keep what many channels share | [`insert_state`](Self::insert_state), [`state`](Self::state), [`state_mut`](Self::state_mut), [`with_state`](Self::with_state) |
@@ -137,9 +139,8 @@ pub struct ChannelMap {
     pauses: bool,
     /// The turn follows another at once.
     follows: bool,
-    /// The channel that is called with its events, until it is closed, converted or
-    /// amended, or something is posted.
-    calling: Option<Token>,
+    /// Channels that were closed as `Evicted`.
+    evicted: u64,
     /// Whether it is turning or lending, for a turn that has lost its map.
     home: Rc<Home>,
     /// This is only the stand-in for another map.
@@ -193,7 +194,7 @@ impl ChannelMap {
             measure: None,
             pauses: false,
             follows: false,
-            calling: None,
+            evicted: 0,
             home: Rc::default(),
             parked: None,
             stopping: false,
@@ -290,6 +291,7 @@ impl ChannelMap {
         };
         slot.closing = true;
         self.open -= 1;
+        self.evicted += u64::from(matches!(reason, CloseReason::Evicted));
         self.closing.push_back((token, reason));
         self.disturb(token);
         true
@@ -452,9 +454,15 @@ impl ChannelMap {
 
     /// A channel was closed or converted: if it is being called, it does not go on.
     fn disturb(&mut self, token: Token) {
-        if self.calling == Some(token) {
-            self.calling = None;
+        if self.calling().get() == Some(token) {
+            self.calling().set(None);
         }
+    }
+
+    /// See [`Buffers::calling`].
+    #[inline]
+    fn calling(&self) -> &Cell<Option<Token>> {
+        self.buffers.calling()
     }
 
     /// Adds to what a channel is to be called with.

@@ -8,6 +8,8 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::ChannelMap;
+use super::memory::Memory;
+use crate::token::Token;
 
 /// Size of a [`ReadBuffer`] in bytes: 256 KiB. Its unused part takes no memory.
 const READ_BUFFER_SIZE: usize = 262_144;
@@ -40,11 +42,17 @@ pub struct Buffers(pub(super) Rc<Shelf>);
 
 #[derive(Default)]
 pub(super) struct Shelf {
+    /// See [`Buffers::calling`].
+    calling: Cell<Option<Token>>,
+    memory: Memory,
     pub(super) clock: Clock,
     read: Cell<Option<Box<[u8; READ_BUFFER_SIZE]>>>,
+    /// The buffer that was taken back last: mostly, it is the only one.
+    #[expect(clippy::box_collection, reason = "lending moves one word")]
+    last: Cell<Option<Box<Vec<u8>>>>,
     #[expect(clippy::vec_box, reason = "lending moves one word")]
     spare: RefCell<Vec<Box<Vec<u8>>>>,
-    /// Bytes in `spare`.
+    /// Capacities of those in `spare`.
     spare_len: Cell<usize>,
 }
 
@@ -65,6 +73,24 @@ impl ChannelMap {
 }
 
 impl Buffers {
+    /// The channel that is called with its events, until it is closed, converted or amended,
+    /// something is posted, or too much memory is held. Here, so that
+    /// [`charge`](Self::charge), which has no map, can stop its delivery.
+    #[inline]
+    pub(super) fn calling(&self) -> &Cell<Option<Token>> {
+        &self.0.calling
+    }
+
+    pub(super) fn memory(&self) -> &Memory {
+        &self.0.memory
+    }
+
+    /// Whether both are the same set of buffers, and so of the same map.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        Rc::ptr_eq(&self.0, &other.0)
+    }
+
     /// Lends the read buffer: 256 KiB of unspecified content.
     ///
     /// It goes back when the guard is dropped. Meanwhile another caller gets a fresh
@@ -79,29 +105,70 @@ impl Buffers {
     }
 
     /// An empty buffer for output, with room for at least 4 KiB; in a box, so
-    /// that lending it moves one word.
+    /// that lending it moves one word. Its capacity is [charged](Self::charge).
     #[must_use]
     #[inline]
     pub fn take_spare(&self) -> Box<Vec<u8>> {
-        let Some(spare) = self.0.spare.borrow_mut().pop() else {
-            return fresh_spare();
-        };
-        let len = self.0.spare_len.get() - spare.capacity();
-        self.0.spare_len.set(len);
-        spare
+        match self.0.last.take() {
+            Some(spare) => spare,
+            None => self.take_other(),
+        }
     }
 
-    /// Takes back a buffer of [`take_spare`](Self::take_spare).
+    /// Takes back a buffer of [`take_spare`](Self::take_spare), all of whose capacity is
+    /// charged. It is refunded when the buffer is freed.
     #[inline(always)] // once in the `settle` of each channel type
     pub fn put_spare(&self, mut buffer: Box<Vec<u8>>) {
         buffer.clear();
-        let capacity = buffer.capacity();
-        let len = self.0.spare_len.get() + capacity;
-        let is_fit = (SPARE_CAPACITY..=SPARE_MAX_CAPACITY).contains(&capacity);
-        if is_fit && len <= SPARE_MAX {
+        let is_fit = (SPARE_CAPACITY..=SPARE_MAX_CAPACITY).contains(&buffer.capacity());
+        if !is_fit {
+            self.free(buffer);
+        } else if let Some(other) = self.0.last.replace(Some(buffer)) {
+            self.put_other(other);
+        }
+    }
+
+    #[inline(never)]
+    #[expect(clippy::box_collection, reason = "lending moves one word")]
+    fn take_other(&self) -> Box<Vec<u8>> {
+        if let Some(spare) = self.0.spare.borrow_mut().pop() {
+            let len = self.0.spare_len.get() - spare.capacity();
+            self.0.spare_len.set(len);
+            return spare;
+        }
+        let buffer = Vec::with_capacity(SPARE_CAPACITY);
+        self.charge(buffer.capacity());
+        Box::new(buffer)
+    }
+
+    #[inline(never)]
+    #[expect(clippy::box_collection, reason = "lending moves one word")]
+    fn put_other(&self, buffer: Box<Vec<u8>>) {
+        let last = self.0.last.take();
+        let last_len = last.as_ref().map_or(0, |last| last.capacity());
+        self.0.last.set(last);
+        let len = self.0.spare_len.get() + buffer.capacity();
+        if len + last_len <= SPARE_MAX {
             self.0.spare_len.set(len);
             self.0.spare.borrow_mut().push(buffer);
+        } else {
+            self.free(buffer);
         }
+    }
+
+    #[cold]
+    #[expect(clippy::box_collection, reason = "lending moves one word")]
+    fn free(&self, buffer: Box<Vec<u8>>) {
+        self.refund(buffer.capacity());
+    }
+
+    /// Frees the buffers that nobody uses.
+    pub(super) fn free_spare(&self) {
+        if let Some(last) = self.0.last.take() {
+            self.free(last);
+        }
+        self.0.spare.take();
+        self.refund(self.0.spare_len.take());
     }
 }
 
@@ -198,10 +265,4 @@ fn fresh() -> Box<[u8; READ_BUFFER_SIZE]> {
     // Not `Box::new`, which would make it on the stack first.
     let bytes = vec![0; READ_BUFFER_SIZE].into_boxed_slice();
     bytes.try_into().expect("as long as was asked for")
-}
-
-#[cold]
-#[expect(clippy::box_collection, reason = "lending moves one word")]
-fn fresh_spare() -> Box<Vec<u8>> {
-    Box::new(Vec::with_capacity(SPARE_CAPACITY))
 }

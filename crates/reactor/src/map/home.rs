@@ -139,7 +139,7 @@ impl ChannelMap {
         let slots = self.slots.iter();
         let lost = slots.filter(|(_, slot)| slot.channel.is_none());
         let lost: Vec<Token> = lost.map(|(_, slot)| slot.token).collect();
-        for token in lost.into_iter().chain(self.calling.take()) {
+        for token in lost.into_iter().chain(self.calling().take()) {
             self.vacate(token);
         }
         self.home.state.set(AT_REST);
@@ -150,9 +150,7 @@ impl ChannelMap {
     pub(super) fn bring_home(&mut self) {
         let home = Rc::clone(&self.home);
         while let Some((token, channel)) = { home.strays.borrow_mut().pop() } {
-            if self.calling == Some(token) {
-                self.calling = None;
-            }
+            self.disturb(token);
             self.ready.push(token);
             self.touched.get_mut().push(token);
             drop(self.put_back(channel, token, false));

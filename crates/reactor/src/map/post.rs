@@ -82,7 +82,7 @@ impl ChannelMap {
             work: Box::new(work),
         });
         // The channel that is being called delivers nothing more before this has run.
-        self.calling = None;
+        self.calling().set(None);
         self.pauses = true;
         true
     }
@@ -107,7 +107,7 @@ impl ChannelMap {
             if !self.is_at(&home) {
                 self.park(None);
             }
-            self.run_closes();
+            self.end_callback();
         }
         self.pauses = self.measure.is_some() || !self.posts.is_empty();
         count

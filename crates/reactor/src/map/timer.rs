@@ -269,7 +269,7 @@ impl ChannelMap {
         if !self.is_at(&home) {
             self.park(None);
         }
-        self.run_closes();
+        self.end_callback();
         self.run_posts();
         self.take_time(me);
     }

@@ -135,15 +135,18 @@ impl ChannelMap {
 
     /// Whether a channel that is inside one of its callbacks should go on delivering the
     /// input it has. `false` if that callback has closed, [converted](Self::convert) or
-    /// [amended](Self::amend) it, or [posted](Self::post) to any channel.
+    /// [amended](Self::amend) it, has [posted](Self::post) to any channel, or has passed the
+    /// [cap of memory](Self::set_memory_cap).
     #[inline]
     pub fn may_continue(&self, me: Token) -> bool {
-        self.calling == Some(me) || self.may_continue_so_far(me)
+        self.calling().get() == Some(me) || self.may_continue_so_far(me)
     }
 
     #[cold]
     fn may_continue_so_far(&self, me: Token) -> bool {
-        self.slot(me).is_some_and(Slot::is_unchanged) && self.posts.is_empty()
+        self.slot(me).is_some_and(Slot::is_unchanged)
+            && self.posts.is_empty()
+            && !self.buffers.memory().is_over()
     }
 
     /// Makes [`run`](Self::run) return after the present turn or, if it is not running,
@@ -252,19 +255,25 @@ impl ChannelMap {
         };
         slot.touched = false;
         // It stays in its slot meanwhile, for it does not get the map.
-        self.calling = Some(token);
+        self.buffers.calling().set(Some(token));
         // A one-shot poller is to be told again what it has reported.
         let settled = match channel.flush(token) && self.poller.supports_level() && !slot.must_ask {
             true => Ok(()),
-            false => match channel.settle(token) {
-                Ok(()) => match slot.ask(&self.poller, &mut self.ready) {
-                    Ok(()) => Ok(()),
-                    Err(error) => self.bear_unwatched(token, error),
-                },
-                Err(reason) => Err(reason),
-            },
+            false => {
+                let settled = match channel.settle(token) {
+                    Ok(()) => match slot.ask(&self.poller, &mut self.ready) {
+                        Ok(()) => Ok(()),
+                        Err(error) => self.bear_unwatched(token, error),
+                    },
+                    Err(reason) => Err(reason),
+                };
+                if settled.is_ok() {
+                    self.relieve();
+                }
+                settled
+            }
         };
-        self.calling = None;
+        self.calling().set(None);
         settled
     }
 
@@ -377,7 +386,7 @@ impl ChannelMap {
             if !self.is_at(&home) {
                 self.park(None);
             }
-            self.run_closes();
+            self.end_callback();
             self.run_posts();
             self.take_time(Token::NONE);
         }
@@ -416,23 +425,37 @@ impl ChannelMap {
             slot.touched = true;
             return false;
         };
-        self.calling = Some(me);
-        let mut was_called = true;
-        let mut is_settled = false;
-        if is_known && ready == Readiness::READABLE {
-            if let Err(error) = channel.handle_read_event(me, self) {
-                channel.handle_error(error, me, self);
-            }
-            // Nobody else has queued anything: an answer leaves at once.
-            is_settled = self.calling == Some(me) && channel.flush(me);
-        } else {
-            was_called = self.call_one_by_one(ready, is_known, &mut *channel, me);
+        self.calling().set(Some(me));
+        if !is_known || ready != Readiness::READABLE {
+            let was_called = self.call_one_by_one(ready, is_known, &mut *channel, me);
+            self.end_disturbed(channel, me);
+            return was_called;
         }
-        self.calling = None;
+        if let Err(error) = channel.handle_read_event(me, self) {
+            channel.handle_error(error, me, self);
+        }
+        if self.calling().get() != Some(me) {
+            self.end_disturbed(channel, me);
+            return true;
+        }
+        // Nobody else has queued anything: an answer leaves at once.
+        let is_settled = channel.flush(me);
+        self.calling().set(None);
         if let Err(stray) = self.put_back(channel, me, is_settled) {
             self.park(Some((me, stray)));
         }
-        was_called
+        true
+    }
+
+    /// Ends the call of a channel that is to be settled, and may have passed the cap of
+    /// memory.
+    #[cold]
+    fn end_disturbed(&mut self, channel: Box<dyn Channel>, me: Token) {
+        self.calling().set(None);
+        if let Err(stray) = self.put_back(channel, me, false) {
+            self.park(Some((me, stray)));
+        }
+        self.relieve();
     }
 
     /// Calls a channel with each of its events as long as it wants them; the first
@@ -532,6 +555,12 @@ impl ChannelMap {
         Ok(())
     }
 
+    /// After a callback: does what it has given cause for, but for posts.
+    pub(super) fn end_callback(&mut self) {
+        self.relieve();
+        self.run_closes();
+    }
+
     /// Calls `handle_close` of the closed channels, first come first served.
     ///
     /// Channels that were made in here wait for the next time: otherwise one
@@ -557,6 +586,7 @@ impl ChannelMap {
                 if !self.is_at(&home) {
                     self.park(None);
                 }
+                self.relieve();
             }
         }
     }

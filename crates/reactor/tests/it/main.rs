@@ -13,6 +13,7 @@ mod fork;
 mod handle_close;
 mod looking;
 mod map;
+mod memory_cap;
 mod moved_source;
 mod nested_turn;
 mod opening;
