@@ -37,6 +37,7 @@ mod linger;
 mod lingering;
 mod looking;
 mod memory;
+mod memory_cap;
 mod networks;
 mod not_a_stream;
 mod opening;

@@ -150,8 +150,8 @@ impl ChannelMap {
         if held > cap {
             let evicted = self.evict_biggest(held, cap - cap.min(self.buffers.memory().step()));
             log::warn!("the channels hold {held} bytes, of at most {cap}: {evicted} are evicted");
+            self.buffers.memory().bear();
         }
-        self.buffers.memory().bear();
     }
 
     /// Closes the biggest channels, until of what is `held` only `rest` is; returns how many.
