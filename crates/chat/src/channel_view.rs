@@ -72,6 +72,11 @@ impl<'map> ChannelView<'map> {
         }
     }
 
+    /// The endpoint of a channel of this crate that is not inside a callback.
+    pub(crate) fn endpoint(&self) -> Option<&'map Endpoint> {
+        self.endpoint
+    }
+
     /// The channel's token.
     pub fn token(&self) -> Token {
         self.entry.token()

@@ -6,6 +6,7 @@ use reactor::{Absent, Channel, ChannelMap, CloseReason, Token};
 use crate::channel_view::{ChannelState, ChannelView};
 use crate::chat::Chat;
 use crate::endpoint::Endpoint;
+use crate::ledger::Ledger;
 use crate::network::Network;
 
 /// Methods of [`ChannelMap`] that reach a chat channel by its token, whatever its handler
@@ -76,6 +77,10 @@ pub trait ChatMap {
     /// channel that [`iter`](ChannelMap::iter) finds.
     fn lingering(&self) -> usize;
 
+    /// The number of connections that the map's listeners have refused, for
+    /// [`Limits::channels`](crate::Limits::channels) or `channels_per_address`.
+    fn refused(&self) -> u64;
+
     /// Iterates over all open channels, for those who look at the map: a console, a test, a
     /// log of the slowest. The page `docs/looking.md` has an example. Costs the channels
     /// nothing.
@@ -115,6 +120,10 @@ impl ChatMap for ChannelMap {
         self.channels().filter(lingers).count()
     }
 
+    fn refused(&self) -> u64 {
+        self.provider::<Ledger>().map_or(0, |ledger| ledger.refused)
+    }
+
     fn channels(&self) -> impl Iterator<Item = ChannelView<'_>> {
         self.entries().map(ChannelView::new)
     }
@@ -124,7 +133,7 @@ impl ChatMap for ChannelMap {
     }
 }
 
-fn endpoint_of(channel: &mut dyn Channel) -> Result<&mut Endpoint, Absent> {
+pub(crate) fn endpoint_of(channel: &mut dyn Channel) -> Result<&mut Endpoint, Absent> {
     let wire = channel.wire_mut().ok_or(Absent::OtherType)?;
     match wire.is::<Chat>() {
         true => wire

@@ -10,6 +10,7 @@ use reactor::{
     Channel, ChannelMap, CloseReason, Error, Opening, Registration, Result, Timer, Token,
 };
 
+use crate::admission::Room;
 use crate::dispatcher_handler::DispatcherHandler;
 use crate::endpoint::Endpoint;
 use crate::flags::{BEGIN, BLOCKED, EOF, EOF_TOLD, FINISHED_TOLD, HIGH};
@@ -129,7 +130,7 @@ impl<H: DispatcherHandler> Dispatcher<H> {
     #[doc(alias("create_socket", "bind", "set_reuse_addr"))]
     pub fn listen(address: impl Into<InetName>, handler: H) -> Self {
         let target = Target::Listen(address.into());
-        Self::opened_later(target, Stage::Listening(Bound::default()), handler)
+        Self::opened_later(target, Stage::Listening(Box::default()), handler)
     }
 
     /// Receives datagrams on a UDP port, as soon as it is in a map. Port 0 asks for a free
@@ -157,7 +158,7 @@ impl<H: DispatcherHandler> Dispatcher<H> {
     #[cfg(unix)]
     pub fn listen_unix(bind: impl Into<UnixBind>, handler: H) -> Self {
         let target = Target::ListenUnix(bind.into());
-        Self::opened_later(target, Stage::Listening(Bound::default()), handler)
+        Self::opened_later(target, Stage::Listening(Box::default()), handler)
     }
 
     /// Receives datagrams on a Unix socket, bound as for
@@ -236,9 +237,14 @@ impl<H: DispatcherHandler> Dispatcher<H> {
     }
 
     fn accept(&mut self, me: Token, map: &mut ChannelMap) {
+        let mut room = Room::default();
         for _ in 0..ACCEPTS_PER_TURN {
+            if !self.endpoint.admit(&mut room, map) {
+                continue;
+            }
             self.endpoint.has_accepted = false;
             let handled = self.handler.handle_accept(&mut self.endpoint, map);
+            self.endpoint.end_admission();
             match (handled, self.endpoint.has_accepted) {
                 (Ok(()), false) => break,
                 (Ok(()), true) => self.is_accept_failing = false,
@@ -274,7 +280,7 @@ impl<H: DispatcherHandler> Dispatcher<H> {
     /// Whether there is input to hand out that no event will announce.
     fn has_unread(&self) -> bool {
         let endpoint = &self.endpoint;
-        (!endpoint.unread.is_empty() || endpoint.has_hidden_input())
+        (!endpoint.unread.is_empty() || endpoint.has_hidden_input() || endpoint.has_admitted())
             && self.accept_pause.is_none()
             && !endpoint.closing()
             && self.handler.readable(endpoint)

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io::{self, IoSlice};
+use std::mem;
 use std::net::Shutdown;
 use std::rc::Rc;
 use std::time::Instant;
@@ -14,6 +15,7 @@ use crate::flags::{
     BEGIN, BLOCKED, CONVERTED, EOF, EOF_TOLD, Flags, NEW, NOT_LIVE, PEER_TOLD, RESTING, RETIMED,
     UNOPENED,
 };
+use crate::ledger::Place;
 use crate::life::{Bound, Life, Origin, Stage};
 use crate::limits::Limits;
 use crate::listening::is_listener;
@@ -51,6 +53,8 @@ pub struct Endpoint {
     /// Bytes that it has given.
     pub(crate) received: u64,
     pub(crate) limits: Rc<Limits>,
+    /// Counts the connection among those of its address.
+    pub(crate) place: Option<Place>,
     /// When bytes last passed: [`Buffers::time`].
     pub(crate) active: u64,
     /// Input that was received and not handed out yet.
@@ -103,6 +107,7 @@ impl Endpoint {
             taken: 0,
             received: 0,
             limits,
+            place: None,
             active: 0,
             unread: Unread::default(),
             waiting: None,
@@ -489,6 +494,13 @@ impl<S: Into<Socket>> From<S> for Endpoint {
     }
 }
 
+impl Endpoint {
+    /// The wire alone, without a channel.
+    pub(crate) fn take_wire(mut self) -> Wire {
+        mem::replace(&mut self.wire, Wire::Unopened(None))
+    }
+}
+
 impl Drop for Endpoint {
     fn drop(&mut self) {
         self.output.recount(self.kept as usize, 0);
@@ -512,7 +524,7 @@ impl fmt::Debug for Endpoint {
 /// to be accepted. Both will be writable, and tell then.
 fn stage(socket: &Socket, kind: Type) -> io::Result<Stage> {
     Ok(if is_listener(socket)? {
-        Stage::Listening(Bound::default())
+        Stage::Listening(Box::default())
     } else if !is_connection_oriented(kind) {
         Stage::Datagrams(Bound::default())
     } else if socket.peer_addr().is_ok() {

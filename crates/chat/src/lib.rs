@@ -169,6 +169,7 @@
 //! Rust 1.86 or later. Linux is tested; other systems are untried.
 
 mod address;
+mod admission;
 mod async_chat;
 mod attempts;
 mod backpressure;
@@ -195,6 +196,7 @@ mod handler;
 mod hold;
 mod holding;
 mod inet_name;
+mod ledger;
 mod life;
 mod limits;
 mod listening;
@@ -235,7 +237,7 @@ pub use framing::{Framing, FramingError};
 pub use handler::{ChatHandler, MessageHandler};
 pub use hold::Hold;
 pub use inet_name::InetName;
-pub use limits::Limits;
+pub use limits::{Limits, WhenFull};
 pub use network::{DatagramSocket, Listener, Network};
 pub use producer::{
     ChunkedProducer, HookedProducer, IterProducer, More, Producer, ReadProducer, SimpleProducer,

@@ -6,6 +6,7 @@ use std::mem;
 
 use reactor::{ChannelMap, CloseReason, Error, Token};
 
+use crate::admission::Entrance;
 use crate::attempts::Attempts;
 use crate::ending::Ending;
 use crate::endpoint::Endpoint;
@@ -19,7 +20,7 @@ pub(crate) struct Life(Stage);
 pub(crate) enum Stage {
     /// A connection is under way.
     Connecting(Box<Attempts>),
-    Listening(#[expect(dead_code, reason = "dropping it is its work")] Bound),
+    Listening(Box<Entrance>),
     /// No stream of bytes, and no end of it.
     Datagrams(#[expect(dead_code, reason = "dropping it is its work")] Bound),
     /// Connected.
@@ -118,6 +119,21 @@ impl Life {
         }
     }
 
+    /// What a listener keeps.
+    pub(crate) fn entrance(&mut self) -> Option<&mut Entrance> {
+        match &mut self.0 {
+            Stage::Listening(entrance) => Some(entrance),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn entrance_ref(&self) -> Option<&Entrance> {
+        match &self.0 {
+            Stage::Listening(entrance) => Some(entrance),
+            _ => None,
+        }
+    }
+
     /// Whether the channel is closing, now or when all is sent.
     fn is_closing(&self) -> bool {
         match &self.0 {
@@ -136,7 +152,10 @@ impl Life {
         let closed = |reason| Closed(origin, Some(Box::new(reason)));
         let before = mem::replace(&mut self.0, Closed(origin, None));
         self.0 = match (before, event) {
-            (Stage::Listening(_), Event::Bound(path)) => Stage::Listening(path),
+            (Stage::Listening(mut entrance), Event::Bound(path)) => {
+                entrance.path = path;
+                Stage::Listening(entrance)
+            }
             (Stage::Datagrams(_), Event::Bound(path)) => Stage::Datagrams(path),
             (Connecting(mut attempts), Connected) => match attempts.then.take() {
                 Some(reason) => Finishing(Ending::new(reason)),

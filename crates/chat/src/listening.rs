@@ -9,6 +9,7 @@ use socket2::Domain;
 use socket2::{SockAddr, Socket, Type};
 
 use crate::address::Address;
+use crate::admission::Accepted;
 use crate::connecting::tcp_socket;
 use crate::endpoint::Endpoint;
 use crate::inet_name::InetName;
@@ -56,15 +57,27 @@ impl Endpoint {
     /// Accepts one connection; `None` if none is waiting. The new socket is
     /// non-blocking. Connections that were reset while they waited are skipped.
     ///
+    /// In `handle_accept`, this hands out the connection that the callback is for, which
+    /// [`Limits::channels`](crate::Limits::channels) let in, and no second one: the callback
+    /// comes again for the next. Elsewhere, these limits neither refuse nor count what it
+    /// accepts.
+    ///
     /// # Errors
     ///
     /// Those of `accept(2)`, such as `EMFILE`. The listener stays open. If the callback
     /// returns the error, the listener pauses for 250 ms.
     pub fn accept(&mut self) -> io::Result<Option<(Stream, Address)>> {
+        let accepted = self.take_admitted();
+        let accepted = accepted.unwrap_or_else(|| self.accept_next());
+        self.has_accepted |= matches!(accepted, Ok(Some(_)));
+        accepted
+    }
+
+    /// Accepts the next connection that waits in the system.
+    pub(crate) fn accept_next(&mut self) -> io::Result<Accepted> {
         loop {
             match self.wire.accept() {
                 Ok(accepted) => {
-                    self.has_accepted = true;
                     self.note_activity();
                     return Ok(Some(accepted));
                 }

@@ -6,6 +6,7 @@ use std::io;
 use socket2::{SockRef, Socket, Type};
 
 use crate::endpoint::Endpoint;
+use crate::ledger::Place;
 use crate::life::Stage;
 use crate::transport::Transport;
 use crate::wire::Wire;
@@ -31,7 +32,11 @@ use crate::wire::Wire;
 /// thread.join().unwrap()?;
 /// # Ok::<(), chat::Error>(())
 /// ```
-pub struct Stream(Kind);
+pub struct Stream {
+    kind: Kind,
+    /// Counts the connection among those of its address.
+    pub(crate) place: Option<Place>,
+}
 
 enum Kind {
     /// A socket, and whether it is a stream, connected and non-blocking: nothing is to be
@@ -44,30 +49,35 @@ impl Stream {
     /// A socket that our own listener has accepted: non-blocking, and of the listener's
     /// type.
     pub(crate) fn accepted(socket: Socket, kind: Type) -> Self {
-        Self(Kind::Socket(socket, kind == Type::STREAM))
+        Self::new(Kind::Socket(socket, kind == Type::STREAM))
     }
 
     /// A connection over a [`Transport`] in place of a socket: what the listener of a
     /// [`Network`](crate::Network) hands over.
     pub fn over(transport: impl Transport + Send + 'static) -> Self {
-        Self(Kind::Transport(Box::new(transport)))
+        Self::new(Kind::Transport(Box::new(transport)))
+    }
+
+    fn new(kind: Kind) -> Self {
+        Self { kind, place: None }
     }
 
     /// The socket, for its options; `None` over a transport without one.
     pub fn socket(&self) -> Option<SockRef<'_>> {
-        match &self.0 {
+        match &self.kind {
             Kind::Socket(socket, _) => Some(SockRef::from(socket)),
             Kind::Transport(transport) => transport.socket(),
         }
     }
 
-    /// Takes the socket: non-blocking, if a listener accepted it.
+    /// Takes the socket: non-blocking, if a listener accepted it. It does not count toward
+    /// [`Limits::channels_per_address`](crate::Limits::channels_per_address) any more.
     ///
     /// # Errors
     ///
     /// `Unsupported` over a transport.
     pub fn into_socket(self) -> io::Result<Socket> {
-        match self.0 {
+        match self.kind {
             Kind::Socket(socket, _) => Ok(socket),
             Kind::Transport(_) => Err(io::ErrorKind::Unsupported.into()),
         }
@@ -77,13 +87,13 @@ impl Stream {
 /// A connected socket. It becomes non-blocking when a channel is made of it.
 impl<S: Into<Socket>> From<S> for Stream {
     fn from(socket: S) -> Self {
-        Self(Kind::Socket(socket.into(), false))
+        Self::new(Kind::Socket(socket.into(), false))
     }
 }
 
 impl fmt::Debug for Stream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0 {
+        match &self.kind {
             Kind::Socket(socket, _) => f.debug_tuple("Stream").field(socket).finish(),
             Kind::Transport(transport) => f.debug_tuple("Stream").field(transport).finish(),
         }
@@ -92,12 +102,14 @@ impl fmt::Debug for Stream {
 
 impl From<Stream> for Endpoint {
     fn from(stream: Stream) -> Self {
-        match stream.0 {
+        let mut endpoint = match stream.kind {
             Kind::Socket(socket, true) => {
                 Self::with_wire(Wire::new(socket, Type::STREAM), Stage::Live)
             }
             Kind::Socket(socket, false) => socket.into(),
             Kind::Transport(transport) => Self::over_boxed(transport),
-        }
+        };
+        endpoint.place = stream.place;
+        endpoint
     }
 }

@@ -277,6 +277,12 @@ impl Endpoint {
         }
     }
 
+    /// When the channel began to wait for the peer to close, once it has its timer.
+    pub(crate) fn lingers_since(&self) -> Option<Instant> {
+        let since = self.waiting.as_ref()?.since[Wait::Close as usize];
+        since.map(|since| since.at)
+    }
+
     /// Another address is tried, with its own time.
     pub(crate) fn begin_connect_anew(&mut self) {
         self.forget(Wait::Connect);

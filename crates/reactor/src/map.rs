@@ -50,6 +50,7 @@ pub use statistics::{Measured, Statistics};
 pub use timer::Timer;
 
 use home::{Home, Parked};
+use opening::Providers;
 use post::Post;
 use slot::{Slot, interest, slot_mut};
 use state::States;
@@ -150,8 +151,8 @@ pub struct ChannelMap {
     /// The next instant at which the map has something to do of its own.
     alarm: Option<Instant>,
     trouble: Trouble,
-    /// What the channels get their sockets of, in place of the operating system.
-    provider: Option<Box<dyn Any>>,
+    /// What the channel types keep for all their channels.
+    providers: Providers,
     /// When the channel in each slot came, by the [time](Buffers::time).
     since: Vec<u64>,
     /// Few channels have one.
@@ -201,7 +202,7 @@ impl ChannelMap {
             shutdown_deadline: None,
             alarm: None,
             trouble: Trouble::default(),
-            provider: None,
+            providers: Providers::default(),
             since: Vec::new(),
             names: HashMap::new(),
             states: States::default(),

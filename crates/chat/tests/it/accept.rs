@@ -195,7 +195,24 @@ impl DispatcherHandler for Failing {
     }
 }
 
-/// The kernel is made to have no memory for the listener when its pause is over.
+/// Writes down what comes of each call.
+struct Accepting(Log);
+impl DispatcherHandler for Accepting {
+    fn handle_accept(&mut self, server: &mut Endpoint, _: &mut ChannelMap) -> Result {
+        match server.accept() {
+            Ok(None) => {}
+            Ok(Some(_)) => self.0.add("accepted"),
+            Err(error) => {
+                self.0.add("failed");
+                return Err(error.into());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The kernel is made to have no descriptor for the first connection, and no memory for the
+/// listener when its pause is over.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_listener_that_cannot_be_watched_after_its_pause_goes_on_later() {
@@ -204,8 +221,9 @@ fn a_listener_that_cannot_be_watched_after_its_pause_goes_on_later() {
     }
     // Calls: two of a new map, one of the insert; a wait (two); the pause (one); a
     // wait; and the end of the pause.
-    let strace = "strace -f -o /dev/null -e trace=epoll_ctl \
-                  -e inject=epoll_ctl:error=ENOMEM:when=9";
+    let strace = "strace -f -o /dev/null -e trace=epoll_ctl,accept4 \
+                  -e inject=epoll_ctl:error=ENOMEM:when=9 \
+                  -e inject=accept4:error=EMFILE:when=1";
     let strace: Vec<&str> = strace.split_whitespace().collect();
     if !is_alone(
         a_listener_that_cannot_be_watched_after_its_pause_goes_on_later,
@@ -216,7 +234,7 @@ fn a_listener_that_cannot_be_watched_after_its_pause_goes_on_later() {
     journal::open();
     let log = Log::default();
     let mut map = ChannelMap::new().unwrap();
-    let server = Dispatcher::listen("127.0.0.1:0", Failing(log.clone()));
+    let server = Dispatcher::listen("127.0.0.1:0", Accepting(log.clone()));
     let server = map.insert(server).unwrap();
     let address = map.get(server).unwrap().endpoint.local_addr().unwrap();
     let address = address.as_inet().unwrap();

@@ -5,6 +5,7 @@ mod accept;
 mod attempts;
 mod backpressure;
 mod begins;
+mod caps;
 mod closing;
 mod common;
 mod connect;

@@ -8,8 +8,8 @@ use std::rc::Rc;
 
 use chat::bytes::Bytes;
 use chat::{
-    AsyncChat, Channel, ChannelMap, Chat, ChatMap, CloseReason, Dispatcher, Hold, Limits,
-    MessageHandler, Readiness, Result, Token,
+    AsyncChat, ChannelMap, Chat, ChatMap, CloseReason, Dispatcher, Hold, Limits, MessageHandler,
+    Readiness, Result, Token,
 };
 
 use crate::common::alone::is_alone;

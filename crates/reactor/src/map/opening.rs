@@ -47,7 +47,7 @@ pub struct Opening<'map> {
     now: Instant,
     /// `None`, if no such channel is open.
     timers: Option<&'map mut Timers>,
-    provider: &'map mut Option<Box<dyn Any>>,
+    providers: &'map mut Providers,
     buffers: &'map Buffers,
 }
 
@@ -70,7 +70,7 @@ impl<'map> Opening<'map> {
             me,
             now: map.after(Duration::ZERO),
             timers: Some(&mut map.timers),
-            provider: &mut map.provider,
+            providers: &mut map.providers,
             buffers: &map.buffers,
         }
     }
@@ -100,9 +100,9 @@ impl<'map> Opening<'map> {
         }
     }
 
-    /// The map's [provider](ChannelMap::set_provider), if it has one of this type.
+    /// The map's [provider](ChannelMap::set_provider) of this type, if it has one.
     pub fn provider<P: 'static>(&mut self) -> Option<&mut P> {
-        self.provider.as_mut()?.downcast_mut()
+        self.providers.get_mut()
     }
 }
 
@@ -114,19 +114,41 @@ impl fmt::Debug for Opening<'_> {
     }
 }
 
-/// # Provider
-impl ChannelMap {
-    /// Gives the map a provider: a value of which its channel types know how to get their
-    /// sockets, in place of the operating system. The loop itself has no use for it. In the
-    /// `chat` crate it is a `Network`, which `ChatMap::set_network` sets.
-    ///
-    /// Channels that are in the map already keep what they have.
-    pub fn set_provider(&mut self, provider: impl Any) {
-        self.provider = Some(Box::new(provider));
+/// One value of each type: there are few.
+#[derive(Default)]
+pub(super) struct Providers(Vec<Box<dyn Any>>);
+
+impl Providers {
+    fn get<P: 'static>(&self) -> Option<&P> {
+        self.0.iter().find_map(|it| it.downcast_ref())
     }
 
-    /// The map's provider, if it has one of this type.
+    fn get_mut<P: 'static>(&mut self) -> Option<&mut P> {
+        self.0.iter_mut().find_map(|it| it.downcast_mut())
+    }
+}
+
+/// # Providers
+impl ChannelMap {
+    /// Gives the map a provider: a value that its channel types find there when they
+    /// [open](crate::Channel::open). The loop itself has no use for it. In the `chat` crate
+    /// one is a `Network`, which `ChatMap::set_network` sets, and of which channels get their
+    /// sockets in place of the operating system.
+    ///
+    /// A map has one provider of each type: this replaces one of the same type. Channels that
+    /// are in the map already keep what they have.
+    pub fn set_provider<P: Any>(&mut self, provider: P) {
+        self.providers.0.retain(|it| !it.is::<P>());
+        self.providers.0.push(Box::new(provider));
+    }
+
+    /// The map's provider of this type, if it has one.
+    pub fn provider<P: 'static>(&self) -> Option<&P> {
+        self.providers.get()
+    }
+
+    /// The map's provider of this type, if it has one.
     pub fn provider_mut<P: 'static>(&mut self) -> Option<&mut P> {
-        self.provider.as_mut()?.downcast_mut()
+        self.providers.get_mut()
     }
 }

@@ -1,0 +1,170 @@
+//! How many connections each address has: [`Ledger`] and [`Place`].
+//!
+//! A connection holds its address alive, so the number of its holders is the number of its
+//! connections. The lock is taken where one is accepted, and where the last of an address
+//! goes, on whichever thread that is.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+/// The connections that the listeners of one map have let in.
+#[derive(Default)]
+pub(crate) struct Ledger {
+    addresses: Arc<Addresses>,
+    /// How many they have refused.
+    pub(crate) refused: u64,
+}
+
+type Addresses = Mutex<HashMap<Block, Weak<Peer>>>;
+
+/// The addresses that count as one: an IPv4 address, or an IPv6 prefix and its length.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Block(IpAddr, u8);
+
+/// An address that has connections.
+struct Peer {
+    block: Block,
+    addresses: Arc<Addresses>,
+}
+
+/// One connection of an address, as long as it lives. It can go to another thread.
+pub(crate) struct Place(Arc<Peer>);
+
+impl Ledger {
+    /// A place for one connection more.
+    pub(crate) fn place(&self, address: IpAddr, ipv6_prefix: u8) -> Place {
+        let block = Block::of(address, ipv6_prefix);
+        let mut addresses = lock(&self.addresses);
+        if let Some(peer) = addresses.get(&block).and_then(Weak::upgrade) {
+            return Place(peer);
+        }
+        let peer = Arc::new(Peer {
+            block,
+            addresses: Arc::clone(&self.addresses),
+        });
+        addresses.insert(block, Arc::downgrade(&peer));
+        Place(peer)
+    }
+}
+
+impl Block {
+    fn of(address: IpAddr, ipv6_prefix: u8) -> Self {
+        match address.to_canonical() {
+            IpAddr::V4(address) => Self(address.into(), 32),
+            IpAddr::V6(address) => {
+                let prefix = ipv6_prefix.min(128);
+                let mask = u128::MAX.checked_shl(128 - u32::from(prefix)).unwrap_or(0);
+                Self(Ipv6Addr::from(u128::from(address) & mask).into(), prefix)
+            }
+        }
+    }
+}
+
+impl Place {
+    /// How many connections the address has, this one included.
+    pub(crate) fn count(&self) -> usize {
+        Arc::strong_count(&self.0)
+    }
+
+    pub(crate) fn block(&self) -> Block {
+        self.0.block
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        let mut addresses = lock(&self.addresses);
+        // It may have come back, and be another one, before the lock was there.
+        let is_gone = |it: &Weak<Self>| it.strong_count() == 0;
+        if addresses.get(&self.block).is_some_and(is_gone) {
+            addresses.remove(&self.block);
+        }
+    }
+}
+
+impl fmt::Debug for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.block.fmt(f)
+    }
+}
+
+/// No panic can leave the table half changed.
+fn lock(addresses: &Addresses) -> MutexGuard<'_, HashMap<Block, Weak<Peer>>> {
+    addresses.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn count(ledger: &Ledger, address: &str, prefix: u8) -> usize {
+        ledger.place(address.parse().unwrap(), prefix).count() - 1
+    }
+
+    #[test]
+    fn each_address_has_its_own_count_and_an_ipv6_prefix_is_one() {
+        let ledger = Ledger::default();
+        let place = |address: &str, prefix| ledger.place(address.parse().unwrap(), prefix);
+        let _places = [
+            place("192.0.2.1", 64),
+            place("192.0.2.1", 48),
+            place("::ffff:192.0.2.1", 64),
+            place("2001:db8:1:2::1", 64),
+            place("2001:db8:1:2:ffff::9", 64),
+            place("2001:db8:1:3::1", 64),
+            place("2001:db8:1:2::1", 48),
+            place("2001:db8::1", 0),
+            place("::1", 0),
+            place("2001:db8::1", 128),
+            place("2001:db8::2", 200),
+        ];
+        for (address, prefix, expected) in [
+            ("192.0.2.1", 0, 3),
+            ("192.0.2.2", 0, 0),
+            ("2001:db8:1:2::7", 64, 2),
+            ("2001:db8:1:3::7", 64, 1),
+            ("2001:db8:1:3::7", 48, 1),
+            ("2001:db8:2:3::7", 48, 0),
+            ("::7", 0, 2),
+            ("2001:db8::1", 128, 1),
+            ("2001:db8::2", 128, 1),
+        ] {
+            assert_eq!(
+                count(&ledger, address, prefix),
+                expected,
+                "{address}/{prefix}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_address_without_connections_leaves_nothing_behind() {
+        let ledger = Ledger::default();
+        let places: Vec<Place> = (0..100_u8)
+            .map(|n| ledger.place([10, 0, 0, n / 2].into(), 64))
+            .collect();
+        assert_eq!(lock(&ledger.addresses).len(), 50);
+        let (some, others) = places.split_at(33);
+        let _ = (some.len(), others.len());
+        std::thread::spawn(move || drop(places)).join().unwrap();
+        assert_eq!(lock(&ledger.addresses).len(), 0);
+    }
+
+    #[test]
+    fn threads_that_take_and_give_back_at_once_agree_in_the_end() {
+        let ledger = Ledger::default();
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..5_000 {
+                        let place = ledger.place([127, 0, 0, 1].into(), 64);
+                        assert!((1..=4).contains(&place.count()));
+                    }
+                });
+            }
+        });
+        assert_eq!(lock(&ledger.addresses).len(), 0);
+    }
+}
