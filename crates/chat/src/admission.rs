@@ -178,19 +178,17 @@ impl Candidates {
             let Some(endpoint) = channel.endpoint() else {
                 continue;
             };
-            let (token, block) = (channel.token(), endpoint.place.as_ref().map(Place::block));
-            match endpoint.life.stage() {
-                Stage::Lingering(_) => {
-                    let since = endpoint.lingers_since();
-                    lingering.push((since.is_none(), since, token, block)); // the youngest has none
+            let (queue, since) = match endpoint.life.stage() {
+                Stage::Lingering(_) => (&mut lingering, endpoint.lingers_since()),
+                Stage::Live | Stage::Shut | Stage::Failing(_) | Stage::Finishing(_)
+                    if evicts && endpoint.limits.evictable =>
+                {
+                    (&mut idle, endpoint.last_activity())
                 }
-                Stage::Live | Stage::Shut | Stage::Failing(_) | Stage::Finishing(_) => {
-                    if evicts && endpoint.limits.evictable {
-                        idle.push((false, endpoint.last_activity(), token, block));
-                    }
-                }
-                _ => {}
-            }
+                _ => continue,
+            };
+            let block = endpoint.place.as_ref().map(Place::block);
+            queue.push((since.unwrap_or_else(|| map.now()), channel.token(), block));
         }
         Self {
             lingering: Queue::new(lingering),
@@ -200,10 +198,10 @@ impl Candidates {
 }
 
 impl Queue {
-    fn new(mut channels: Vec<(bool, Option<Instant>, Token, Option<Block>)>) -> Self {
-        channels.sort_unstable_by_key(|&(is_young, since, token, _)| (is_young, since, token));
+    fn new(mut channels: Vec<(Instant, Token, Option<Block>)>) -> Self {
+        channels.sort_unstable_by_key(|&(since, token, _)| (since, token));
         let mut queue = Self::default();
-        for (_, _, token, block) in channels {
+        for (_, token, block) in channels {
             queue.all.push_back(token);
             if let Some(block) = block {
                 queue.by_block.entry(block).or_default().push_back(token);

@@ -164,7 +164,8 @@ pub struct Limits {
     ///   So a room announces that a member leaves when
     ///   [`ChatMap::push`](crate::ChatMap::push) returns `Ok(false)`: `handle_close` is late.
     /// - when the map closes its channel with the reason
-    ///   [`Shutdown`](crate::CloseReason::Shutdown) or `SlowReader`, as
+    ///   [`Shutdown`](crate::CloseReason::Shutdown), `SlowReader` or
+    ///   [`Evicted`](crate::CloseReason::Evicted), as
     ///   [`ChannelMap::shut_down`](reactor::ChannelMap::shut_down) does at its deadline. The
     ///   channel makes one attempt to send, directly before `handle_close`.
     ///

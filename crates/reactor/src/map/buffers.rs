@@ -158,6 +158,7 @@ impl Buffers {
 
     #[cold]
     #[expect(clippy::box_collection, reason = "lending moves one word")]
+    #[expect(clippy::boxed_local, reason = "the box is freed here, too")]
     fn free(&self, buffer: Box<Vec<u8>>) {
         self.refund(buffer.capacity());
     }

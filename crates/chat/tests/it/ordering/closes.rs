@@ -357,6 +357,32 @@ fn handle_finished_comes_when_all_has_left_after_drained_and_before_handle_close
     assert_eq!(stage.play_out(&a), ["a.eof", "a.finished", "a.close Eof"]);
 }
 
+#[test]
+fn what_a_callback_evicts_is_told_after_it_and_before_the_next_message() {
+    let mut stage = Stage::new();
+    let big = stage.extra("big");
+    big.peer.set_room(0);
+    let log = stage.log.clone();
+    let a = stage.enter("a", move |callback, _, map| {
+        if callback == "message push" {
+            let chat = &mut map.get_mut(big.me).unwrap().chat;
+            chat.push(vec![b'b'; 200_000]);
+            assert!(map.is_open(big.me));
+            log.add("a returns");
+        }
+        Ok(())
+    });
+    let b = stage.extra("b");
+    stage.map.set_memory_cap(100_000);
+    stage.say(&a, "push\n1\n2\n");
+    stage.say(&b, "3\n");
+    let record = stage.turn();
+    let evicted = ["a.message push", "a returns", "big.close Evicted"];
+    assert_eq!(record[..3], evicted);
+    assert_eq!(record[3..], ["b.message 3"]);
+    assert_eq!(stage.turn(), ["a.message 1", "a.message 2"]);
+}
+
 /// What an actor becomes.
 struct Grown(Log);
 
