@@ -4,6 +4,8 @@
 //! they are, and producers are asked only when they are at the head. What was
 //! sent in part stays whole, and how much of it was sent is kept beside it.
 
+mod account;
+
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::mem;
@@ -14,6 +16,8 @@ use reactor::Buffers;
 use crate::limits::Limits;
 use crate::producer::{More, Producer};
 use crate::unsent::Unsent;
+
+use account::{grow, recount};
 
 /// Shared data up to this many bytes is copied: that costs less than to count
 /// references and to send it by a slice of its own.
@@ -117,32 +121,6 @@ impl Output {
         };
     }
 
-    /// Uses these buffers, and is charged to them, in place of any others.
-    pub(crate) fn use_buffers(&mut self, buffers: &Buffers) {
-        let held = self.memory();
-        self.recount(held, 0);
-        self.buffers = Some(buffers.clone());
-        self.recount(0, held);
-    }
-
-    pub(crate) fn uses(&self, buffers: &Buffers) -> bool {
-        self.buffers.as_ref().is_some_and(|it| it.is_same(buffers))
-    }
-
-    /// What was `before` bytes, for the map's account, is `now`.
-    pub(crate) fn recount(&self, before: usize, now: usize) {
-        recount(self.buffers.as_ref(), before, now);
-    }
-
-    /// The bytes that the map's account has for the queue.
-    pub(crate) fn memory(&self) -> usize {
-        match &self.queued {
-            Queued::Nothing | Queued::Lost(_) => 0,
-            Queued::Open(buffer) | Queued::Shut(buffer) => buffer.capacity(),
-            Queued::Many(queue) => queue.items.iter().map(Item::memory).sum(),
-        }
-    }
-
     /// Queues a copy of `data`, if there is a buffer with room for it.
     #[inline]
     pub(crate) fn push_within_room(&mut self, data: &[u8]) -> bool {
@@ -207,12 +185,6 @@ impl Output {
             true => Queued::Open(buffer),
             false => Queued::Shut(buffer),
         };
-        self.put(queued);
-    }
-
-    /// Where nothing is queued, this is.
-    #[inline]
-    fn put(&mut self, queued: Queued) {
         // There is nothing to drop, and to find that out is a call.
         mem::forget(mem::replace(&mut self.queued, queued));
     }
@@ -236,14 +208,6 @@ impl Output {
         let lost = self.lost();
         self.free();
         self.note_lost(lost);
-    }
-
-    fn free(&mut self) {
-        match mem::take(&mut self.queued) {
-            Queued::Open(buffer) | Queued::Shut(buffer) => self.give_back(buffer),
-            Queued::Many(queue) => queue.items.into_iter().for_each(|item| self.let_go(item)),
-            Queued::Nothing | Queued::Lost(_) => {}
-        }
     }
 
     /// Drops everything, and keeps account of it: nothing is sent any more.
@@ -446,7 +410,7 @@ impl Output {
         match mem::take(&mut self.queued) {
             Queued::Open(buffer) | Queued::Shut(buffer) if self.sent == 0 => Some(buffer),
             queued => {
-                self.put(queued);
+                mem::forget(mem::replace(&mut self.queued, queued)); // as in `keep`
                 None
             }
         }
@@ -558,21 +522,6 @@ impl Output {
             buffers.put_spare(buffer);
         }
     }
-
-    /// The item is sent or dropped.
-    fn let_go(&self, item: Item) {
-        match item {
-            Item::Own(buffer) => self.give_back(buffer),
-            Item::Shared(data) => self.recount(data.len(), 0),
-            Item::Producer(_) => {}
-        }
-    }
-}
-
-impl Drop for Output {
-    fn drop(&mut self) {
-        self.free();
-    }
 }
 
 impl Queue {
@@ -594,15 +543,6 @@ impl Item {
             Self::Producer(_) => None,
         }
     }
-
-    /// The bytes that the map's account has for it.
-    fn memory(&self) -> usize {
-        match self {
-            Self::Shared(data) => data.len(),
-            Self::Own(data) => data.capacity(),
-            Self::Producer(_) => 0,
-        }
-    }
 }
 
 fn mark(limits: &Limits) -> u32 {
@@ -619,24 +559,6 @@ fn append(buffers: Option<&Buffers>, buffer: &mut Vec<u8>, data: &[u8]) {
         grow(buffers, buffer, data.len());
     }
     buffer.extend_from_slice(data);
-}
-
-/// A buffer that grows has a power of two: so it has room for what follows, and
-/// the next one to use it need not grow it again.
-#[cold]
-fn grow(buffers: Option<&Buffers>, buffer: &mut Vec<u8>, len: usize) {
-    let len = (buffer.len() + len).next_power_of_two();
-    let before = buffer.capacity();
-    buffer.reserve_exact(len - buffer.len());
-    recount(buffers, before, buffer.capacity());
-}
-
-fn recount(buffers: Option<&Buffers>, before: usize, now: usize) {
-    match buffers {
-        Some(buffers) if now > before => buffers.charge(now - before),
-        Some(buffers) if now < before => buffers.refund(before - now),
-        _ => {}
-    }
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ mod trouble;
 mod turn;
 
 use std::any::{Any, TypeId};
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::io;
@@ -455,15 +455,9 @@ impl ChannelMap {
 
     /// A channel was closed or converted: if it is being called, it does not go on.
     fn disturb(&mut self, token: Token) {
-        if self.calling().get() == Some(token) {
-            self.calling().set(None);
+        if self.buffers.0.calling.get() == Some(token) {
+            self.buffers.0.calling.set(None);
         }
-    }
-
-    /// See [`Buffers::calling`].
-    #[inline]
-    fn calling(&self) -> &Cell<Option<Token>> {
-        self.buffers.calling()
     }
 
     /// Adds to what a channel is to be called with.

@@ -42,8 +42,10 @@ pub struct Buffers(pub(super) Rc<Shelf>);
 
 #[derive(Default)]
 pub(super) struct Shelf {
-    /// See [`Buffers::calling`].
-    calling: Cell<Option<Token>>,
+    /// The channel that is called with its events, until it is closed, converted or amended,
+    /// something is posted, or too much memory is held. Here, so that
+    /// [`charge`](Buffers::charge), which has no map, can stop its delivery.
+    pub(super) calling: Cell<Option<Token>>,
     memory: Memory,
     pub(super) clock: Clock,
     read: Cell<Option<Box<[u8; READ_BUFFER_SIZE]>>>,
@@ -73,14 +75,6 @@ impl ChannelMap {
 }
 
 impl Buffers {
-    /// The channel that is called with its events, until it is closed, converted or amended,
-    /// something is posted, or too much memory is held. Here, so that
-    /// [`charge`](Self::charge), which has no map, can stop its delivery.
-    #[inline]
-    pub(super) fn calling(&self) -> &Cell<Option<Token>> {
-        &self.0.calling
-    }
-
     pub(super) fn memory(&self) -> &Memory {
         &self.0.memory
     }

@@ -139,7 +139,7 @@ impl ChannelMap {
         let slots = self.slots.iter();
         let lost = slots.filter(|(_, slot)| slot.channel.is_none());
         let lost: Vec<Token> = lost.map(|(_, slot)| slot.token).collect();
-        for token in lost.into_iter().chain(self.calling().take()) {
+        for token in lost.into_iter().chain(self.buffers.0.calling.take()) {
             self.vacate(token);
         }
         self.home.state.set(AT_REST);

@@ -8,6 +8,7 @@ use std::cell::Cell;
 use std::cmp::Reverse;
 
 use super::{Buffers, ChannelMap};
+use crate::channel::Channel;
 use crate::close_reason::CloseReason;
 use crate::token::Token;
 
@@ -85,7 +86,7 @@ impl Buffers {
         let memory = self.memory();
         memory.held.set(memory.held.get().saturating_add(bytes));
         if memory.is_over() {
-            self.calling().set(None);
+            self.0.calling.set(None);
         }
     }
 
@@ -135,7 +136,24 @@ impl ChannelMap {
         self.evicted
     }
 
-    /// After a callback: evicts channels, if they hold too much.
+    /// Ends the call of a channel that is to be settled, and may have passed the cap of
+    /// memory.
+    #[cold]
+    pub(super) fn end_disturbed(&mut self, channel: Box<dyn Channel>, me: Token) {
+        self.buffers.0.calling.set(None);
+        if let Err(stray) = self.put_back(channel, me, false) {
+            self.park(Some((me, stray)));
+        }
+        self.relieve();
+    }
+
+    /// After a callback: does what it has given cause for, but for posts.
+    pub(super) fn end_callback(&mut self) {
+        self.relieve();
+        self.run_closes();
+    }
+
+    /// Evicts channels, if they hold too much.
     #[inline]
     pub(super) fn relieve(&mut self) {
         if self.buffers.memory().is_over() {

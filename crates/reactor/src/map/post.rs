@@ -82,7 +82,7 @@ impl ChannelMap {
             work: Box::new(work),
         });
         // The channel that is being called delivers nothing more before this has run.
-        self.calling().set(None);
+        self.buffers.0.calling.set(None);
         self.pauses = true;
         true
     }

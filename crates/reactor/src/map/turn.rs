@@ -139,7 +139,7 @@ impl ChannelMap {
     /// [cap of memory](Self::set_memory_cap).
     #[inline]
     pub fn may_continue(&self, me: Token) -> bool {
-        self.calling().get() == Some(me) || self.may_continue_so_far(me)
+        self.buffers.0.calling.get() == Some(me) || self.may_continue_so_far(me)
     }
 
     #[cold]
@@ -255,7 +255,7 @@ impl ChannelMap {
         };
         slot.touched = false;
         // It stays in its slot meanwhile, for it does not get the map.
-        self.buffers.calling().set(Some(token));
+        self.buffers.0.calling.set(Some(token));
         // A one-shot poller is to be told again what it has reported.
         let settled = match channel.flush(token) && self.poller.supports_level() && !slot.must_ask {
             true => Ok(()),
@@ -273,7 +273,7 @@ impl ChannelMap {
                 settled
             }
         };
-        self.calling().set(None);
+        self.buffers.0.calling.set(None);
         settled
     }
 
@@ -425,7 +425,7 @@ impl ChannelMap {
             slot.touched = true;
             return false;
         };
-        self.calling().set(Some(me));
+        self.buffers.0.calling.set(Some(me));
         if !is_known || ready != Readiness::READABLE {
             let was_called = self.call_one_by_one(ready, is_known, &mut *channel, me);
             self.end_disturbed(channel, me);
@@ -434,28 +434,17 @@ impl ChannelMap {
         if let Err(error) = channel.handle_read_event(me, self) {
             channel.handle_error(error, me, self);
         }
-        if self.calling().get() != Some(me) {
+        if self.buffers.0.calling.get() != Some(me) {
             self.end_disturbed(channel, me);
             return true;
         }
         // Nobody else has queued anything: an answer leaves at once.
         let is_settled = channel.flush(me);
-        self.calling().set(None);
+        self.buffers.0.calling.set(None);
         if let Err(stray) = self.put_back(channel, me, is_settled) {
             self.park(Some((me, stray)));
         }
         true
-    }
-
-    /// Ends the call of a channel that is to be settled, and may have passed the cap of
-    /// memory.
-    #[cold]
-    fn end_disturbed(&mut self, channel: Box<dyn Channel>, me: Token) {
-        self.calling().set(None);
-        if let Err(stray) = self.put_back(channel, me, false) {
-            self.park(Some((me, stray)));
-        }
-        self.relieve();
     }
 
     /// Calls a channel with each of its events as long as it wants them; the first
@@ -553,12 +542,6 @@ impl ChannelMap {
             _ => return Err(channel),
         }
         Ok(())
-    }
-
-    /// After a callback: does what it has given cause for, but for posts.
-    pub(super) fn end_callback(&mut self) {
-        self.relieve();
-        self.run_closes();
     }
 
     /// Calls `handle_close` of the closed channels, first come first served.
