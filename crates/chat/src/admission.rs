@@ -22,6 +22,9 @@ use crate::stream::Stream;
 /// A connection and where it comes from; `None` if nobody waits.
 pub(crate) type Accepted = Option<(Stream, Address)>;
 
+/// There is no room for a newcomer.
+struct Full;
+
 /// What a listener keeps.
 #[derive(Debug, Default)]
 pub(crate) struct Entrance {
@@ -55,16 +58,19 @@ impl Endpoint {
     /// Accepts the next connection, to be handed out. Returns `false` if it was refused.
     pub(crate) fn admit(&mut self, room: &mut Room, map: &mut ChannelMap) -> bool {
         if !self.has_admitted() {
-            let mut next = self.accept_next();
-            if let Ok(Some((stream, address))) = &mut next {
-                match self.let_in(address, room, map) {
-                    Some(place) => stream.place = place,
-                    None => {
-                        self.turn_away(next, map);
+            let next = match self.accept_next() {
+                Ok(Some((mut stream, address))) => match self.let_in(&address, room, map) {
+                    Ok(place) => {
+                        stream.place = place;
+                        Ok(Some((stream, address)))
+                    }
+                    Err(Full) => {
+                        self.turn_away(stream, &address, map);
                         return false;
                     }
-                }
-            }
+                },
+                nobody => nobody,
+            };
             if let Some(entrance) = self.life.entrance() {
                 entrance.is_refusing &= !matches!(next, Ok(Some(_)));
                 entrance.next = Some(next);
@@ -101,38 +107,37 @@ impl Endpoint {
         }
     }
 
-    /// The place of a newcomer, if it is to have one; `None` if there is no room.
+    /// Returns the place of a newcomer, if it is to have one. One goes for one that comes: if
+    /// more would have to, it is full.
     fn let_in(
         &self,
         address: &Address,
         room: &mut Room,
         map: &mut ChannelMap,
-    ) -> Option<Option<Place>> {
+    ) -> Result<Option<Place>, Full> {
         let limits = &*self.limits;
+        if map.len() > limits.channels {
+            return Err(Full);
+        }
+        let is_counted = limits.channels_per_address < usize::MAX;
         let mut place = None;
-        if let (Some(address), true) = (address.as_inet(), limits.channels_per_address < usize::MAX)
-        {
+        if let Some(address) = address.as_inet().filter(|_| is_counted) {
             let taken = ledger(map).place(address.ip(), limits.ipv6_prefix);
-            let (count, max) = (taken.count(), limits.channels_per_address);
-            // One goes for one that comes.
-            if count > max && !(count == max + 1 && room.make(Some(taken.block()), limits, map)) {
-                return None;
+            let excess = taken.count().saturating_sub(limits.channels_per_address);
+            if excess > 1 || (excess == 1 && !room.make(Some(taken.block()), limits, map)) {
+                return Err(Full);
             }
             place = Some(taken);
         }
-        let (count, max) = (map.len(), limits.channels);
-        if count >= max && !(count == max && room.make(None, limits, map)) {
-            return None;
+        if map.len() == limits.channels && !room.make(None, limits, map) {
+            return Err(Full);
         }
-        Some(place)
+        Ok(place)
     }
 
     /// Sends the refusal, as far as there is room at once, and closes the connection.
     #[cold]
-    fn turn_away(&mut self, refused: io::Result<Accepted>, map: &mut ChannelMap) {
-        let Ok(Some((stream, address))) = refused else {
-            return;
-        };
+    fn turn_away(&mut self, stream: Stream, address: &Address, map: &mut ChannelMap) {
         ledger(map).refused += 1;
         let me = self.me;
         let entrance = self.life.entrance();
