@@ -75,8 +75,7 @@ impl Room {
         // The example's: what many members say in one turn must not be more
         // than one of them can be sent.
         limits.in_buffer_size = 4096;
-        limits.reads_per_turn = 1;
-        limits.messages_per_turn = 64;
+        limits.received_per_turn = 64 * 256;
         Self {
             members: HashSet::new(),
             limits: Rc::new(limits),

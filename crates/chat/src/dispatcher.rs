@@ -397,6 +397,7 @@ impl<H: DispatcherHandler> Channel for Dispatcher<H> {
 
     fn settle(&mut self, me: Token) -> Result<(), CloseReason> {
         self.enter(me);
+        self.endpoint.begin_turn();
         let is_deaf = !self.readable(me) && !self.has_unread();
         self.endpoint.settle_output();
         self.endpoint.settle(is_deaf)

@@ -17,6 +17,7 @@ use crate::life::{Bound, Life, Origin, Stage};
 use crate::limits::Limits;
 use crate::listening::is_listener;
 use crate::output::Output;
+use crate::receiving::MESSAGE_COST;
 use crate::transport::Transport;
 use crate::waiting::Waiting;
 use crate::wire::Wire;
@@ -41,6 +42,9 @@ pub struct Endpoint {
     pub(crate) has_accepted: bool,
     /// A chat channel is held while its answers outrun the peer.
     pub(crate) has_backpressure: bool,
+    /// What a dispatcher's handler may receive before the next settle:
+    /// [`Limits::received_per_turn`].
+    pub(crate) left_of_turn: u32,
     pub(crate) output: Output,
     /// Bytes that the wire has taken.
     pub(crate) taken: u64,
@@ -92,6 +96,7 @@ impl Endpoint {
             has_accepted: false,
             // Two peers that both hold each other back would wait for ever.
             has_backpressure,
+            left_of_turn: u32::MAX, // no turn has begun
             output: Output::new(&limits),
             taken: 0,
             received: 0,
@@ -125,8 +130,8 @@ impl Endpoint {
     ///
     /// # Errors
     ///
-    /// `WouldBlock` if there is nothing to receive now. A callback must expect it at any
-    /// time. `InvalidData` if a datagram, or a record of a `SOCK_SEQPACKET` socket, is
+    /// `WouldBlock` if there is nothing to receive now, or enough was received in this turn
+    /// ([`Limits::received_per_turn`]). A callback must expect it at any time. `InvalidData` if a datagram, or a record of a `SOCK_SEQPACKET` socket, is
     /// longer than `buffer`. `buffer` has its beginning then, and the rest is lost.
     ///
     /// Any error but `WouldBlock` closes the channel with [`CloseReason::Io`] after the
@@ -139,8 +144,12 @@ impl Endpoint {
             buffer[..held.len()].copy_from_slice(&held);
             return Ok(held.len());
         }
-        let received = self.receive(buffer);
+        let received = match self.left_of_turn {
+            0 => Err(io::ErrorKind::WouldBlock.into()),
+            _ => self.receive(buffer),
+        };
         if let Ok(len) = received {
+            self.spend_turn(len);
             self.count_input(len);
         }
         if matches!(received, Ok(0)) && !buffer.is_empty() && self.connected() {
@@ -330,6 +339,18 @@ impl Endpoint {
         if !data.is_empty() {
             self.unread = [data, &self.unread].concat().into();
         }
+    }
+
+    /// A turn begins for a dispatcher's handler.
+    pub(crate) fn begin_turn(&mut self) {
+        let budget = self.limits.received_per_turn.max(1);
+        self.left_of_turn = u32::try_from(budget).unwrap_or(u32::MAX);
+    }
+
+    /// The handler has received so much by one call.
+    pub(crate) fn spend_turn(&mut self, len: usize) {
+        let cost = u32::try_from(len + MESSAGE_COST).unwrap_or(u32::MAX);
+        self.left_of_turn = self.left_of_turn.saturating_sub(cost);
     }
 
     /// Receives from the wire.

@@ -122,7 +122,7 @@ impl Chat {
             }
         };
         let mut buffer = map.buffers().read_buffer();
-        let room = room.min(buffer.len());
+        let room = room.min(buffer.len()).min(limits.received_per_turn.max(1));
         match self.endpoint.receive(&mut buffer[..room]) {
             Ok(len) => {
                 if len == 0 {

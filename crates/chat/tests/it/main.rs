@@ -61,6 +61,7 @@ mod skip;
 mod swapped_map;
 mod token;
 mod transport;
+mod turns;
 mod undelivered;
 mod unix_names;
 mod unsent;

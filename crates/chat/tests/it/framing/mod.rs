@@ -158,7 +158,8 @@ impl<const N: usize> MessageHandler for Whole<N> {
 fn limits(case: &Case) -> Limits {
     let mut limits = Limits::default();
     limits.message = case.message_limit;
-    limits.messages_per_turn = case.messages_per_turn;
+    limits.counted_message = case.message_limit;
+    limits.received_per_turn = case.received_per_turn;
     limits
 }
 
