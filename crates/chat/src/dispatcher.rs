@@ -335,6 +335,7 @@ impl<H: DispatcherHandler> Dispatcher<H> {
     ) -> Result {
         self.endpoint.output.use_buffers(map.buffers());
         self.endpoint.told = None;
+        self.endpoint.fill_up(map.now());
         let result = match self.endpoint.is_closed() {
             true => Ok(()),
             false => match self.begin(me, map) {

@@ -11,12 +11,14 @@ use socket2::{SockRef, Socket, Type};
 
 use crate::address::Address;
 use crate::flags::{
-    BEGIN, BLOCKED, CONVERTED, EOF, EOF_TOLD, Flags, NEW, NOT_LIVE, PEER_TOLD, RESTING, UNOPENED,
+    BEGIN, BLOCKED, CONVERTED, EOF, EOF_TOLD, Flags, NEW, NOT_LIVE, PEER_TOLD, REST_IN, REST_OUT,
+    UNOPENED,
 };
 use crate::life::{Bound, Life, Origin, Stage};
 use crate::limits::Limits;
 use crate::listening::is_listener;
 use crate::output::Output;
+use crate::rate::{Flow, Way};
 use crate::receiving::MESSAGE_COST;
 use crate::transport::Transport;
 use crate::waiting::Waiting;
@@ -55,6 +57,8 @@ pub struct Endpoint {
     pub(crate) unread: Bytes,
     /// The timers that the channel has set for itself.
     pub(crate) waiting: Option<Box<Waiting>>,
+    /// What may pass now, of bytes that have a rate.
+    pub(crate) flow: Option<Box<Flow>>,
 }
 
 impl Endpoint {
@@ -103,6 +107,7 @@ impl Endpoint {
             limits,
             unread: Bytes::new(),
             waiting: None,
+            flow: None,
         };
         endpoint.use_limits();
         endpoint
@@ -183,7 +188,10 @@ impl Endpoint {
             return Err(io::ErrorKind::BrokenPipe.into());
         }
         let sent = match self.output.is_empty() {
-            true => self.wire.send_vectored(slices),
+            true => {
+                let left = self.left(Way::Out);
+                self.wire.send_within(left, slices)
+            }
             false => Err(io::ErrorKind::WouldBlock.into()), // what was pushed goes first
         };
         self.told_of_sending(sent)
@@ -285,6 +293,7 @@ impl Endpoint {
         if self.wire.keeps_bounds() {
             self.output.gather_nothing(); // what is sent together would be one record
         }
+        self.use_rates();
     }
 
     /// Refuses the channel, with the reason, unless it is a stream or becomes one.
@@ -312,7 +321,7 @@ impl Endpoint {
 
     /// Whether the channel receives: to hand input out, or to discard it.
     pub(crate) fn receives(&self) -> bool {
-        if self.flags & (RESTING | UNOPENED) != 0 {
+        if self.flags & (REST_IN | UNOPENED) != 0 {
             return false;
         }
         match self.life.stage() {
@@ -326,7 +335,7 @@ impl Endpoint {
 
     /// Whether the handler may send by itself.
     pub(crate) fn is_open_for_writing(&self) -> bool {
-        self.flags & RESTING == 0 && matches!(self.life.stage(), Stage::Live | Stage::Datagrams(_))
+        self.flags & REST_OUT == 0 && matches!(self.life.stage(), Stage::Live | Stage::Datagrams(_))
     }
 
     /// Whether a transport has input that no event will announce, and it is received.
@@ -353,13 +362,17 @@ impl Endpoint {
         self.left_of_turn = self.left_of_turn.saturating_sub(cost);
     }
 
-    /// Receives from the wire.
-    #[inline]
+    /// Receives from the wire, as much as the rate allows.
     pub(crate) fn receive(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let received = self.wire.recv(buffer);
+        let room = buffer.len().min(self.left(Way::In).unwrap_or(usize::MAX));
+        if room == 0 && !buffer.is_empty() {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let received = self.wire.recv(&mut buffer[..room]);
         self.unblock_transport();
         if let Ok(len) = received {
             self.received += len as u64;
+            self.spend(Way::In, len);
         }
         received
     }
@@ -399,6 +412,7 @@ impl Endpoint {
     pub(crate) fn told_of_sending(&mut self, sent: io::Result<usize>) -> io::Result<usize> {
         let sent = self.told(sent, Self::has_failed)?;
         self.taken += sent as u64;
+        self.spend(Way::Out, sent);
         Ok(sent)
     }
 

@@ -286,7 +286,7 @@ impl Framer {
     pub(crate) fn next_whole<'d>(
         &mut self,
         data: &'d [u8],
-        limits: &Rc<Limits>,
+        limits: &Rc<Limits>, // read only where a message was found
     ) -> Option<(&'d [u8], &'d [u8])> {
         if self.state != State::Start {
             return None;

@@ -202,6 +202,7 @@ mod output;
 mod pattern;
 mod process;
 mod producer;
+mod rate;
 mod receiving;
 mod sending;
 mod stream;
@@ -233,6 +234,7 @@ pub use network::{DatagramSocket, Listener, Network};
 pub use producer::{
     ChunkedProducer, HookedProducer, IterProducer, More, Producer, ReadProducer, SimpleProducer,
 };
+pub use rate::Rate;
 pub use stream::Stream;
 pub use terminator::{InvalidTerminator, Terminator};
 pub use transport::Transport;

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-/// The limits of one channel. Every default is finite.
+use crate::rate::Rate;
+
+/// The limits of one channel. Every default is finite, but `idle` and the two rates.
 ///
 /// Change the fields of a `default()`. 0 never means "unlimited". Where 0 would stop
 /// the channel for ever, it counts as 1.
@@ -89,6 +91,26 @@ pub struct Limits {
     pub received_per_turn: usize,
     /// Bytes sent in one turn, approximately. Default 1 MiB.
     pub sent_per_turn: usize,
+    /// Bytes a second that the channel receives. It rests when that is used up, and the peer's
+    /// own socket fills. Default [`Rate::UNLIMITED`].
+    ///
+    /// Time in which the channel rests is no fault of the peer's: it does not count for
+    /// `message_time`, `message_rate` and `idle`. A channel that closes when done keeps both
+    /// rates, also for the input that it discards. A conversion keeps what is left of a burst,
+    /// and so do other limits. Over a [`Transport`](crate::Transport) its bytes count, not
+    /// those on the network. A socket that keeps bounds (datagrams, `SOCK_SEQPACKET`) has no
+    /// rate.
+    ///
+    /// A dispatcher's [`recv`](crate::Endpoint::recv) gets as much as there is, and
+    /// `WouldBlock` while the channel rests.
+    pub receive_rate: Rate,
+    /// Bytes a second that the channel sends. What is pushed beyond that is queued, within
+    /// `output`: producers do not run ahead. Default [`Rate::UNLIMITED`].
+    ///
+    /// Time in which the channel rests does not count for `stall` and `idle`. A goodbye that
+    /// leaves when the map closes the channel does not wait for the rate. Otherwise as
+    /// `receive_rate`.
+    pub send_rate: Rate,
     /// How long a channel that has sent its last byte waits for the peer to close. It
     /// reads and discards meanwhile: the kernel would reset a connection closed with
     /// unread input, and the peer might lose the end of the output (RFC 1122, section
@@ -186,6 +208,8 @@ impl Limits {
         low_water: 16_384,
         received_per_turn: 1024 * 1024,
         sent_per_turn: 1024 * 1024,
+        receive_rate: Rate::UNLIMITED,
+        send_rate: Rate::UNLIMITED,
         linger: Duration::from_secs(2),
         linger_bytes: 64 * 1024 * 1024,
         connect: Duration::from_secs(30),

@@ -10,8 +10,8 @@ use reactor::{ChannelMap, CloseReason, Result};
 use crate::async_chat::AsyncChat;
 use crate::chat::Chat;
 use crate::flags::{
-    BY_COUNT, DISCARDED, EOF, EOF_TOLD, Flags, GATHERS, HELD, NOT_LIVE, OVER_LIMIT, PARTIAL,
-    RESTING, UNDELIVERED,
+    BY_COUNT, DISCARDED, EOF, EOF_TOLD, Flags, GATHERS, HELD, NOT_LIVE, OVER_LIMIT, PARTIAL, RATED,
+    REST_IN, UNDELIVERED,
 };
 use crate::framer::Frame;
 use crate::handler::ChatHandler;
@@ -318,18 +318,24 @@ impl Chat {
 
     /// Whether input may be received: what is held comes first.
     pub(crate) fn may_receive(&self) -> bool {
-        self.endpoint.flags & GATHERS == 0 && self.is_open_for_input()
+        !self.is_gathering() && self.is_open_for_input()
     }
 
-    /// Whether input may be received behind that which is kept for a message.
+    /// Whether input may be received behind that which is kept for a message. Input that has
+    /// a rate is received in the same way.
     pub(crate) fn gathers(&self) -> bool {
-        self.endpoint.flags & GATHERS != 0 && self.is_open_for_input()
+        self.is_gathering() && self.is_open_for_input()
+    }
+
+    fn is_gathering(&self) -> bool {
+        let flags = self.endpoint.flags;
+        flags & GATHERS != 0 || (flags & RATED != 0 && self.endpoint.has_receive_rate())
     }
 
     fn is_open_for_input(&self) -> bool {
         let flags = self.endpoint.flags;
         // A channel that can send nothing any more goes on receiving; one that ends does not.
-        flags & (HELD | UNDELIVERED | OVER_LIMIT | EOF | RESTING) == 0
+        flags & (HELD | UNDELIVERED | OVER_LIMIT | EOF | REST_IN) == 0
             && (flags & NOT_LIVE == 0 || (self.endpoint.receives() && !self.closing()))
     }
 

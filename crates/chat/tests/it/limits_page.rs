@@ -22,6 +22,9 @@ fn shown(value: &str) -> String {
     if value == "b\"\"" {
         return "none".to_owned();
     }
+    if value == "unlimited" {
+        return value.to_owned();
+    }
     if let Some(seconds) = value.strip_suffix('s') {
         return match seconds.contains('.') {
             true => "never".to_owned(),

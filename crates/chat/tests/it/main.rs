@@ -48,6 +48,7 @@ mod porting;
 mod producers;
 mod push;
 mod pushes_to_oneself;
+mod rates;
 mod reaching;
 mod reasons;
 mod receipts;

@@ -124,6 +124,8 @@ pub(crate) struct Case {
     pub(crate) steps: VecDeque<Step>,
     pub(crate) message_limit: usize,
     pub(crate) received_per_turn: usize,
+    /// It has a rate, which is never used up.
+    pub(crate) is_rated: bool,
     pub(crate) stream: Vec<u8>,
 }
 
@@ -230,6 +232,7 @@ pub(crate) fn random_case(rng: &mut Rng) -> Case {
         steps,
         message_limit: [5, 40, 65_536, 65_536][rng.below(4)],
         received_per_turn: [1, 300, 600, 1 << 20][rng.below(4)],
+        is_rated: rng.below(4) == 0,
         stream,
     }
 }
