@@ -1,9 +1,13 @@
 //! This project's crates, as `examples/echo.rs` and `examples/chat.rs` use them.
 
+use std::cell::RefCell;
 use std::collections::HashSet;
+use std::io::Write;
 use std::rc::Rc;
 
 use bench::start::{self, Work};
+use bench::store;
+use bytes::Bytes;
 use chat::{Address, AsyncChat, ChannelMap, Chat, ChatHandler, CloseReason, Dispatcher};
 use chat::{
     DispatcherHandler, Endpoint, Handle, Limits, MessageHandler, Result, Stream, Terminator,
@@ -129,6 +133,66 @@ impl MessageHandler for Member {
     }
 }
 
+/// One value, with its end, for all clients.
+struct Value(Rc<RefCell<Bytes>>);
+
+impl DispatcherHandler for Value {
+    fn handle_accepted(
+        &mut self,
+        stream: Stream,
+        _addr: Address,
+        _server: &mut Endpoint,
+        map: &mut ChannelMap,
+    ) -> Result {
+        let store = Store {
+            value: Rc::clone(&self.0),
+            coming: None,
+            line: Vec::new(),
+        };
+        map.insert(AsyncChat::new(stream, "\n", store))?;
+        Ok(())
+    }
+}
+
+struct Store {
+    value: Rc<RefCell<Bytes>>,
+    /// A value, and not a line.
+    coming: Option<Vec<u8>>,
+    line: Vec<u8>,
+}
+
+impl ChatHandler for Store {
+    fn collect_incoming_data(&mut self, data: &[u8], _: &mut Chat, _: &mut ChannelMap) -> Result {
+        match &mut self.coming {
+            Some(value) => value.extend_from_slice(data),
+            None => self.line.extend_from_slice(data),
+        }
+        Ok(())
+    }
+
+    fn found_terminator(&mut self, chat: &mut Chat, _: &mut ChannelMap) -> Result {
+        if let Some(mut value) = self.coming.take() {
+            value.push(b'\n');
+            *self.value.borrow_mut() = value.into();
+            chat.push("ok\n");
+            chat.set_terminator("\n");
+            return Ok(());
+        }
+        let line = std::mem::take(&mut self.line);
+        if let Some(len) = store::value_len(&line) {
+            self.coming = Some(Vec::with_capacity(len + 1));
+            chat.set_terminator(Terminator::count_then(len, b"\n"));
+        } else if line == b"get" {
+            let value = self.value.borrow().clone();
+            write!(chat, "{}\n", value.len() - 1)?;
+            chat.push_bytes(value);
+        } else {
+            chat.push([&line[..], b"\n"].concat());
+        }
+        Ok(())
+    }
+}
+
 fn main() -> Result {
     let (work, _) = start::work();
     let mut map = ChannelMap::new()?;
@@ -141,6 +205,10 @@ fn main() -> Result {
         }
         Work::Room => {
             map.insert(Dispatcher::new(start::listen()?, Room::new()))?;
+        }
+        Work::Store => {
+            let value = Value(Rc::new(RefCell::new(Bytes::from_static(b"\n"))));
+            map.insert(Dispatcher::new(start::listen()?, value))?;
         }
         Work::Plaintext => start::refuse(work),
     }

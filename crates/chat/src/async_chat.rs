@@ -304,7 +304,7 @@ impl<H: ChatHandler> AsyncChat<H> {
                 return Ok(false);
             }
         }
-        if self.chat.endpoint.flags & RATED != 0 {
+        if self.chat.endpoint.flags & RATED != 0 && !self.chat.endpoint.is_closed() {
             self.chat.endpoint.set_timers(map); // not in a turn of its own
         }
         Ok(self.chat.may_receive())

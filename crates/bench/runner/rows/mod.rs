@@ -8,6 +8,7 @@ mod idle;
 mod latency;
 mod pieces;
 mod room;
+mod store;
 mod terminators;
 
 use std::collections::HashMap;
@@ -26,7 +27,7 @@ pub struct Row {
     pub run: fn(&Context) -> Result<Table>,
 }
 
-pub const ALL: [Row; 14] = [
+pub const ALL: [Row; 15] = [
     echo::ONE,
     echo::SIXTEEN,
     echo::LONG,
@@ -36,6 +37,7 @@ pub const ALL: [Row; 14] = [
     room::ROW,
     connect::ROW,
     bulk::ROW,
+    store::ROW,
     terminators::ROW,
     pieces::ROW,
     http::ROW,
