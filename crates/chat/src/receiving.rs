@@ -15,12 +15,12 @@ use crate::flags::{
 };
 use crate::framer::Frame;
 use crate::handler::ChatHandler;
-use crate::limits::Limits;
 
 /// What a message costs of a turn's budget, besides its bytes.
 pub(crate) const MESSAGE_COST: usize = 256;
 
 /// What is left of a channel's turn.
+#[derive(Default)]
 struct Turn {
     budget: isize,
     /// Bytes of the last read.
@@ -29,22 +29,15 @@ struct Turn {
     is_full: bool,
 }
 
-impl Turn {
-    #[inline]
-    fn new(limits: &Limits) -> Self {
-        Self {
-            budget: limits.received_per_turn.min(isize::MAX as usize) as isize,
-            received: 0,
-            is_full: false,
-        }
-    }
-}
-
 impl<H: ChatHandler> AsyncChat<H> {
     /// Reads, within a turn's budget, and delivers that.
     #[inline]
     pub(crate) fn receive(&mut self, map: &mut ChannelMap) -> Result {
-        let mut turn = Turn::new(&self.chat.endpoint.limits);
+        let budget = self.chat.endpoint.limits.received_per_turn;
+        let mut turn = Turn {
+            budget: isize::try_from(budget).unwrap_or(isize::MAX),
+            ..Turn::default()
+        };
         let mut buffer = map.buffers().read_buffer();
         while let Some(data) = self.chat.read(&mut buffer, &mut turn) {
             if !data.is_empty() || self.chat.endpoint.flags & EOF != 0 {
@@ -72,7 +65,11 @@ impl<H: ChatHandler> AsyncChat<H> {
     /// Delivers what is held, within a turn's budget.
     pub(crate) fn deliver_held(&mut self, map: &mut ChannelMap) -> Result {
         let held = mem::take(&mut self.chat.endpoint.unread);
-        let mut turn = Turn::new(&self.chat.endpoint.limits);
+        let budget = self.chat.endpoint.limits.received_per_turn;
+        let mut turn = Turn {
+            budget: isize::try_from(budget).unwrap_or(isize::MAX),
+            ..Turn::default()
+        };
         self.deliver(&held, Some(&held), &mut turn, map)
     }
 

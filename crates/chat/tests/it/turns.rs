@@ -188,3 +188,20 @@ fn a_turn_discards_received_per_turn() {
         assert_eq!(map.get(me).unwrap().chat.received(), expected);
     }
 }
+
+/// Nor do the values of one client keep the lines of another waiting for more than a mebibyte.
+#[test]
+fn a_long_message_by_count_leaves_turns_for_the_others() {
+    let log = Log::default();
+    let mut map = ChannelMap::new().unwrap();
+    let (busy, flood) = simulated(&mut map, 10_000_000, Counting(0), Limits::default());
+    let (quiet, peer) = simulated(&mut map, "\n", Probe::new(&log), Limits::default());
+    flood.say(vec![0; 10_000_000]);
+    for turn in 1..=9 {
+        peer.say("hello\n");
+        map.dispatch(quiet, chat::Readiness::READABLE);
+        sim::step(&mut map, busy, &flood);
+        assert_eq!(log.count("message hello"), turn);
+        assert_eq!(map.get(busy).unwrap().handler.0, turn << 20);
+    }
+}
