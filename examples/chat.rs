@@ -66,8 +66,7 @@ impl Listener {
         // Everything goes to all others, escaped. All that many members say in one turn
         // must fit into the output of each.
         limits.in_buffer_size = 1024;
-        limits.reads_per_turn = 1;
-        limits.messages_per_turn = 64;
+        limits.received_per_turn = 1024;
         limits.goodbye = "* you are cut off\n".into();
         Self {
             room,

@@ -164,7 +164,7 @@ fn main() -> Result {
     // Escaped, a line is up to six times as long. The client must still take it, and the
     // members all that is said in one turn.
     limits.message = 4096;
-    limits.reads_per_turn = 1;
+    limits.received_per_turn = 65_536;
     let listener = Listener {
         session: || Member,
         limits: Rc::new(limits),

@@ -126,7 +126,7 @@ fn get(url: &str, stdout: Output, has_failed: &Rc<Cell<bool>>, map: &mut Channel
     };
     let channel = AsyncChat::connect((host.as_str(), port), head::END, client);
     let mut limits = Limits::default();
-    limits.reads_per_turn = 1; // as much of each page may wait to be printed
+    limits.received_per_turn = 65_536; // as much of each page may wait to be printed
     let mut channel = channel.limited(limits);
     let request = format!("GET {target} HTTP/1.0\r\nHost: {authority}\r\n\r\n");
     channel.chat.push(request);

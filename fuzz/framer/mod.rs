@@ -34,6 +34,7 @@ impl Change {
             Self::Limit(limit) => {
                 let mut limits = chat.limits().clone();
                 limits.message = *limit;
+                limits.counted_message = *limit;
                 chat.set_limits(limits);
             }
         }

@@ -75,8 +75,8 @@ impl Script {
         let head = input.byte();
         let mut limits = Limits::default();
         limits.message = input.limit();
-        limits.messages_per_turn = input.one_of([1, 2, 3, 4_096]);
-        limits.reads_per_turn = input.one_of([1, 2, 4]);
+        limits.counted_message = limits.message;
+        limits.received_per_turn = input.one_of([1, 300, 600, 1 << 20]);
         limits.in_buffer_size = input.one_of([1, 2, 7, 64, 65_536]);
         let first = input.term();
         let steps = (0..input.below(12)).map(|_| input.step()).collect();

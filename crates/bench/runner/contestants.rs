@@ -44,21 +44,28 @@ enum Kind {
 
 const LINES: &[Work] = &[Work::Echo, Work::Room];
 const SOCKETS: &[Work] = &[Work::Echo, Work::Bulk, Work::Room];
-const ALL_WORKS: &[Work] = &[Work::Echo, Work::Bulk, Work::Room, Work::Plaintext];
+const BODIES: &[Work] = &[Work::Echo, Work::Bulk, Work::Room, Work::Store];
+const ALL_WORKS: &[Work] = &[
+    Work::Echo,
+    Work::Bulk,
+    Work::Room,
+    Work::Plaintext,
+    Work::Store,
+];
 
 /// In the order of the tables.
 pub const ALL: [Contestant; 16] = [
     Contestant::counted(EPOLL, ALL_WORKS, Kind::Rust("server-epoll", "")),
     Contestant::counted(POLLING, SOCKETS, Kind::Rust("server-polling", "")),
     Contestant::counted(MIO, SOCKETS, Kind::Rust("server-mio", "")),
-    Contestant::counted(OURS, SOCKETS, Kind::Rust("server-ours", "")),
+    Contestant::counted(OURS, BODIES, Kind::Rust("server-ours", "")),
     Contestant::counted("calloop", SOCKETS, Kind::Rust("server-calloop", "")),
     Contestant::counted(
         "tokio LinesCodec",
         &[Work::Echo],
         Kind::Rust("server-tokio", "codec"),
     ),
-    Contestant::counted(TOKIO, SOCKETS, Kind::Rust("server-tokio", "")),
+    Contestant::counted(TOKIO, BODIES, Kind::Rust("server-tokio", "")),
     Contestant::counted("libevent", SOCKETS, Kind::Libevent),
     Contestant::timed(
         "uvloop",

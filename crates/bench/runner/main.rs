@@ -168,7 +168,7 @@ fn run(options: Options) -> Result<bool> {
 
 /// Asks every server for its work; returns who was left out, and why.
 fn verify_all(context: &mut Context) -> Result<Vec<String>> {
-    let works = [Work::Echo, Work::Bulk, Work::Room];
+    let works = [Work::Echo, Work::Bulk, Work::Room, Work::Store];
     let lines = contestants::ALL.iter().flat_map(|contestant| {
         let able = works
             .into_iter()

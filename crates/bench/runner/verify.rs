@@ -37,6 +37,7 @@ pub fn verify(context: &Context, contestant: &Contestant, work: Work) -> Result<
         Work::Bulk => short_sends(address, &noise(FLOOD), 1),
         Work::Room => room(address, protocol(contestant)),
         Work::Plaintext => plaintext(address),
+        Work::Store => store(address),
     }
 }
 
@@ -177,6 +178,34 @@ fn room(address: SocketAddr, protocol: Protocol) -> Result<()> {
     members[0].write_all(&[&said[3..], &protocol.said(two)].concat())?;
     for member in &mut members {
         expect(member, &[protocol.heard(one), protocol.heard(two)].concat())?;
+    }
+    Ok(())
+}
+
+/// A value that is received while another client is served, and one that is larger than the
+/// sockets' buffers, to a client that does not read.
+fn store(address: SocketAddr) -> Result<()> {
+    let value = noise(8_000_000);
+    let head = format!("{}\n", value.len());
+    let mut client = connect(address)?;
+    let mut other = connect(address)?;
+    client.write_all(format!("set {head}").as_bytes())?;
+    client.write_all(&value[..1_000_000])?;
+    other.write_all(b"me, too\n")?;
+    expect(&mut other, b"me, too\n")?;
+    client.write_all(&value[1_000_000..])?;
+    client.write_all(b"\n")?;
+    expect(&mut client, b"ok\n")?;
+    client.write_all(b"get\n")?;
+    other.write_all(b"get\n")?;
+    for reader in [&mut other, &mut client] {
+        expect(reader, head.as_bytes())?;
+        let mut received = vec![0; value.len()];
+        reader.read_exact(&mut received)?;
+        if received != value {
+            return Err("the value came back changed".into());
+        }
+        expect(reader, b"\n")?;
     }
     Ok(())
 }

@@ -5,6 +5,8 @@ use std::os::fd::AsFd;
 
 use bench::epoll::{Epoll, Event, Events, Interest};
 use bench::raw::{self, Poller};
+use bench::start::{self, Work};
+use bench::store;
 
 struct Raw(Epoll);
 
@@ -40,5 +42,8 @@ impl Poller for Raw {
 }
 
 fn main() -> io::Result<()> {
+    if start::work().0 == Work::Store {
+        return store::serve();
+    }
     raw::serve::<Raw>()
 }

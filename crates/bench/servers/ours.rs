@@ -1,10 +1,14 @@
 //! This project's crates, as `examples/echo.rs` and `examples/chat.rs` use them.
 
+use std::cell::RefCell;
 use std::collections::HashSet;
+use std::io::Write;
 use std::rc::Rc;
 use std::time::Duration;
 
 use bench::start::{self, Work};
+use bench::store;
+use bytes::Bytes;
 use chat::{Address, AsyncChat, ChannelMap, Chat, ChatHandler, CloseReason, Dispatcher};
 use chat::{
     DispatcherHandler, Endpoint, Handle, Limits, MessageHandler, Result, Stream, Terminator,
@@ -79,8 +83,7 @@ impl Room {
         // The example's: what many members say in one turn must not be more
         // than one of them can be sent.
         limits.in_buffer_size = 4096;
-        limits.reads_per_turn = 1;
-        limits.messages_per_turn = 64;
+        limits.received_per_turn = 64 * 256;
         Self {
             members: HashSet::new(),
             limits: Rc::new(limits),
@@ -152,6 +155,66 @@ fn limits(variant: Option<&str>) -> Rc<Limits> {
     Rc::new(limits)
 }
 
+/// One value, with its end, for all clients.
+struct Value(Rc<RefCell<Bytes>>);
+
+impl DispatcherHandler for Value {
+    fn handle_accepted(
+        &mut self,
+        stream: Stream,
+        _addr: Address,
+        _server: &mut Endpoint,
+        map: &mut ChannelMap,
+    ) -> Result {
+        let store = Store {
+            value: Rc::clone(&self.0),
+            coming: None,
+            line: Vec::new(),
+        };
+        map.insert(AsyncChat::new(stream, "\n", store))?;
+        Ok(())
+    }
+}
+
+struct Store {
+    value: Rc<RefCell<Bytes>>,
+    /// A value, and not a line.
+    coming: Option<Vec<u8>>,
+    line: Vec<u8>,
+}
+
+impl ChatHandler for Store {
+    fn collect_incoming_data(&mut self, data: &[u8], _: &mut Chat, _: &mut ChannelMap) -> Result {
+        match &mut self.coming {
+            Some(value) => value.extend_from_slice(data),
+            None => self.line.extend_from_slice(data),
+        }
+        Ok(())
+    }
+
+    fn found_terminator(&mut self, chat: &mut Chat, _: &mut ChannelMap) -> Result {
+        if let Some(mut value) = self.coming.take() {
+            value.push(b'\n');
+            *self.value.borrow_mut() = value.into();
+            chat.push("ok\n");
+            chat.set_terminator("\n");
+            return Ok(());
+        }
+        let line = std::mem::take(&mut self.line);
+        if let Some(len) = store::value_len(&line) {
+            self.coming = Some(Vec::with_capacity(len + 1));
+            chat.set_terminator(Terminator::count_then(len, b"\n"));
+        } else if line == b"get" {
+            let value = self.value.borrow().clone();
+            write!(chat, "{}\n", value.len() - 1)?;
+            chat.push_bytes(value);
+        } else {
+            chat.push([&line[..], b"\n"].concat());
+        }
+        Ok(())
+    }
+}
+
 fn main() -> Result {
     let (work, variants) = start::work();
     let mut map = ChannelMap::new()?;
@@ -165,6 +228,10 @@ fn main() -> Result {
         }
         Work::Room => {
             map.insert(Dispatcher::new(start::listen()?, Room::new()))?;
+        }
+        Work::Store => {
+            let value = Value(Rc::new(RefCell::new(Bytes::from_static(b"\n"))));
+            map.insert(Dispatcher::new(start::listen()?, value))?;
         }
         Work::Plaintext => start::refuse(work),
     }

@@ -13,10 +13,12 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use bench::start::{self, Work};
+use bench::store::value_len;
+use bytes::Buf;
 use futures_util::{FutureExt, SinkExt, StreamExt};
 use memchr::memchr;
 use slab::Slab;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader, ReadBuf};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
@@ -65,6 +67,47 @@ async fn bulk(mut stream: TcpStream) -> io::Result<()> {
         match stream.read(&mut buffer).await? {
             0 => return Ok(()),
             len => stream.write_all(&buffer[..len]).await?,
+        }
+    }
+}
+
+/// One value, with its end, for all clients.
+type Value = Rc<RefCell<Rc<Vec<u8>>>>;
+
+/// A value is received straight to its place, behind what has come with its length.
+async fn store(mut stream: TcpStream, value: Value) -> io::Result<()> {
+    let (reader, mut writer) = stream.split();
+    let mut reader = BufReader::with_capacity(MAX_LINE, reader);
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        let left = MAX_LINE as u64;
+        if (&mut reader)
+            .take(left)
+            .read_until(b'\n', &mut line)
+            .await?
+            == 0
+        {
+            return Ok(());
+        }
+        let Some(command) = line.strip_suffix(b"\n") else {
+            return Err(io::ErrorKind::InvalidData.into());
+        };
+        if let Some(len) = value_len(command) {
+            let mut place = vec![0; len + 1];
+            reader.read_exact(&mut place).await?;
+            if place.last() != Some(&b'\n') {
+                return Err(io::ErrorKind::InvalidData.into());
+            }
+            *value.borrow_mut() = Rc::new(place);
+            writer.write_all(b"ok\n").await?;
+        } else if command == b"get" {
+            let value = Rc::clone(&*value.borrow());
+            let head = format!("{}\n", value.len() - 1);
+            let mut parts = Buf::chain(head.as_bytes(), &value[..]);
+            writer.write_all_buf(&mut parts).await?;
+        } else {
+            writer.write_all(&line).await?;
         }
     }
 }
@@ -210,6 +253,7 @@ fn send(stream: &TcpStream, data: &[u8]) -> io::Result<usize> {
 async fn serve(work: Work, is_codec: bool) -> io::Result<()> {
     let listener = TcpListener::from_std(start::listen()?)?;
     let room = Rc::new(Room::default());
+    let value: Value = Rc::new(RefCell::new(Rc::new(b"\n".to_vec())));
     if work == Work::Room {
         let room = Rc::clone(&room);
         task::spawn_local(async move { room.write().await });
@@ -230,6 +274,10 @@ async fn serve(work: Work, is_codec: bool) -> io::Result<()> {
                 let room = Rc::clone(&room);
                 task::spawn_local(async move { room.member(stream).await });
             }
+            Work::Store => {
+                let value = Rc::clone(&value);
+                task::spawn_local(async move { drop(store(stream, value).await) });
+            }
             Work::Plaintext => start::refuse(work),
         }
     }
@@ -242,7 +290,7 @@ fn main() -> io::Result<()> {
         .enable_io()
         .build()?;
     match work {
-        Work::Room => LocalSet::new().block_on(&runtime, serve(work, is_codec)),
+        Work::Room | Work::Store => LocalSet::new().block_on(&runtime, serve(work, is_codec)),
         _ => runtime.block_on(serve(work, is_codec)),
     }
 }

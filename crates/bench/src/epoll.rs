@@ -169,6 +169,25 @@ pub fn accept(listener: &TcpListener) -> io::Result<Option<TcpStream>> {
     }
 }
 
+/// Receives up to `max` bytes behind what `buffer` has, without clearing the place first.
+///
+/// # Errors
+///
+/// What `recv` says.
+pub fn recv_into(stream: &TcpStream, buffer: &mut Vec<u8>, max: usize) -> io::Result<usize> {
+    buffer.reserve(max);
+    let place = &mut buffer.spare_capacity_mut()[..max];
+    // SAFETY: the place is as long as is said, and lives during the call.
+    let len = unsafe { libc::recv(stream.as_raw_fd(), place.as_mut_ptr().cast(), max, 0) };
+    if len == -1 {
+        return Err(io::Error::last_os_error());
+    }
+    let len = len as usize;
+    // SAFETY: the kernel has written so many bytes there.
+    unsafe { buffer.set_len(buffer.len() + len) };
+    Ok(len)
+}
+
 /// The result of a system call, with `errno` for -1.
 ///
 /// # Errors

@@ -9,3 +9,5 @@ pub mod memory;
 #[cfg(feature = "contestants")]
 pub mod raw;
 pub mod start;
+#[cfg(feature = "contestants")]
+pub mod store;

@@ -60,6 +60,9 @@ pub trait Poller: Sized {
 /// What the listener or the poller say.
 pub fn serve<P: Poller>() -> io::Result<()> {
     let (work, _) = start::work();
+    if work == Work::Store {
+        start::refuse(work);
+    }
     let mut server = Server {
         poller: P::new()?,
         listener: start::listen()?,

@@ -19,6 +19,8 @@ pub enum Work {
     Room,
     /// Answers `GET /plaintext`.
     Plaintext,
+    /// Keeps a value, and gives it back.
+    Store,
 }
 
 impl Work {
@@ -28,13 +30,20 @@ impl Work {
             Self::Bulk => "bulk",
             Self::Room => "room",
             Self::Plaintext => "plaintext",
+            Self::Store => "store",
         }
     }
 
     pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Echo, Self::Bulk, Self::Room, Self::Plaintext]
-            .into_iter()
-            .find(|work| work.name() == name)
+        [
+            Self::Echo,
+            Self::Bulk,
+            Self::Room,
+            Self::Plaintext,
+            Self::Store,
+        ]
+        .into_iter()
+        .find(|work| work.name() == name)
     }
 }
 
@@ -43,7 +52,7 @@ impl Work {
 pub fn work() -> (Work, Vec<String>) {
     let mut arguments = std::env::args().skip(1);
     let Some(work) = arguments.next().as_deref().and_then(Work::from_name) else {
-        eprintln!("usage: server-NAME echo|bulk|room|plaintext [VARIANT]");
+        eprintln!("usage: server-NAME echo|bulk|room|plaintext|store [VARIANT]");
         process::exit(2);
     };
     (work, arguments.collect())

@@ -13,7 +13,7 @@ use crate::chat::Chat;
 use crate::endpoint::Endpoint;
 use crate::flags::{
     BEGIN, BLOCKED, CONVERTED, EOF, EOF_TOLD, FINISHED, FINISHED_TOLD, Flags, HELD, HIGH, NOT_LIVE,
-    OVER_LIMIT, PARTIAL, PEER_TOLD, RESTING, RETIMED, UNDELIVERED, UNOPENED,
+    OVER_LIMIT, PARTIAL, PEER_TOLD, RATED, REST_IN, REST_OUT, RETIMED, UNDELIVERED, UNOPENED,
 };
 use crate::handler::ChatHandler;
 use crate::inet_name::InetName;
@@ -26,8 +26,12 @@ use crate::transport::Transport;
 use crate::unix_name::UnixName;
 use crate::waiting::Due;
 
-/// A bit of [`AsyncChat::due`] only: a transport has input that no event will announce.
-const HIDDEN_INPUT: Flags = 1 << 31;
+/// A bit of [`AsyncChat::due`]: a transport has input that no event will announce. As a flag
+/// it means another thing, which is never due.
+const HIDDEN_INPUT: Flags = RATED;
+
+/// Flags that are looked at together, since most channels have none of them.
+const RARE: Flags = EOF | REST_IN | REST_OUT | NOT_LIVE | UNOPENED | BLOCKED | PARTIAL | RETIMED;
 
 /// A channel that cuts its input into messages and queues its output:
 /// asynchat's `async_chat`.
@@ -197,7 +201,7 @@ impl<H: ChatHandler> AsyncChat<H> {
         let endpoint = &self.chat.endpoint;
         let flags = endpoint.flags;
         let mut rare = 0;
-        if flags & (EOF | RESTING | NOT_LIVE | UNOPENED | BLOCKED | PARTIAL | RETIMED) != 0 {
+        if flags & RARE != 0 {
             if endpoint.is_unopened() {
                 return UNOPENED; // before anything else
             }
@@ -278,6 +282,7 @@ impl<H: ChatHandler> AsyncChat<H> {
     fn clear_the_way(&mut self, map: &mut ChannelMap) -> Result<bool> {
         // Before the read, which goes straight to the wire; the settle tries again.
         self.chat.endpoint.unblock_transport();
+        self.chat.endpoint.fill_up(map.now());
         if self.chat.endpoint.connecting() {
             let me = self.chat.token();
             self.chat.endpoint.finish_connect(&mut Opening::of(me, map));
@@ -300,6 +305,9 @@ impl<H: ChatHandler> AsyncChat<H> {
             if !map.may_continue(self.chat.token()) {
                 return Ok(false);
             }
+        }
+        if self.chat.endpoint.flags & RATED != 0 && !self.chat.endpoint.is_closed() {
+            self.chat.endpoint.set_timers(map); // not in a turn of its own
         }
         Ok(self.chat.may_receive())
     }

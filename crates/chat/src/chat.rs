@@ -61,10 +61,11 @@ impl Chat {
     /// A string or a [framing](crate::Framing) stays until it is changed. A number is used up
     /// by its message: the terminator is then [none](Terminator::none) until it is set again.
     ///
-    /// [`Limits::message`] bounds any other message than one by number, and whatever is kept
-    /// for a [`MessageHandler`](crate::MessageHandler), which is told at once of a number
-    /// that is too large. For another handler a number bounds itself: one that takes it from
-    /// a peer must refuse it, or [have it bounded](crate::ChatHandler::bounds_counts).
+    /// [`Limits::message`] bounds a message that ends by a string or a framing.
+    /// [`Limits::counted_message`] bounds a number for a
+    /// [`MessageHandler`](crate::MessageHandler), which hears of a larger one at once. For
+    /// another handler a number bounds itself: one that takes it from a peer must refuse it,
+    /// or [have it bounded](crate::ChatHandler::bounds_counts).
     pub fn set_terminator(&mut self, terminator: impl Into<Terminator>) {
         self.put_back_held();
         let before = self.message_flags();
@@ -328,7 +329,8 @@ impl Chat {
 
     /// Whether a number says that the message has more bytes than the limit.
     pub(crate) fn declares_too_much(&self) -> bool {
-        let room = self.limits().message.saturating_sub(self.message.len());
+        let room = self.limits().counted_message;
+        let room = room.saturating_sub(self.message.len());
         let is_above = |count| count > room;
         self.framer.bounded_count().is_some_and(is_above)
     }

@@ -238,7 +238,8 @@ impl Endpoint {
     ///
     /// # Errors
     ///
-    /// - `WouldBlock` if there is none now.
+    /// - `WouldBlock` if there is none now, or enough was received in this turn
+    ///   ([`Limits::received_per_turn`](crate::Limits::received_per_turn)).
     /// - `InvalidData` if the datagram is longer than `buffer`. The error's text names the
     ///   sender, `buffer` has the beginning, and the rest is lost. 65,536 bytes are room
     ///   for any UDP datagram.
@@ -249,12 +250,14 @@ impl Endpoint {
     /// since the next datagram may be another peer's.
     pub fn recv_from(&mut self, buffer: &mut [u8]) -> io::Result<(usize, Address)> {
         let received = match &mut self.wire {
+            Wire::Datagram(_) if self.left_of_turn == 0 => Err(io::ErrorKind::WouldBlock.into()),
             Wire::Datagram(socket) => retry(|| socket.recv_from(buffer)),
             wire if wire.keeps_bounds() => Err(io::ErrorKind::NotConnected.into()),
             _ => return Err(no_datagrams()),
         };
         if let Ok((len, _)) = received {
             self.received += len as u64;
+            self.spend_turn(len);
             self.note_activity();
         }
         self.told(received, Self::end_input)

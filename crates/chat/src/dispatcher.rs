@@ -343,6 +343,7 @@ impl<H: DispatcherHandler> Dispatcher<H> {
     ) -> Result {
         self.endpoint.use_buffers(map.buffers());
         self.endpoint.told = None;
+        self.endpoint.fill_up(map.now());
         let result = match self.endpoint.is_closed() {
             true => Ok(()),
             false => match self.begin(me, map) {
@@ -405,6 +406,7 @@ impl<H: DispatcherHandler> Channel for Dispatcher<H> {
 
     fn settle(&mut self, me: Token) -> Result<(), CloseReason> {
         self.enter(me);
+        self.endpoint.begin_turn();
         let is_deaf = !self.readable(me) && !self.has_unread();
         self.endpoint.settle_output();
         self.endpoint.count_kept(0);

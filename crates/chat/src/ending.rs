@@ -52,13 +52,15 @@ impl Endpoint {
     /// connection under the peer's nose.
     pub(crate) fn discard_input(&mut self, map: &ChannelMap) {
         let mut buffer = map.buffers().read_buffer();
-        for _ in 0..self.limits.reads_per_turn.max(1) {
+        let mut budget = self.limits.received_per_turn.max(1);
+        while budget > 0 {
             match self.receive(&mut buffer) {
                 Ok(0) => {
                     self.flags |= EOF;
                     return self.end_lingering();
                 }
                 Ok(len) => {
+                    budget = budget.saturating_sub(len);
                     self.count_input(len);
                     if !self.discards_input() {
                         return;

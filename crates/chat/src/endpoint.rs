@@ -12,14 +12,16 @@ use socket2::{SockRef, Socket, Type};
 
 use crate::address::Address;
 use crate::flags::{
-    BEGIN, BLOCKED, CONVERTED, EOF, EOF_TOLD, Flags, NEW, NOT_LIVE, PEER_TOLD, RESTING, RETIMED,
-    UNOPENED,
+    BEGIN, BLOCKED, CONVERTED, EOF, EOF_TOLD, Flags, NEW, NOT_LIVE, PEER_TOLD, REST_IN, REST_OUT,
+    RETIMED, UNOPENED,
 };
 use crate::ledger::Place;
 use crate::life::{Bound, Life, Origin, Stage};
 use crate::limits::Limits;
 use crate::listening::is_listener;
 use crate::output::{Output, clip};
+use crate::rate::{Flow, Way};
+use crate::receiving::MESSAGE_COST;
 use crate::transport::Transport;
 use crate::unread::Unread;
 use crate::waiting::Waiting;
@@ -47,6 +49,9 @@ pub struct Endpoint {
     pub(crate) has_accepted: bool,
     /// A chat channel is held while its answers outrun the peer.
     pub(crate) has_backpressure: bool,
+    /// What a dispatcher's handler may receive before the next settle:
+    /// [`Limits::received_per_turn`].
+    pub(crate) left_of_turn: u32,
     pub(crate) output: Output,
     /// Bytes that the wire has taken.
     pub(crate) taken: u64,
@@ -61,6 +66,8 @@ pub struct Endpoint {
     pub(crate) unread: Unread,
     /// The timers that the channel has set for itself.
     pub(crate) waiting: Option<Box<Waiting>>,
+    /// What may pass now, of bytes that have a rate.
+    pub(crate) flow: Option<Box<Flow>>,
 }
 
 impl Endpoint {
@@ -103,6 +110,7 @@ impl Endpoint {
             has_accepted: false,
             // Two peers that both hold each other back would wait for ever.
             has_backpressure,
+            left_of_turn: u32::MAX, // no turn has begun
             output: Output::new(&limits),
             taken: 0,
             received: 0,
@@ -111,6 +119,7 @@ impl Endpoint {
             active: 0,
             unread: Unread::default(),
             waiting: None,
+            flow: None,
         };
         endpoint.use_limits();
         endpoint
@@ -138,8 +147,8 @@ impl Endpoint {
     ///
     /// # Errors
     ///
-    /// `WouldBlock` if there is nothing to receive now. A callback must expect it at any
-    /// time. `InvalidData` if a datagram, or a record of a `SOCK_SEQPACKET` socket, is
+    /// `WouldBlock` if there is nothing to receive now, or enough was received in this turn
+    /// ([`Limits::received_per_turn`]). A callback must expect it at any time. `InvalidData` if a datagram, or a record of a `SOCK_SEQPACKET` socket, is
     /// longer than `buffer`. `buffer` has its beginning then, and the rest is lost.
     ///
     /// Any error but `WouldBlock` closes the channel with [`CloseReason::Io`] after the
@@ -150,8 +159,12 @@ impl Endpoint {
         if !self.unread.is_empty() {
             return Ok(self.unread.take_into(buffer));
         }
-        let received = self.receive(buffer);
+        let received = match self.left_of_turn {
+            0 => Err(io::ErrorKind::WouldBlock.into()),
+            _ => self.receive(buffer),
+        };
         if let Ok(len) = received {
+            self.spend_turn(len);
             self.count_input(len);
         }
         if matches!(received, Ok(0)) && !buffer.is_empty() && self.connected() {
@@ -185,7 +198,10 @@ impl Endpoint {
             return Err(io::ErrorKind::BrokenPipe.into());
         }
         let sent = match self.output.is_empty() {
-            true => self.wire.send_vectored(slices),
+            true => {
+                let left = self.left(Way::Out);
+                self.wire.send_within(left, slices)
+            }
             false => Err(io::ErrorKind::WouldBlock.into()), // what was pushed goes first
         };
         self.told_of_sending(sent)
@@ -301,6 +317,7 @@ impl Endpoint {
         if self.wire.keeps_bounds() {
             self.output.gather_nothing(); // what is sent together would be one record
         }
+        self.use_rates();
     }
 
     /// Refuses the channel, with the reason, unless it is a stream or becomes one.
@@ -349,7 +366,7 @@ impl Endpoint {
 
     /// Whether the channel receives: to hand input out, or to discard it.
     pub(crate) fn receives(&self) -> bool {
-        if self.flags & (RESTING | UNOPENED) != 0 {
+        if self.flags & (REST_IN | UNOPENED) != 0 {
             return false;
         }
         match self.life.stage() {
@@ -363,7 +380,7 @@ impl Endpoint {
 
     /// Whether the handler may send by itself.
     pub(crate) fn is_open_for_writing(&self) -> bool {
-        self.flags & RESTING == 0 && matches!(self.life.stage(), Stage::Live | Stage::Datagrams(_))
+        self.flags & REST_OUT == 0 && matches!(self.life.stage(), Stage::Live | Stage::Datagrams(_))
     }
 
     /// Whether a transport has input that no event will announce, and it is received.
@@ -403,14 +420,30 @@ impl Endpoint {
         }
     }
 
-    /// Receives from the wire.
-    #[inline]
+    /// A turn begins for a dispatcher's handler.
+    pub(crate) fn begin_turn(&mut self) {
+        let budget = self.limits.received_per_turn.max(1);
+        self.left_of_turn = u32::try_from(budget).unwrap_or(u32::MAX);
+    }
+
+    /// The handler has received so much by one call.
+    pub(crate) fn spend_turn(&mut self, len: usize) {
+        let cost = u32::try_from(len + MESSAGE_COST).unwrap_or(u32::MAX);
+        self.left_of_turn = self.left_of_turn.saturating_sub(cost);
+    }
+
+    /// Receives from the wire, as much as the rate allows.
     pub(crate) fn receive(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let received = self.wire.recv(buffer);
+        let room = buffer.len().min(self.left(Way::In).unwrap_or(usize::MAX));
+        if room == 0 && !buffer.is_empty() {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let received = self.wire.recv(&mut buffer[..room]);
         self.unblock_transport();
         if let Ok(len) = received {
             self.received += len as u64;
             self.note_activity();
+            self.spend(Way::In, len);
         }
         received
     }
@@ -451,6 +484,7 @@ impl Endpoint {
         let sent = self.told(sent, Self::has_failed)?;
         self.taken += sent as u64;
         self.note_activity();
+        self.spend(Way::Out, sent);
         Ok(sent)
     }
 

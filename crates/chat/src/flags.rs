@@ -29,9 +29,9 @@ pub(crate) const HIGH: Flags = 1 << 7;
 /// The wire took less than it was offered: until it is writable again, or a
 /// transport has received something, sending is in vain.
 pub(crate) const BLOCKED: Flags = 1 << 8;
-/// The system is short of something: until a timer is due, nothing is received or
-/// sent.
-pub(crate) const RESTING: Flags = 1 << 9;
+/// Until a timer is due, nothing is received: the system is short of something, or the
+/// channel has received as much as its rate allows.
+pub(crate) const REST_IN: Flags = 1 << 9;
 /// The sending half is to be shut when all is sent. No more is queued.
 pub(crate) const SHUT_DUE: Flags = 1 << 10;
 /// `discard_buffers` was called while a read is delivered: the rest of it goes, too.
@@ -54,6 +54,10 @@ pub(crate) const BY_COUNT: Flags = 1 << 18;
 pub(crate) const RETIMED: Flags = 1 << 19;
 /// Input is kept until there is enough of it for a message that is delivered whole.
 pub(crate) const GATHERS: Flags = 1 << 29;
+/// The same of sending.
+pub(crate) const REST_OUT: Flags = 1 << 30;
+/// The bytes received or sent have a rate.
+pub(crate) const RATED: Flags = 1 << 31;
 /// Something is due that comes before anything else.
 pub(crate) const BEGIN: Flags = NEW | CONVERTED;
 /// The channel's answers outrun its peer: it is held until they have drained.

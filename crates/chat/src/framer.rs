@@ -7,11 +7,13 @@
 //! depend on how the network cut the stream.
 
 use std::mem;
+use std::rc::Rc;
 use std::time::Duration;
 
 use reactor::{Error, Result};
 
 use crate::framing::FramingError;
+use crate::limits::Limits;
 use crate::pattern::find_line;
 use crate::terminator::{Condition, Counted, Terminator};
 
@@ -95,24 +97,25 @@ impl Framer {
         &self.terminator
     }
 
-    /// The number of bytes to receive at once, of so many reads of this size. A part of a
-    /// message by count, or without a terminator, is never held: all reads are one then.
+    /// The number of bytes to receive at once, where reads have this size. A part of a
+    /// message by count, or without a terminator, is never held: one read is then all that
+    /// is left of the turn's `budget`.
     #[inline]
-    pub(crate) fn read_len(&self, size: usize, reads: usize) -> usize {
+    pub(crate) fn read_len(&self, size: usize, budget: usize) -> usize {
         match &self.terminator.0 {
             Condition::Pattern(_) => size,
-            _ => self.part_len(size, reads),
+            _ => self.part_len(size, budget),
         }
     }
 
     #[inline(never)] // not needed for lines
-    fn part_len(&self, size: usize, reads: usize) -> usize {
+    fn part_len(&self, size: usize, budget: usize) -> usize {
         let left = match &self.terminator.0 {
             Condition::Count(counted) => counted.left(),
             Condition::None => usize::MAX,
             _ => size,
         };
-        left.min(size.saturating_mul(reads)).max(size)
+        left.min(budget).max(size)
     }
 
     /// Changes the terminator. Call [`take_held`](Self::take_held) first.
@@ -181,6 +184,14 @@ impl Framer {
             state @ (State::Ended(_) | State::Dropping) => state,
             _ => State::Skipping,
         };
+    }
+
+    /// The limit of a message, if anything bounds it.
+    pub(crate) fn limit(&self, limits: &Limits) -> usize {
+        match self.terminator.0 {
+            Condition::Count(_) | Condition::Whole(_) | Condition::None => limits.counted_message,
+            _ => limits.message,
+        }
     }
 
     /// The number of bytes still to come, if a limit bounds it.
@@ -270,32 +281,31 @@ impl Framer {
     }
 
     /// Splits a whole message off the front of `data`, and returns it with the rest: the
-    /// common case. `None` leaves any other case to [`next`](Self::next). A message may
-    /// have `limit` bytes.
+    /// common case. `None` leaves any other case to [`next`](Self::next).
     #[inline(always)] // its outcome stays in registers then
     pub(crate) fn next_whole<'d>(
         &mut self,
         data: &'d [u8],
-        limit: usize,
+        limits: &Rc<Limits>, // read only where a message was found
     ) -> Option<(&'d [u8], &'d [u8])> {
         if self.state != State::Start {
             return None;
         }
         let Condition::Pattern(pattern) = &self.terminator.0 else {
-            let (len, end) = self.next_end(data, limit)?;
+            let (len, end) = self.next_end(data, limits)?;
             return Some((data.get(..len)?, data.get(end..)?));
         };
         let Some((message, rest)) = pattern.split(data) else {
             self.state = State::Searched;
             return None;
         };
-        (message.len() <= limit).then_some((message, rest))
+        (message.len() <= limits.message).then_some((message, rest))
     }
 
-    /// The length of a message of at most `limit` bytes that ends in `data`, and where its
-    /// end does.
+    /// The length of a message that ends in `data`, and where its end does.
     #[cold] // as the compiler sees it: the way of strings keeps its registers
-    fn next_end(&mut self, data: &[u8], limit: usize) -> Option<(usize, usize)> {
+    fn next_end(&mut self, data: &[u8], limits: &Limits) -> Option<(usize, usize)> {
+        let limit = self.limit(limits);
         match self.terminator.0 {
             Condition::Line => find_line(data).filter(|&(len, _)| len <= limit),
             Condition::Count(counted) if counted.left() <= limit => match find_count(counted, data)
@@ -323,15 +333,14 @@ impl Framer {
         }
     }
 
-    /// Takes the next frame from the front of `data`. `None` if it needs more data. A
-    /// message with a string terminator may have `limit` bytes. If the data `is_last`,
-    /// nothing is held back.
+    /// Takes the next frame from the front of `data`. `None` if it needs more data. If the
+    /// data `is_last`, nothing is held back.
     ///
     /// `data` begins with the bytes that [`holds_on`](Self::holds_on) wrote.
     pub(crate) fn next<'d>(
         &mut self,
         data: &mut &'d [u8],
-        limit: usize,
+        limits: &Limits,
         is_last: bool,
     ) -> Option<Frame<'d>> {
         match self.state {
@@ -346,7 +355,7 @@ impl Framer {
             State::Start | State::Searched | State::Inside | State::Skipping | State::Known => {}
         }
         if self.is_delivered_whole() {
-            return self.next_in_one_piece(data, limit, is_last);
+            return self.next_in_one_piece(data, self.limit(limits), is_last);
         }
         let is_skipped = self.state == State::Skipping;
         let found = self.find(data);
@@ -359,7 +368,7 @@ impl Framer {
         };
         let is_end = matches!(found, Found::End { .. });
         let limit = match &mut self.terminator.0 {
-            Condition::Pattern(_) | Condition::Line | Condition::Silence(_) => limit,
+            Condition::Pattern(_) | Condition::Line | Condition::Silence(_) => limits.message,
             Condition::Count(counted) => {
                 counted.advance(len);
                 usize::MAX

@@ -6,7 +6,7 @@
 use reactor::{ChannelMap, CloseReason};
 
 use crate::endpoint::Endpoint;
-use crate::flags::{BLOCKED, NOT_LIVE, RESTING, SHUT_DUE};
+use crate::flags::{BLOCKED, NOT_LIVE, REST_IN, REST_OUT, SHUT_DUE};
 use crate::unsent::Unsent;
 
 impl Endpoint {
@@ -32,7 +32,8 @@ impl Endpoint {
         if !self.says_goodbye(CloseReason::Shutdown, Unsent::default()) {
             return;
         }
-        self.flags &= !(BLOCKED | RESTING);
+        self.flags &= !(BLOCKED | REST_IN | REST_OUT);
+        self.flow = None; // it is the last
         self.send_queued();
         if self.discards_input() {
             self.discard_input(map); // or the kernel resets the connection

@@ -102,8 +102,8 @@ pub trait ChatHandler: 'static {
         None
     }
 
-    /// Whether [`Limits::message`](crate::Limits::message) bounds a message by count, too. A
-    /// longer one goes to [`handle_overlimit`](Self::handle_overlimit) as soon as its
+    /// Whether [`Limits::counted_message`](crate::Limits::counted_message) bounds a message by
+    /// count. A longer one goes to [`handle_overlimit`](Self::handle_overlimit) as soon as its
     /// [terminator](Chat::set_terminator) is set, before any of it is received. Asked once,
     /// when the handler gets its channel.
     ///
@@ -175,8 +175,9 @@ pub trait ChatHandler: 'static {
         Ok(())
     }
 
-    /// Handles a message of more than [`Limits::message`](crate::Limits::message)
-    /// bytes. That many were collected, or none if the length was known before. Afterwards the channel sends the queued output,
+    /// Handles a message of more than [`Limits::message`](crate::Limits::message) bytes, or
+    /// a number above [`Limits::counted_message`](crate::Limits::counted_message), where that
+    /// is bounded. That many were collected, or none if the length was known before. Afterwards the channel sends the queued output,
     /// an answer pushed here included, and closes. [`Chat::skip_message`] keeps it
     /// open, and drops the rest of the message.
     fn handle_overlimit(&mut self, chat: &mut Chat, map: &mut ChannelMap) -> Result {
@@ -278,7 +279,8 @@ pub trait ChatHandler: 'static {
 /// One method replaces asynchat's two. The others are those of [`ChatHandler`], which
 /// every `MessageHandler` implements. A message that arrives in one piece is lent to
 /// the handler where it lies. One that arrives in several pieces is accumulated in the
-/// channel, up to [`Limits::message`](crate::Limits::message) bytes.
+/// channel, up to [`Limits::message`](crate::Limits::message) bytes, or
+/// [`Limits::counted_message`](crate::Limits::counted_message) of one by count.
 ///
 /// ```
 /// use chat::{Chat, ChannelMap, MessageHandler, Result};

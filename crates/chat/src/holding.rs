@@ -7,7 +7,7 @@ use reactor::{ChannelMap, Result};
 use crate::async_chat::AsyncChat;
 use crate::chat::Chat;
 use crate::endpoint::Endpoint;
-use crate::flags::{EOF, EOF_TOLD, HELD, HUNG_UP, OUTRUN, PEER_TOLD, RESTING, UNDELIVERED};
+use crate::flags::{EOF, EOF_TOLD, HELD, HUNG_UP, OUTRUN, PEER_TOLD, REST_IN, UNDELIVERED};
 use crate::handler::ChatHandler;
 use crate::hold::Hold;
 use crate::life::Stage;
@@ -101,7 +101,7 @@ impl Chat {
     /// Whether the channel is held, and receives meanwhile.
     pub(crate) fn takes_input(&self) -> bool {
         self.endpoint.flags & HELD != 0
-            && self.endpoint.flags & (EOF | RESTING) == 0
+            && self.endpoint.flags & (EOF | REST_IN) == 0
             && matches!(
                 self.endpoint.life.stage(),
                 Stage::Live | Stage::Shut | Stage::Failing(_)
@@ -120,7 +120,9 @@ impl Chat {
         let (room, max) = match self.endpoint.flags & HELD != 0 {
             true => (usual.min(limits.held - kept), limits.held),
             false => {
-                let room = self.framer.missing(kept).unwrap_or(usual);
+                let budget = limits.received_per_turn.max(1);
+                let usual = self.framer.read_len(usual, budget);
+                let room = self.framer.missing(kept).unwrap_or(usual).min(budget);
                 (room, kept + room)
             }
         };
@@ -136,6 +138,7 @@ impl Chat {
                 }
                 self.endpoint.unread.append(&buffer[..len], max);
                 self.note_held();
+                self.endpoint.count_input(len);
                 self.count_kept();
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}

@@ -209,6 +209,7 @@ mod output;
 mod pattern;
 mod process;
 mod producer;
+mod rate;
 mod receiving;
 mod sending;
 mod stream;
@@ -242,6 +243,7 @@ pub use network::{DatagramSocket, Listener, Network};
 pub use producer::{
     ChunkedProducer, HookedProducer, IterProducer, More, Producer, ReadProducer, SimpleProducer,
 };
+pub use rate::Rate;
 pub use stream::Stream;
 pub use terminator::{InvalidTerminator, Terminator};
 pub use transport::Transport;

@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-/// The limits of one channel. Every default is finite.
+use crate::rate::Rate;
+
+/// The limits of one channel. Every default is finite, but `idle` and the two rates.
 ///
 /// Change the fields of a `default()`. 0 never means "unlimited". Where 0 would stop
 /// the channel for ever, it counts as 1.
 ///
-/// Only chat channels use `in_buffer_size`, `held`, `message` and `messages_per_turn`. A
-/// dispatcher uses `reads_per_turn` only while it discards input.
+/// Only chat channels use `in_buffer_size`, `held`, `message` and `counted_message`.
 ///
 /// ```
 /// use chat::Limits;
@@ -27,7 +28,7 @@ pub struct Limits {
     /// at most 262,144.
     ///
     /// A message with a numeric terminator, or none, is not searched. So one `recv` asks for
-    /// all [`reads_per_turn`](Self::reads_per_turn) together.
+    /// all that [`received_per_turn`](Self::received_per_turn) has left.
     #[doc(alias = "ac_in_buffer_size")]
     pub in_buffer_size: usize,
     /// Undelivered bytes up to which a [held](crate::Chat::hold) channel goes on
@@ -42,13 +43,26 @@ pub struct Limits {
     /// `ac_out_buffer_size`.
     #[doc(alias = "ac_out_buffer_size")]
     pub out_buffer_size: usize,
-    /// Bytes of a message with a string terminator or a line's end, without that; of one that
-    /// is [delivered whole](crate::Framing); and bytes that are accumulated for a
-    /// [`MessageHandler`](crate::MessageHandler), whatever the terminator. A longer message,
-    /// or a number that is larger, goes to
+    /// Bytes of a message with a string terminator or a line's end, without that; and of one
+    /// that a [framing](crate::Framing) cuts, or that silence ends. A longer message goes to
     /// [`handle_overlimit`](crate::ChatHandler::handle_overlimit), and the channel
     /// closes unless that skips the message. Default 65,536.
     pub message: usize,
+    /// Bytes of a message with a number for a terminator, where something bounds it: for a
+    /// [`MessageHandler`](crate::MessageHandler), a handler that
+    /// [asks for it](crate::ChatHandler::bounds_counts), or a message
+    /// [delivered whole](crate::Terminator::whole). A larger number goes to
+    /// `handle_overlimit` at once, before any of the message is received. Also the bytes that
+    /// are accumulated for a `MessageHandler` without a terminator. Default 65,536.
+    ///
+    /// So a server whose values may have 1 MB need not accept such command lines:
+    ///
+    /// ```
+    /// let mut limits = chat::Limits::default();
+    /// limits.message = 2_048;
+    /// limits.counted_message = 1 << 20;
+    /// ```
+    pub counted_message: usize,
     /// Bytes that may be queued. A push beyond that makes one more attempt to send,
     /// which cannot get past a producer. If it is still too much, the channel is closed
     /// as a [`SlowReader`](crate::CloseReason::SlowReader): at once, or after the
@@ -66,15 +80,37 @@ pub struct Limits {
     /// Queued bytes down to which `handle_drained` waits, and so does the release of a
     /// channel that its answers hold. Default 16,384.
     pub low_water: usize,
-    /// Full reads in one turn, of `in_buffer_size` each: by default 1 MiB. Other channels
-    /// get their turn then. Default 16.
-    pub reads_per_turn: usize,
-    /// Messages delivered in one turn from held input, and again as many from new
-    /// input: ends of messages count, those of 0 bytes included, and parts do not. The
-    /// rest is held for the next turn. Default 4,096.
-    pub messages_per_turn: usize,
+    /// Bytes received in one turn, approximately. Each message delivered counts as 256 more:
+    /// the default is at most 4,096 messages, however short. Then other channels get their
+    /// turn, and the rest is held for the next one, which delivers as many messages from held
+    /// input, and again as many from new input. Default 1 MiB.
+    ///
+    /// The last read may be of `in_buffer_size`, whatever is left. A dispatcher's
+    /// [`recv`](crate::Endpoint::recv) returns `WouldBlock` when the turn's bytes are used up;
+    /// each call counts as a message.
+    pub received_per_turn: usize,
     /// Bytes sent in one turn, approximately. Default 1 MiB.
     pub sent_per_turn: usize,
+    /// Bytes a second that the channel receives. It rests when that is used up, and the peer's
+    /// own socket fills. Default [`Rate::UNLIMITED`].
+    ///
+    /// Time in which the channel rests is no fault of the peer's: it does not count for
+    /// `message_time`, `message_rate` and `idle`. A channel that closes when done keeps both
+    /// rates, also for the input that it discards. A conversion keeps what is left of a burst,
+    /// and so do other limits. Over a [`Transport`](crate::Transport) its bytes count, not
+    /// those on the network. A socket that keeps bounds (datagrams, `SOCK_SEQPACKET`) has no
+    /// rate.
+    ///
+    /// A dispatcher's [`recv`](crate::Endpoint::recv) gets as much as there is, and
+    /// `WouldBlock` while the channel rests.
+    pub receive_rate: Rate,
+    /// Bytes a second that the channel sends. What is pushed beyond that is queued, within
+    /// `output`: producers do not run ahead. Default [`Rate::UNLIMITED`].
+    ///
+    /// Time in which the channel rests does not count for `stall` and `idle`. A goodbye that
+    /// leaves when the map closes the channel does not wait for the rate. Otherwise as
+    /// `receive_rate`.
+    pub send_rate: Rate,
     /// How long a channel that has sent its last byte waits for the peer to close. It
     /// reads and discards meanwhile: the kernel would reset a connection closed with
     /// unread input, and the peer might lose the end of the output (RFC 1122, section
@@ -212,13 +248,15 @@ impl Limits {
         held: 65_536,
         out_buffer_size: 65_536,
         message: 65_536,
+        counted_message: 65_536,
         output: 8 * 1024 * 1024,
         producers: 1_024,
         high_water: 65_536,
         low_water: 16_384,
-        reads_per_turn: 16,
-        messages_per_turn: 4_096,
+        received_per_turn: 1024 * 1024,
         sent_per_turn: 1024 * 1024,
+        receive_rate: Rate::UNLIMITED,
+        send_rate: Rate::UNLIMITED,
         linger: Duration::from_secs(2),
         linger_bytes: 64 * 1024 * 1024,
         connect: Duration::from_secs(30),

@@ -10,39 +10,53 @@ use reactor::{ChannelMap, CloseReason, Result};
 use crate::async_chat::AsyncChat;
 use crate::chat::Chat;
 use crate::flags::{
-    BY_COUNT, DISCARDED, EOF, EOF_TOLD, Flags, GATHERS, HELD, NOT_LIVE, OVER_LIMIT, PARTIAL,
-    RESTING, UNDELIVERED,
+    BY_COUNT, DISCARDED, EOF, EOF_TOLD, Flags, GATHERS, HELD, NOT_LIVE, OVER_LIMIT, PARTIAL, RATED,
+    REST_IN, UNDELIVERED,
 };
 use crate::framer::Frame;
 use crate::handler::ChatHandler;
+
+/// What a message costs of a turn's budget, besides its bytes.
+pub(crate) const MESSAGE_COST: usize = 256;
+
+/// What is left of a channel's turn.
+#[derive(Default)]
+struct Turn {
+    budget: isize,
+    /// Bytes of the last read.
+    received: usize,
+    /// There may be more.
+    is_full: bool,
+}
 
 impl<H: ChatHandler> AsyncChat<H> {
     /// Reads, within a turn's budget, and delivers that.
     #[inline]
     pub(crate) fn receive(&mut self, map: &mut ChannelMap) -> Result {
-        let limits = &self.chat.endpoint.limits;
-        let mut messages = limits.messages_per_turn.max(1);
-        let mut reads = limits.reads_per_turn;
+        let budget = self.chat.endpoint.limits.received_per_turn;
+        let mut turn = Turn {
+            budget: isize::try_from(budget).unwrap_or(isize::MAX),
+            ..Turn::default()
+        };
         let mut buffer = map.buffers().read_buffer();
-        while let Some((data, full)) = self.chat.read(&mut buffer, reads) {
+        while let Some(data) = self.chat.read(&mut buffer, &mut turn) {
             self.chat.endpoint.active = map.buffers().time();
             if !data.is_empty() || self.chat.endpoint.flags & EOF != 0 {
-                self.deliver(data, None, &mut messages, map)?;
+                self.deliver(data, None, &mut turn, map)?;
             }
-            let len = data.len();
             let endpoint = &mut self.chat.endpoint;
             if endpoint.flags & (EOF | NOT_LIVE) != 0 {
                 if endpoint.flags & EOF != 0 {
                     return self.tell_eof(map);
                 }
-                endpoint.count_input(len);
+                endpoint.count_input(turn.received);
             }
-            if full == 0 {
+            if !turn.is_full {
                 break; // that was all there is
             }
-            reads = reads.saturating_sub(full);
+            turn.budget -= turn.received as isize;
             let goes_on = map.may_continue(self.chat.endpoint.me) && self.chat.may_receive();
-            if reads == 0 || messages == 0 || !goes_on {
+            if turn.budget <= 0 || !goes_on {
                 break;
             }
         }
@@ -52,32 +66,35 @@ impl<H: ChatHandler> AsyncChat<H> {
     /// Delivers what is held, within a turn's budget.
     pub(crate) fn deliver_held(&mut self, map: &mut ChannelMap) -> Result {
         let held = self.chat.endpoint.unread.take();
-        let mut messages = self.chat.endpoint.limits.messages_per_turn.max(1);
-        self.deliver(&held, Some(&held), &mut messages, map)
+        let budget = self.chat.endpoint.limits.received_per_turn;
+        let mut turn = Turn {
+            budget: isize::try_from(budget).unwrap_or(isize::MAX),
+            ..Turn::default()
+        };
+        self.deliver(&held, Some(&held), &mut turn, map)
     }
 
-    /// Cuts `data` into messages and calls the handler with them, at most
-    /// `messages` times; the rest is held. `whole` is the same as `data`, if that
-    /// is shared.
+    /// Cuts `data` into messages and calls the handler with them, until the `budget` is
+    /// used up; the rest is held. `whole` is the same as `data`, if that is shared.
     #[inline(always)] // the read path then needs neither a call nor `whole`
     fn deliver(
         &mut self,
         data: &[u8],
         whole: Option<&Bytes>,
-        messages: &mut usize,
+        turn: &mut Turn,
         map: &mut ChannelMap,
     ) -> Result {
         let mut others = self.chat.endpoint.output.others();
         let mut rest = data;
         let result = loop {
             let Self { chat, handler, .. } = self;
-            let result = match chat.framer.next_whole(rest, chat.endpoint.limits.message) {
+            let result = match chat.framer.next_whole(rest, &chat.endpoint.limits) {
                 Some((message, behind)) => {
                     chat.left_of_read = behind.len();
                     match handler.found_message(message, chat, map) {
                         Some(result) => {
                             rest = behind;
-                            *messages -= 1;
+                            turn.budget -= MESSAGE_COST as isize;
                             self.chat.delivered += 1;
                             result
                         }
@@ -95,7 +112,7 @@ impl<H: ChatHandler> AsyncChat<H> {
                 }
                 None => {
                     let mut left = rest; // a copy, so that `rest` itself can stay in registers
-                    let delivered = self.deliver_part(&mut left, messages, map);
+                    let delivered = self.deliver_part(&mut left, turn, map);
                     rest = left;
                     let Some(result) = delivered else {
                         break Ok(());
@@ -107,7 +124,7 @@ impl<H: ChatHandler> AsyncChat<H> {
                 break result;
             }
             let may_continue = map.may_continue(self.chat.endpoint.me);
-            if *messages == 0 || !(may_continue || self.goes_on_amended(&mut others, map)) {
+            if turn.budget <= 0 || !(may_continue || self.goes_on_amended(&mut others, map)) {
                 break Ok(());
             }
             // Nothing more is due without a flag.
@@ -134,18 +151,17 @@ impl<H: ChatHandler> AsyncChat<H> {
     fn deliver_part(
         &mut self,
         rest: &mut &[u8],
-        messages: &mut usize,
+        turn: &mut Turn,
         map: &mut ChannelMap,
     ) -> Option<Result> {
         let Self { chat, handler, .. } = self;
-        let limit = chat.endpoint.limits.message;
         let is_last = chat.endpoint.flags & EOF != 0;
         if chat.declares_too_much() {
             chat.left_of_read = rest.len();
             chat.endpoint.flags |= OVER_LIMIT;
             return Some(Ok(()));
         }
-        let frame = chat.framer.next(rest, limit, is_last);
+        let frame = chat.framer.next(rest, &chat.endpoint.limits, is_last);
         chat.left_of_read = rest.len();
         if frame.is_none() && (!rest.is_empty() || chat.framer.is_under_way()) {
             chat.begin_message(rest.len(), map); // it is kept until it is whole, or skipped
@@ -160,7 +176,7 @@ impl<H: ChatHandler> AsyncChat<H> {
                 Some(handler.collect_incoming_data(part, chat, map))
             }
             Frame::End => {
-                *messages -= 1;
+                turn.budget -= MESSAGE_COST as isize;
                 chat.delivered += 1;
                 chat.endpoint.end_message();
                 Some(handler.found_terminator(chat, map))
@@ -201,14 +217,13 @@ impl<H: ChatHandler> AsyncChat<H> {
 }
 
 impl Chat {
-    /// Receives, behind what the framer holds back; returns both, and how many full
-    /// reads that was, of so many: 0 if it was all there is. After the last byte, what
-    /// was held back is data.
+    /// Receives, behind what the framer holds back; returns both, and whether there may be
+    /// more. After the last byte, what was held back is data.
     #[inline(always)] // into `receive` of each handler's channel: one frame less
-    fn read<'b>(&mut self, buffer: &'b mut [u8], reads: usize) -> Option<(&'b [u8], usize)> {
+    fn read<'b>(&mut self, buffer: &'b mut [u8], turn: &mut Turn) -> Option<&'b [u8]> {
         let held = usize::from(self.framer.held);
         let size = self.endpoint.limits.in_buffer_size;
-        let room = self.framer.read_len(size, reads);
+        let room = self.framer.read_len(size, turn.budget as usize);
         let room = room.min(buffer.len() - held).max(1);
         match self.endpoint.wire.recv(&mut buffer[held..held + room]) {
             Ok(len) => {
@@ -216,16 +231,13 @@ impl Chat {
                     self.endpoint.flags |= EOF;
                 }
                 self.endpoint.received += len as u64;
-                let full = match len < room {
-                    true => 0,
-                    false => len.div_ceil(size.max(1)),
-                };
+                (turn.received, turn.is_full) = (len, len == room);
                 let data = &mut buffer[..held + len];
                 let limit = self.endpoint.limits.message;
                 if held > 0 && self.framer.holds_on(data, limit, len == 0) {
-                    return Some((&[], full));
+                    return Some(&[]);
                 }
-                Some((data, full))
+                Some(data)
             }
             Err(error) => {
                 if error.kind() != io::ErrorKind::WouldBlock && !self.endpoint.rests_after(&error) {
@@ -303,24 +315,31 @@ impl Chat {
 
     /// Whether input may be received: what is held comes first.
     pub(crate) fn may_receive(&self) -> bool {
-        self.endpoint.flags & GATHERS == 0 && self.is_open_for_input()
+        !self.is_gathering() && self.is_open_for_input()
     }
 
-    /// Whether input may be received behind that which is kept for a message.
+    /// Whether input may be received behind that which is kept for a message. Input that has
+    /// a rate is received in the same way.
     pub(crate) fn gathers(&self) -> bool {
-        self.endpoint.flags & GATHERS != 0 && self.is_open_for_input()
+        self.is_gathering() && self.is_open_for_input()
+    }
+
+    fn is_gathering(&self) -> bool {
+        let flags = self.endpoint.flags;
+        flags & GATHERS != 0 || (flags & RATED != 0 && self.endpoint.has_receive_rate())
     }
 
     fn is_open_for_input(&self) -> bool {
         let flags = self.endpoint.flags;
         // A channel that can send nothing any more goes on receiving; one that ends does not.
-        flags & (HELD | UNDELIVERED | OVER_LIMIT | EOF | RESTING) == 0
+        flags & (HELD | UNDELIVERED | OVER_LIMIT | EOF | REST_IN) == 0
             && (flags & NOT_LIVE == 0 || (self.endpoint.receives() && !self.closing()))
     }
 
     /// Adds to the message of a `MessageHandler`.
     pub(crate) fn collect(&mut self, data: &[u8]) {
-        let room = self.limits().message.saturating_sub(self.message.len());
+        let limit = self.framer.limit(self.limits());
+        let room = limit.saturating_sub(self.message.len());
         if data.len() > room {
             self.endpoint.flags |= OVER_LIMIT;
         }

@@ -11,10 +11,11 @@ use reactor::CloseReason;
 
 use crate::chat::Chat;
 use crate::endpoint::Endpoint;
-use crate::flags::{BLOCKED, EOF, HIGH, NOT_LIVE, RESTING, SHUT_DUE, UNOPENED};
+use crate::flags::{BLOCKED, EOF, HIGH, NOT_LIVE, REST_IN, REST_OUT, SHUT_DUE, UNOPENED};
 use crate::life::{Origin, Stage};
 use crate::output::MAX_SLICES;
 use crate::producer::Producer;
+use crate::rate::{Way, left};
 use crate::unsent::Unsent;
 use crate::wire::Wire;
 
@@ -226,7 +227,7 @@ impl Endpoint {
             Stage::Live | Stage::Shut | Stage::Finishing(_) | Stage::Lingering(_) => {
                 let is_of_use = self.flags & BLOCKED == 0
                     || self.wire.transport().is_none_or(|t| t.waits_for_room());
-                self.flags & RESTING == 0 && is_of_use && self.has_ready_output()
+                self.flags & REST_OUT == 0 && is_of_use && self.has_ready_output()
             }
         }
     }
@@ -253,7 +254,7 @@ impl Endpoint {
     /// Afterwards: whether the channel goes on, or why it is closed. A failure ends one
     /// that `is_deaf`: it receives nothing now, and nobody has said that it will.
     pub(crate) fn settle(&mut self, is_deaf: bool) -> Result<(), CloseReason> {
-        if is_deaf && self.flags & RESTING == 0 && matches!(self.life.stage(), Stage::Failing(_)) {
+        if is_deaf && self.flags & REST_IN == 0 && matches!(self.life.stage(), Stage::Failing(_)) {
             self.close_as_ended();
         }
         self.take_reason().map_or(Ok(()), Err)
@@ -298,7 +299,7 @@ impl Endpoint {
         let mut budget = self.limits.sent_per_turn.max(1);
         self.output.unstall();
         while budget > 0
-            && self.flags & (BLOCKED | RESTING) == 0
+            && self.flags & (BLOCKED | REST_OUT) == 0
             && self.is_sending()
             && self.has_output()
         {
@@ -359,8 +360,9 @@ impl Endpoint {
             return 0;
         }
         let before = self.queued();
-        let sent = self.wire.send_vectored(&slices[..count]);
-        let sent = self.note_sent(len, sent);
+        let left = left(&self.flow, Way::Out);
+        let sent = self.wire.send_within(left, &slices[..count]);
+        let sent = self.note_sent(len.min(left.unwrap_or(len)), sent);
         if self.queued() < before {
             self.note_activity(); // a transport may have sent what it had kept
         }
@@ -377,12 +379,14 @@ impl Endpoint {
                     false => self.flags &= !BLOCKED,
                 }
                 self.taken += sent as u64;
+                self.spend(Way::Out, sent);
                 if sent > 0 {
                     self.note_activity();
                 }
                 self.output.advance(sent.min(self.output.len()));
                 return sent;
             }
+            Err(_) if len == 0 && self.left(Way::Out) == Some(0) => {} // the rate, not the wire
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.flags |= BLOCKED,
             Err(error) if self.rests_after(&error) => {}
             Err(error) => self.has_failed(error),
@@ -407,7 +411,7 @@ impl Endpoint {
         self.flags |= HIGH;
         let is_too_much = len > self.limits.output;
         let may_send = self.connected() && self.flags & UNOPENED == 0;
-        if !may_send || (self.flags & (BLOCKED | RESTING) != 0 && !is_too_much) {
+        if !may_send || (self.flags & (BLOCKED | REST_OUT) != 0 && !is_too_much) {
             return data;
         }
         let mut slices = [IoSlice::new(&[]); MAX_SLICES];
@@ -417,8 +421,9 @@ impl Endpoint {
             return data;
         }
         slices[count] = IoSlice::new(data);
-        let sent = self.wire.send_vectored(&slices[..=count]);
-        let sent = self.note_sent(len, sent);
+        let left = left(&self.flow, Way::Out);
+        let sent = self.wire.send_within(left, &slices[..=count]);
+        let sent = self.note_sent(len.min(left.unwrap_or(len)), sent);
         &data[sent.saturating_sub(queued)..]
     }
 

@@ -23,12 +23,13 @@ const MAX_THEN: usize = 6;
 /// | [`count_then(5, b"\r\n")`](Self::count_then) | after so many bytes, which the string must follow, without it | in parts | itself |
 /// | [`silence(time)`](Self::silence) | when nothing has come for so long | in parts | [`Limits::message`] |
 /// | [`none()`](Self::none) | never: all input is collected | in parts | none |
-/// | [`whole(5)`](Self::whole) | after so many bytes | whole | [`Limits::message`] |
+/// | [`whole(5)`](Self::whole) | after so many bytes | whole | [`Limits::counted_message`] |
 /// | [`line().included()`](Self::included), [`from("\n").included()`](Self::included) | as without `included`, but with its end | whole | [`Limits::message`] |
 /// | [`framed(function)`](Self::framed) | where your [`Framing`] says | whole | [`Limits::message`] |
 ///
 /// A [`MessageHandler`](crate::MessageHandler) gets every message whole, and
-/// [`Limits::message`] bounds all of them. asynchat has strings, integers and `None`.
+/// bounds numbers, and what comes without a terminator, by [`Limits::counted_message`].
+/// asynchat has strings, integers and `None`.
 ///
 /// A string stays until another terminator is set, and so does a framing. A number is used
 /// up by its message: the terminator is none afterwards.
@@ -36,6 +37,7 @@ const MAX_THEN: usize = 6;
 /// A clone does not allocate, nor does a new one without a string of more than 14 bytes or a
 /// framing. Make such a one once, and set clones of it.
 ///
+/// [`Limits::counted_message`]: crate::Limits::counted_message
 /// [`Limits::message`]: crate::Limits::message
 ///
 /// ```
@@ -226,8 +228,8 @@ impl Terminator {
     }
 
     /// A number of bytes that are delivered in one piece: the head of a message, when the
-    /// message itself is too long to be kept. [`Limits::message`](crate::Limits::message)
-    /// bounds it. It is used up by its message, as any number is.
+    /// message itself is too long to be kept.
+    /// [`Limits::counted_message`](crate::Limits::counted_message) bounds it. It is used up by its message, as any number is.
     ///
     /// Only a [`ChatHandler`](crate::ChatHandler) needs it. A
     /// [`MessageHandler`](crate::MessageHandler) gets every message in one piece.

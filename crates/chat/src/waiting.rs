@@ -10,8 +10,9 @@ use std::time::{Duration, Instant};
 use reactor::{ChannelMap, CloseReason, Deadline, Opening, Timer};
 
 use crate::endpoint::Endpoint;
-use crate::flags::{BLOCKED, BY_COUNT, EOF, Flags, HELD, PARTIAL, RESTING, RETIMED};
+use crate::flags::{BLOCKED, BY_COUNT, EOF, Flags, HELD, PARTIAL, REST_IN, REST_OUT, RETIMED};
 use crate::life::Stage;
+use crate::rate::Way;
 
 /// How long a channel rests when the system is short of something, memory or
 /// descriptors. Nothing but time helps then, and the poller reports that the channel is
@@ -62,8 +63,8 @@ pub(crate) struct Waiting {
     timer: Option<(Instant, Timer)>,
     /// The timer is early enough for all of them.
     is_timed: bool,
-    /// When the channel has rested.
-    rest: Option<Timer>,
+    /// When the channel has rested, by `Way`.
+    rests: [Option<(Instant, Timer)>; Way::BOTH.len()],
     /// When the message ends, unless more of it comes before:
     /// [`Terminator::silence`](crate::Terminator::silence). Each part puts it off, and the
     /// timer stays.
@@ -88,10 +89,12 @@ impl Endpoint {
         if self.is_closed() {
             return false;
         }
-        let is_resting = self.flags & RESTING != 0;
+        let is_resting = |way: Way| self.flags & way.rest() != 0;
         let Some(waiting) = &self.waiting else {
             let is_waiting = WAITS.iter().any(|&wait| self.waits_for(wait));
-            return is_resting || is_waiting || self.flags & RETIMED != 0;
+            return Way::BOTH.into_iter().any(is_resting)
+                || is_waiting
+                || self.flags & RETIMED != 0;
         };
         let is_untimed = |wait| {
             let is_timed = waiting.since[wait as usize].is_some();
@@ -99,7 +102,9 @@ impl Endpoint {
             is_timed != self.waits_for(wait) && (!is_timed || wait == Wait::Message)
         };
         !waiting.is_timed
-            || is_resting != waiting.rest.is_some()
+            || Way::BOTH
+                .into_iter()
+                .any(|way| is_resting(way) != waiting.rests[way as usize].is_some())
             || self.flags & RETIMED != 0
             || WAITS.into_iter().any(is_untimed)
     }
@@ -109,13 +114,15 @@ impl Endpoint {
         let (me, now) = (self.me, map.now());
         self.use_buffers(map.buffers()); // if it came by other ways than insertion
         let mut waiting = self.waiting.take().unwrap_or_default();
+        self.set_rests(&mut waiting, map);
         for wait in WAITS {
+            let rested = waiting.rested(wait, now);
             let since = &mut waiting.since[wait as usize];
             *since = match (self.waits_for(wait), *since) {
                 (false, Some(since)) if self.stalls_still(wait, since) => Some(since),
                 (false, _) => None,
                 (true, Some(since)) => Some(since),
-                (true, None) => Some(self.begin(wait, now)),
+                (true, None) => Some(self.begin(wait, rested)),
             };
         }
         self.flags &= !RETIMED;
@@ -128,18 +135,44 @@ impl Endpoint {
             waiting.timer = earliest.map(|at| (at, map.set_numbered_timer(me, OWN, at)));
         }
         waiting.is_timed = true;
-        if self.flags & RESTING != 0 && waiting.rest.is_none() {
-            waiting.rest = Some(map.set_numbered_timer(me, OWN, now + REST));
-        }
-        if waiting.timer.is_some() || waiting.rest.is_some() || waiting.is_under_way() {
+        let is_resting = waiting.rests.iter().any(Option::is_some);
+        if waiting.timer.is_some() || is_resting || waiting.is_under_way() {
             self.waiting = Some(waiting);
+        }
+    }
+
+    /// Sets a timer for each direction that rests. That time is no fault of the peer's:
+    /// what is waited for in that direction has so much longer.
+    fn set_rests(&mut self, waiting: &mut Waiting, map: &mut ChannelMap) {
+        let now = map.now();
+        self.fill_up(now);
+        for way in Way::BOTH {
+            let dry_until = self.dry_until(way, now);
+            let set = waiting.rests[way as usize];
+            let until = match set {
+                _ if self.flags & way.rest() == 0 => None,
+                Some((at, _)) => Some(dry_until.unwrap_or(at)),
+                None => Some(dry_until.unwrap_or(now + REST)), // a shortage has just begun
+            };
+            if until == set.map(|(at, _)| at) {
+                continue;
+            }
+            if let Some((_, timer)) = set {
+                map.cancel(timer);
+            }
+            waiting.rests[way as usize] =
+                until.map(|at| (at, map.set_numbered_timer(self.me, OWN, at)));
+            let began = set.map_or(now, |(at, _)| at);
+            let longer = until.map_or(Duration::ZERO, |at| at.saturating_duration_since(began));
+            waiting.put_off(way, longer);
         }
     }
 
     /// Handles a timer that is due: goes on after a rest, or finds out what was missed.
     pub(crate) fn handle_own_timer(&mut self, timer: Timer, map: &mut ChannelMap) -> Due {
         let is_ours = |it: &mut Box<Waiting>| {
-            it.rest == Some(timer) || it.timer.is_some_and(|(_, set)| set == timer)
+            let timers = it.rests.iter().chain([&it.timer]);
+            timers.flatten().any(|(_, set)| *set == timer)
         };
         let Some(mut waiting) = self.waiting.take_if(is_ours) else {
             return match timer.number() {
@@ -149,8 +182,8 @@ impl Endpoint {
         };
         let mut missed = None;
         let mut is_silent = false;
-        if waiting.rest.take_if(|rest| *rest == timer).is_some() {
-            self.flags &= !RESTING; // and the settle sends
+        if let Some(way) = waiting.end_rest(timer) {
+            self.flags &= !way.rest(); // and the settle sends
         } else {
             waiting.timer = None;
             is_silent = waiting.silent.take_if(|at| *at <= map.now()).is_some();
@@ -183,7 +216,8 @@ impl Endpoint {
             if !self.waits_for(wait) && !self.stalls_still(wait, since) {
                 waiting.since[wait as usize] = None;
             } else if goes_on {
-                waiting.since[wait as usize] = Some(self.begin(wait, now));
+                let rested = waiting.rested(wait, now);
+                waiting.since[wait as usize] = Some(self.begin(wait, rested));
             } else if is_over && missed.is_none() {
                 waiting.since[wait as usize] = None; // if the channel goes on, it begins again
                 missed = Some(wait);
@@ -248,8 +282,9 @@ impl Endpoint {
         if !self.waits_for(Wait::Message) {
             return;
         }
+        let waiting = self.waiting.as_ref();
         let since = Since {
-            at: now,
+            at: waiting.map_or(now, |it| it.rested(Wait::Message, now)),
             bytes: self.received.saturating_sub(len as u64),
         };
         let deadline = self.deadline(Wait::Message, since);
@@ -297,6 +332,7 @@ impl Endpoint {
     /// The timers are gone, with the map that the channel was in.
     pub(crate) fn forget_timers(&mut self) {
         self.waiting = None;
+        self.forget_fillings();
         self.retime();
     }
 
@@ -313,7 +349,7 @@ impl Endpoint {
         let is_shortage = is_shortage(error);
         if is_shortage {
             log::debug!("channel {}: rests: {error}", self.me);
-            self.flags |= RESTING;
+            self.flags |= REST_IN | REST_OUT;
         }
         is_shortage
     }
@@ -398,7 +434,44 @@ impl Endpoint {
     }
 }
 
+impl Wait {
+    /// Whether the peer cannot be blamed while this direction rests.
+    fn is_of(self, way: Way) -> bool {
+        match self {
+            Self::Message => way == Way::In,
+            Self::Room => way == Way::Out,
+            Self::Activity => true,
+            Self::Connect | Self::Close => false,
+        }
+    }
+}
+
 impl Waiting {
+    /// Ends the rest whose timer this is.
+    fn end_rest(&mut self, timer: Timer) -> Option<Way> {
+        let is_due = |way: &Way| {
+            let rest = &mut self.rests[*way as usize];
+            rest.take_if(|(_, set)| *set == timer).is_some()
+        };
+        Way::BOTH.into_iter().find(is_due)
+    }
+
+    /// The peer has so much longer for what it does in this direction.
+    fn put_off(&mut self, way: Way, time: Duration) {
+        for (wait, since) in WAITS.into_iter().zip(&mut self.since) {
+            if let Some(since) = since.as_mut().filter(|_| wait.is_of(way)) {
+                since.at = since.at.checked_add(time).unwrap_or(since.at);
+            }
+        }
+    }
+
+    /// From when on the peer can be waited for: now, or when the channel has rested.
+    fn rested(&self, wait: Wait, now: Instant) -> Instant {
+        let rests = Way::BOTH.into_iter().filter(|&way| wait.is_of(way));
+        let ends = rests.filter_map(|way| self.rests[way as usize]);
+        ends.map(|(at, _)| at).fold(now, Instant::max)
+    }
+
     fn is_under_way(&self) -> bool {
         self.silent.is_some() || self.since.iter().any(Option::is_some)
     }

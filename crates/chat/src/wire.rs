@@ -13,6 +13,7 @@ use crate::datagram::Datagram;
 use crate::listening::accept_nonblocking;
 use crate::network::{DatagramSocket, Listener};
 use crate::opening::Target;
+use crate::output::MAX_SLICES;
 use crate::stream::Stream;
 use crate::transport::Transport;
 
@@ -90,6 +91,26 @@ impl Wire {
             }
             Self::Listener(_) | Self::Unopened(_) => Err(io::ErrorKind::NotConnected.into()),
         }
+    }
+
+    /// The same, but at most `max` bytes, if there is a limit. 0 is none for now.
+    pub(crate) fn send_within(
+        &mut self,
+        max: Option<usize>,
+        slices: &[IoSlice<'_>],
+    ) -> io::Result<usize> {
+        let Some(mut left) = max else {
+            return self.send_vectored(slices);
+        };
+        if left == 0 && slices.iter().any(|slice| !slice.is_empty()) {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let mut cut = [IoSlice::new(&[]); MAX_SLICES];
+        for (part, slice) in cut.iter_mut().zip(slices) {
+            *part = IoSlice::new(&slice[..slice.len().min(left)]);
+            left -= part.len();
+        }
+        self.send_vectored(&cut[..slices.len().min(MAX_SLICES)])
     }
 
     /// Accepts a connection, whose socket is non-blocking.

@@ -7,6 +7,7 @@ pub mod latency;
 pub mod lines;
 pub mod room;
 pub mod steps;
+pub mod values;
 pub mod wrk;
 
 use std::io::{self, Read, Write};

@@ -9,6 +9,7 @@ mod latency;
 mod limits;
 mod pieces;
 mod room;
+mod store;
 mod terminators;
 mod timers;
 
@@ -28,7 +29,7 @@ pub struct Row {
     pub run: fn(&Context) -> Result<Table>,
 }
 
-pub const ALL: [Row; 16] = [
+pub const ALL: [Row; 17] = [
     echo::ONE,
     echo::SIXTEEN,
     echo::LONG,
@@ -40,6 +41,7 @@ pub const ALL: [Row; 16] = [
     room::ROW,
     connect::ROW,
     bulk::ROW,
+    store::ROW,
     terminators::ROW,
     pieces::ROW,
     http::ROW,

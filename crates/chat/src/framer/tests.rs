@@ -94,27 +94,30 @@ fn over_limit_is_said_again_until_the_message_is_discarded() {
     let mut framer = Framer::new(text(b"\n"), false);
     let mut data = &b"abcdef"[..];
     assert!(matches!(
-        framer.next(&mut data, 3, false),
+        framer.next(&mut data, &limited(3), false),
         Some(Frame::Part(b"abc"))
     ));
     for _ in 0..3 {
         assert!(matches!(
-            framer.next(&mut data, 3, false),
+            framer.next(&mut data, &limited(3), false),
             Some(Frame::OverLimit)
         ));
     }
     framer.discard();
-    assert_eq!(framer.next_whole(b"ok\n", 3), Some((&b"ok"[..], &b""[..])));
+    assert_eq!(
+        framer.next_whole(b"ok\n", &limited(3)),
+        Some((&b"ok"[..], &b""[..]))
+    );
 }
 
 #[test]
 fn after_a_count_the_terminator_is_none_and_a_string_stays() {
     let mut framer = Framer::new(Terminator::from(2), false);
-    let (message, rest) = framer.next_whole(b"abcd\ncd", 9).unwrap();
+    let (message, rest) = framer.next_whole(b"abcd\ncd", &limited(9)).unwrap();
     assert_eq!(message, b"ab");
     assert!(framer.terminator().is_none());
     framer.set_terminator(text(b"\n"));
-    assert_eq!(framer.next_whole(rest, 9).unwrap().0, b"cd");
+    assert_eq!(framer.next_whole(rest, &limited(9)).unwrap().0, b"cd");
     assert_eq!(framer.terminator().as_bytes(), Some(&b"\n"[..]));
 }
 
@@ -123,11 +126,11 @@ fn a_count_says_how_many_bytes_are_still_to_come() {
     let mut framer = Framer::new(Terminator::from(5), false);
     let mut data = &b"ab"[..];
     assert!(matches!(
-        framer.next(&mut data, 9, false),
+        framer.next(&mut data, &limited(9), false),
         Some(Frame::Part(b"ab"))
     ));
     assert_eq!(framer.terminator().count(), Some(3));
-    assert!(framer.next(&mut data, 9, false).is_none());
+    assert!(framer.next(&mut data, &limited(9), false).is_none());
 }
 
 #[test]
@@ -135,9 +138,9 @@ fn a_count_of_zero_is_due_at_once_and_only_once() {
     let mut framer = Framer::new(Terminator::from(0), false);
     assert!(framer.is_due());
     let mut data = &b""[..];
-    assert_eq!(framer.next_whole(data, 9), Some((data, data)));
+    assert_eq!(framer.next_whole(data, &limited(9)), Some((data, data)));
     assert!(!framer.is_due());
-    assert!(framer.next(&mut data, 9, false).is_none());
+    assert!(framer.next(&mut data, &limited(9), false).is_none());
 }
 
 /// The handler that gets the part in front may set another terminator, so the
@@ -147,14 +150,17 @@ fn a_terminator_set_from_within_a_part_applies_to_the_very_next_byte() {
     let mut framer = Framer::new(text(b"\r\n"), false);
     let mut data = &b"ab\r"[..];
     assert!(matches!(
-        framer.next(&mut data, 9, false),
+        framer.next(&mut data, &limited(9), false),
         Some(Frame::Part(b"ab"))
     ));
     let held = framer.take_held().to_vec();
     assert_eq!(held, b"\r");
     framer.set_terminator(text(b"\r"));
     let mut data = &held[..];
-    assert!(matches!(framer.next(&mut data, 9, false), Some(Frame::End)));
+    assert!(matches!(
+        framer.next(&mut data, &limited(9), false),
+        Some(Frame::End)
+    ));
 }
 
 /// Between two reads the old terminator may hold bytes back: they come back,

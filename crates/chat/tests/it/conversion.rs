@@ -742,10 +742,10 @@ fn resume_if_swapped_chat(world: &mut World) -> Outcome {
 }
 
 #[test]
-fn input_held_by_messages_per_turn() {
+fn input_held_by_received_per_turn() {
     matrix(CHATS_ONLY, |cell| {
         let mut limits = Limits::default();
-        limits.messages_per_turn = 1;
+        limits.received_per_turn = 1;
         let mut world = World::new(cell, limits, |what, _, _| match what {
             "line go" => Then::Convert,
             _ => Then::Default,
@@ -949,7 +949,7 @@ fn output_blocked() {
 fn output_failed() {
     matrix(ALWAYS, |cell| {
         let mut limits = Limits::default();
-        limits.messages_per_turn = 1;
+        limits.received_per_turn = 1;
         let mut world = World::new(cell, limits, |what, side, _| match what {
             "line one" => {
                 side.push([b'x'; 100_000]); // so much is tried at once

@@ -130,7 +130,7 @@ fn run<H: ChatHandler>(
     is_over: bool,
 ) {
     let mut limits = Limits::default();
-    limits.messages_per_turn = 1;
+    limits.received_per_turn = 1;
     limits.in_buffer_size = read;
     let mut map = ChannelMap::new().unwrap();
     if is_over {
@@ -190,5 +190,53 @@ fn messages_that_the_last_data_asks_for_come_before_the_end_too() {
             let heard = heard("\r", "\r\n", Way::Collects, pauses, 65_536, is_over);
             assert_eq!(heard, expected, "{pauses}, {is_over}");
         }
+    }
+}
+
+/// memcached: values of a megabyte, and commands of a line.
+#[test]
+fn values_may_be_large_and_lines_may_not() {
+    struct Store(Log);
+    impl MessageHandler for Store {
+        fn handle_message(
+            &mut self,
+            message: &[u8],
+            chat: &mut Chat,
+            _: &mut ChannelMap,
+        ) -> Result {
+            self.0.add(format!("{} bytes", message.len()));
+            if let Some(len) = message.strip_prefix(b"set ") {
+                let len: usize = std::str::from_utf8(len)?.parse()?;
+                chat.set_terminator(Terminator::count_then(len, b"\r\n"));
+            } else {
+                chat.set_terminator("\r\n");
+            }
+            Ok(())
+        }
+        fn handle_overlimit(&mut self, _: &mut Chat, _: &mut ChannelMap) -> Result {
+            self.0.add("overlimit");
+            Ok(())
+        }
+    }
+    let mut limits = Limits::default();
+    limits.counted_message = 1 << 20;
+    let limits = std::rc::Rc::new(limits);
+    for (said, expected) in [
+        (
+            [&b"set 1048576\r\n"[..], &[0; 1 << 20], b"\r\n"].concat(),
+            &["11 bytes", "1048576 bytes"][..],
+        ),
+        (b"set 1048577\r\n".to_vec(), &["11 bytes", "overlimit"]),
+        ([&[b'x'; 65_536][..], b"\r\n"].concat(), &["65536 bytes"]),
+        ([&[b'x'; 65_537][..], b"\r\n"].concat(), &["overlimit"]),
+    ] {
+        let log = Log::default();
+        let (line, peer) = sim::line();
+        let mut map = ChannelMap::new().unwrap();
+        let channel = AsyncChat::over(line, "\r\n", Store(log.clone()));
+        let me = map.insert(channel.limited(limits.clone())).unwrap();
+        peer.say(&said);
+        sim::settle(&mut map, me, &peer);
+        assert_eq!(log.all(), expected, "{} bytes", said.len());
     }
 }

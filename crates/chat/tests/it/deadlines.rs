@@ -142,7 +142,7 @@ fn a_message_has_sixty_seconds_whatever_ends_it() {
 #[test]
 fn a_message_by_count_has_all_the_time_if_it_comes_at_240_bytes_a_second() {
     let mut limits = Limits::default();
-    limits.message = 3_600_000;
+    limits.counted_message = 3_600_000;
     let mut world = World::new(3_600_000, limits.clone());
     let second = [0; 240];
     world.say("", 100);

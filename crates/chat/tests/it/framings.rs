@@ -101,6 +101,7 @@ impl ChatHandler for Parts {
 fn message_limit(message: usize) -> Limits {
     let mut limits = Limits::default();
     limits.message = message;
+    limits.counted_message = message;
     limits
 }
 

@@ -10,6 +10,7 @@ use crate::common::{Log, Probe, assert_rest, read_len, unix_pair};
 fn message_limit(message: usize) -> Limits {
     let mut limits = Limits::default();
     limits.message = message;
+    limits.counted_message = message;
     limits
 }
 
@@ -344,60 +345,6 @@ fn an_answer_pushed_in_handle_overlimit_arrives_and_then_the_channel_closes() {
     assert_eq!(log.all(), ["connect", "overlimit", "close OverLimit"]);
 }
 
-#[test]
-fn a_turn_delivers_messages_per_turn_and_the_rest_without_further_input() {
-    let log = Log::default();
-    let mut limits = Limits::default();
-    limits.messages_per_turn = 3;
-    let mut map = ChannelMap::new().unwrap();
-    let (me, peer) = simulated(&mut map, "\n", Probe::new(&log), limits);
-    log.take();
-    peer.say("1\n2\n3\n4\n5\n6\n7\n");
-    for expected in [3, 6, 7, 7] {
-        sim::step(&mut map, me, &peer);
-        assert_eq!(log.len(), expected);
-    }
-}
-
-#[test]
-fn a_turn_reads_reads_per_turn_at_most() {
-    let mut limits = Limits::default();
-    limits.in_buffer_size = 10;
-    limits.reads_per_turn = 3;
-    let mut map = ChannelMap::new().unwrap();
-    let (me, peer) = simulated(
-        &mut map,
-        Terminator::none(),
-        Counting(Log::default(), 0),
-        limits,
-    );
-    peer.say([0; 1_000]);
-    for expected in [30, 60, 90] {
-        sim::step(&mut map, me, &peer);
-        assert_eq!(map.get(me).unwrap().handler.1, expected);
-    }
-}
-
-/// What goes by its length is never held, so that four of a turn's reads may be one.
-#[test]
-fn a_turns_reads_of_a_long_message_are_long_ones() {
-    for (terminator, recvs) in [
-        (Terminator::none(), 4),
-        (Terminator::from(2_000_000), 4),
-        (Terminator::from("\n"), 16),
-    ] {
-        let mut limits = Limits::default();
-        limits.message = 2_000_000;
-        let mut map = ChannelMap::new().unwrap();
-        let counting = Counting(Log::default(), 0);
-        let (me, peer) = simulated(&mut map, terminator, counting, limits);
-        peer.say(vec![0; 2_000_000]);
-        sim::step(&mut map, me, &peer);
-        assert_eq!(peer.recvs(), recvs);
-        assert_eq!(map.get(me).unwrap().handler.1, 1 << 20);
-    }
-}
-
 /// A read that does not fill the buffer has read everything there was.
 #[test]
 fn a_short_read_is_not_followed_by_another() {
@@ -407,27 +354,6 @@ fn a_short_read_is_not_followed_by_another() {
     peer.say("a line\n");
     sim::settle(&mut map, me, &peer);
     assert_eq!(peer.recvs() - before, 1);
-}
-
-/// A busy channel and a quiet one: the quiet one's line is not made to wait
-/// for all of the other's.
-#[test]
-fn a_flood_on_one_channel_leaves_turns_for_the_others() {
-    let (busy_log, quiet_log) = (Log::default(), Log::default());
-    let mut limits = Limits::default();
-    limits.messages_per_turn = 10;
-    let mut map = ChannelMap::new().unwrap();
-    let (busy, flood) = simulated(&mut map, "\n", Probe::new(&busy_log), limits);
-    let (quiet, peer) = simulated(&mut map, "\n", Probe::new(&quiet_log), Limits::default());
-    flood.say("x\n".repeat(10_000));
-    sim::step(&mut map, busy, &flood);
-    peer.say("hello\n");
-    map.dispatch(quiet, chat::Readiness::READABLE);
-    sim::step(&mut map, busy, &flood);
-    assert!(quiet_log.has("message hello"));
-    assert!(busy_log.count("message") <= 20);
-    sim::settle(&mut map, busy, &flood);
-    assert_eq!(busy_log.count("message"), 10_000);
 }
 
 /// What might have been the terminator's beginning is data, at the end.
@@ -482,8 +408,7 @@ fn limits_of_nothing_a_turn_are_slow_and_no_more() {
     let mut limits = Limits::default();
     limits.in_buffer_size = 0;
     limits.out_buffer_size = 0;
-    limits.reads_per_turn = 0;
-    limits.messages_per_turn = 0;
+    limits.received_per_turn = 0;
     limits.sent_per_turn = 0;
     limits.high_water = 0;
     limits.low_water = 0;

@@ -92,7 +92,7 @@ fn an_ordinary_channel_that_is_inserted_again_knows_its_new_token() {
 fn a_turns_last_message_may_be_the_last_of_a_full_read() {
     let log = Log::default();
     let mut limits = Limits::default();
-    (limits.in_buffer_size, limits.messages_per_turn) = (4, 2);
+    (limits.in_buffer_size, limits.received_per_turn) = (4, 2 * 256);
     let mut map = ChannelMap::new().unwrap();
     let (me, peer) = ordinary(&mut map, Probe::new(&log), limits);
     log.take();
@@ -105,10 +105,10 @@ fn a_turns_last_message_may_be_the_last_of_a_full_read() {
 
 /// A message by its length is one message, too.
 #[test]
-fn a_turn_delivers_messages_per_turn_of_those_that_go_by_their_length() {
+fn a_turn_delivers_few_of_the_messages_that_go_by_their_length() {
     let log = Log::default();
     let mut limits = Limits::default();
-    limits.messages_per_turn = 2;
+    limits.received_per_turn = 2 * 256;
     let probe = Probe::new(&log).on_message(|_, chat, _| {
         chat.set_terminator(1);
         Ok(())
@@ -188,7 +188,7 @@ impl ChatHandler for Failing {
 fn a_message_is_too_long_though_the_callback_that_collected_it_failed() {
     let log = Log::default();
     let mut limits = Limits::default();
-    limits.message = 3;
+    limits.counted_message = 3;
     let (line, peer) = sim::line();
     let failing = Failing {
         log: log.clone(),

@@ -272,7 +272,7 @@ fn held_input_is_delivered_though_sending_failed_after_the_end() {
     let log = Log::default();
     let (line, peer) = sim::line();
     let mut limits = Limits::default();
-    limits.messages_per_turn = 1;
+    limits.received_per_turn = 1;
     let mut map = ChannelMap::new().unwrap();
     let channel = AsyncChat::over(line, "\n.\n", Answering(log.clone())).limited(limits);
     let me = map.insert(channel).unwrap();

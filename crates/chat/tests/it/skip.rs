@@ -46,7 +46,7 @@ fn seen(terminator: impl Into<Terminator>, segments: &[&[u8]]) -> Vec<String> {
         is_too_long: false,
     };
     let mut limits = Limits::default();
-    limits.message = 3;
+    (limits.message, limits.counted_message) = (3, 3);
     let (line, peer) = sim::line();
     let mut map = ChannelMap::new().unwrap();
     let channel = AsyncChat::over(line, terminator, words).limited(limits);

@@ -134,6 +134,15 @@ pub(super) fn model(script: &Script, stream: &[u8]) -> Vec<Event> {
     events
 }
 
+/// Limits of so many bytes a message.
+pub(super) fn limited(message: usize) -> Rc<Limits> {
+    Rc::new(Limits {
+        message,
+        counted_message: message,
+        ..Limits::DEFAULT
+    })
+}
+
 /// The framer with what a channel does around it.
 pub(super) struct Driver {
     pub(super) framer: Framer,
@@ -175,9 +184,10 @@ impl Driver {
                 return;
             }
         }
+        let limits = limited(self.script.limit);
         let mut data = &buffer[..];
         while !self.is_over {
-            let whole = self.framer.next_whole(data, self.script.limit);
+            let whole = self.framer.next_whole(data, &limits);
             if let Some((message, behind)) = whole {
                 assert!(self.collected.is_empty(), "not all of it");
                 self.collected.extend_from_slice(message);
@@ -190,7 +200,7 @@ impl Driver {
                 }
                 continue;
             }
-            let frame = self.framer.next(&mut data, self.script.limit, is_last);
+            let frame = self.framer.next(&mut data, &limits, is_last);
             let Some(frame) = frame else {
                 let is_short = self.framer.is_short(data.len());
                 assert!(data.is_empty() || (is_short && !is_last), "left {data:?}");

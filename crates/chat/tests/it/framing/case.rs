@@ -123,7 +123,9 @@ pub(crate) struct Case {
     pub(crate) first: Term,
     pub(crate) steps: VecDeque<Step>,
     pub(crate) message_limit: usize,
-    pub(crate) messages_per_turn: usize,
+    pub(crate) received_per_turn: usize,
+    /// It has a rate, which is never used up.
+    pub(crate) is_rated: bool,
     pub(crate) stream: Vec<u8>,
 }
 
@@ -229,7 +231,8 @@ pub(crate) fn random_case(rng: &mut Rng) -> Case {
         first: random_term(rng),
         steps,
         message_limit: [5, 40, 65_536, 65_536][rng.below(4)],
-        messages_per_turn: [1, 2, 3, 4_096][rng.below(4)],
+        received_per_turn: [1, 300, 600, 1 << 20][rng.below(4)],
+        is_rated: rng.below(4) == 0,
         stream,
     }
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use chat::{
     AsyncChat, ChannelMap, Chat, ChatHandler, CloseReason, Error, Handle, Limits, MessageHandler,
-    Result, Socket, Token,
+    Rate, Result, Socket, Token,
 };
 
 use crate::common::rng::Rng;
@@ -158,7 +158,14 @@ impl<const N: usize> MessageHandler for Whole<N> {
 fn limits(case: &Case) -> Limits {
     let mut limits = Limits::default();
     limits.message = case.message_limit;
-    limits.messages_per_turn = case.messages_per_turn;
+    limits.counted_message = case.message_limit;
+    limits.received_per_turn = case.received_per_turn;
+    if case.is_rated {
+        limits.receive_rate = Rate {
+            bytes_per_second: u64::MAX - 1,
+            burst: u64::MAX,
+        };
+    }
     limits
 }
 

@@ -212,7 +212,7 @@ fn found_terminator_follows_the_last_data_even_after_a_pause_in_it() {
 fn what_was_held_comes_before_what_is_received_afterwards_and_eof_comes_last() {
     for pauses in [false, true] {
         let mut limits = Limits::default();
-        limits.messages_per_turn = 1;
+        limits.received_per_turn = 1;
         let mut stage = Stage::new();
         let a = stage.enter_limited("a", limits, move |callback, chat, _| {
             if pauses && callback.starts_with("message") {

@@ -70,7 +70,7 @@ fn many_short_lines_in_one_read_are_moved_once_at_most() {
     }
     let places = Rc::default();
     let mut limits = Limits::default();
-    limits.messages_per_turn = 100;
+    limits.received_per_turn = 100 * 256;
     let (line, peer) = sim::line();
     let mut map = ChannelMap::new().unwrap();
     let channel = AsyncChat::over(line, "\n", Places(Rc::clone(&places)));
@@ -140,7 +140,7 @@ fn a_megabyte_of_single_bytes_without_an_end_is_handed_out_byte_by_byte() {
     }
     let received = Rc::default();
     let mut limits = Limits::default();
-    (limits.in_buffer_size, limits.reads_per_turn) = (1, 64);
+    (limits.in_buffer_size, limits.received_per_turn) = (1, 64);
     limits.message = usize::MAX;
     let mut map = ChannelMap::new().unwrap();
     let drip = Drip(Rc::clone(&received));
@@ -251,7 +251,7 @@ fn nothing_is_allocated_because_a_peer_declares_a_length() {
     lengths.push(usize::MAX);
     let mut map = ChannelMap::new().unwrap();
     let mut limits = Limits::default();
-    limits.message = usize::MAX; // otherwise they are refused at once
+    limits.counted_message = usize::MAX; // otherwise they are refused at once
     for length in lengths {
         let probe = Probe::default().on_message(move |_, chat, _| {
             chat.set_terminator(length);

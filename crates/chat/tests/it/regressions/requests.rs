@@ -62,11 +62,11 @@ fn every_default_limit_is_finite() {
         limits.in_buffer_size,
         limits.out_buffer_size,
         limits.message,
+        limits.counted_message,
         limits.output,
         limits.high_water,
         limits.low_water,
-        limits.reads_per_turn,
-        limits.messages_per_turn,
+        limits.received_per_turn,
         limits.sent_per_turn,
         limits.linger_bytes,
     ];
