@@ -61,7 +61,8 @@ pub trait ChatMap {
     /// channels by this method has the same order in all of them. `true` then says that
     /// `data` is queued even if that callback ends the output. [`unsent`](Chat::unsent)
     /// counts it if it cannot be sent. More than 65,536 such pushes during one callback
-    /// close the channel as a [`SlowReader`](CloseReason::SlowReader), and return `false`.
+    /// close the channel as [`OutputOverLimit`](CloseReason::OutputOverLimit), and return
+    /// `false`.
     ///
     /// # Errors
     ///
@@ -96,7 +97,7 @@ impl ChatMap for ChannelMap {
                     Err(absent) => log::error!("channel {token}: a push is lost: {absent}"),
                 })?;
                 if !is_taken {
-                    self.close_with(token, CloseReason::SlowReader);
+                    self.close_with(token, CloseReason::OutputOverLimit);
                 }
                 Ok(is_taken)
             }

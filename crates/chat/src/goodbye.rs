@@ -10,10 +10,10 @@ use crate::flags::{BLOCKED, NOT_LIVE, RESTING, SHUT_DUE};
 use crate::unsent::Unsent;
 
 impl Endpoint {
-    /// The peer is too slow for what is queued and `more`, which is not.
+    /// What is queued and `more`, which is not, is too much.
     #[cold]
     pub(crate) fn cut_off(&mut self, more: Unsent) {
-        if !self.says_goodbye(CloseReason::SlowReader, more) {
+        if !self.says_goodbye(self.fault(), more) {
             self.close_as_slow(more);
         }
     }
@@ -23,7 +23,15 @@ impl Endpoint {
     pub(crate) fn close_as_slow(&mut self, more: Unsent) {
         self.output.lose();
         self.output.lose_also(more);
-        self.close_with(CloseReason::SlowReader);
+        self.close_with(self.fault());
+    }
+
+    /// Whose fault it is that too much is queued: the peer's, if the loop has waited for it.
+    fn fault(&self) -> CloseReason {
+        match &self.waiting {
+            Some(waiting) if waiting.is_behind => CloseReason::SlowReader,
+            _ => CloseReason::OutputOverLimit,
+        }
     }
 
     /// The map has cut the channel off. The goodbye leaves now, or never.

@@ -271,12 +271,14 @@ impl Endpoint {
     /// Cutting a peer off for its input or output is logged as a warning, and so is the
     /// end of a listener that nobody asked for: the program may go on without it for days.
     pub(crate) fn has_closed(&mut self, reason: &CloseReason, map: &ChannelMap) {
-        if let CloseReason::Shutdown | CloseReason::SlowReader = reason {
+        if let CloseReason::Shutdown | CloseReason::SlowReader | CloseReason::OutputOverLimit =
+            reason
+        {
             self.say_goodbye_now(map);
         }
         let me = self.me;
         match reason {
-            CloseReason::OverLimit | CloseReason::SlowReader => {
+            CloseReason::OverLimit | CloseReason::SlowReader | CloseReason::OutputOverLimit => {
                 log::warn!("channel {me}: closed: {reason}");
             }
             CloseReason::Io(error) if self.accepting() => {

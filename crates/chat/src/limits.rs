@@ -50,13 +50,14 @@ pub struct Limits {
     /// closes unless that skips the message. Default 65,536.
     pub message: usize,
     /// Bytes that may be queued. A push beyond that makes one more attempt to send,
-    /// which cannot get past a producer. If it is still too much, the channel is closed
-    /// as a [`SlowReader`](crate::CloseReason::SlowReader): at once, or after the
-    /// `goodbye`. Default 8 MiB.
+    /// which cannot get past a producer. If it is still too much, the channel is closed, at
+    /// once or after the `goodbye`: as a [`SlowReader`](crate::CloseReason::SlowReader), or
+    /// as [`OutputOverLimit`](crate::CloseReason::OutputOverLimit) if at the last settle
+    /// nothing was left unsent. Then the program has pushed too much at once, before the peer
+    /// could take any of it. Default 8 MiB.
     pub output: usize,
-    /// Producers that may be queued. One more closes the channel as a
-    /// [`SlowReader`](crate::CloseReason::SlowReader), as too much `output` does. Default
-    /// 1,024.
+    /// Producers that may be queued. One more closes the channel, as too much `output` does.
+    /// Default 1,024.
     pub producers: usize,
     /// Queued bytes above which `push` sends at once, and
     /// [`handle_drained`](crate::ChatHandler::handle_drained) will follow. A chat channel
@@ -125,14 +126,16 @@ pub struct Limits {
     /// The last output of a channel whose peer is cut off, such as a WebSocket close frame,
     /// or `421 closing`. Default none: the output just ends. A peer is cut off
     ///
-    /// - as a [`SlowReader`](crate::CloseReason::SlowReader), for more than `output` or
-    ///   `producers`. The channel then [closes when done](crate::Chat::close_when_done):
-    ///   `handle_close` comes when the peer has read the goodbye and closed, or after `stall`
-    ///   or `linger`. The reason stays `SlowReader`, unless the map closes the channel before.
+    /// - as a [`SlowReader`](crate::CloseReason::SlowReader) or for
+    ///   [`OutputOverLimit`](crate::CloseReason::OutputOverLimit): more than `output` or
+    ///   `producers`. The channel then
+    ///   [closes when done](crate::Chat::close_when_done): `handle_close` comes when the peer
+    ///   has read the goodbye and closed, or after `stall` or `linger`. The reason stays,
+    ///   unless the map closes the channel before.
     ///   So a room announces that a member leaves when
     ///   [`ChatMap::push`](crate::ChatMap::push) returns `Ok(false)`: `handle_close` is late.
     /// - when the map closes its channel with the reason
-    ///   [`Shutdown`](crate::CloseReason::Shutdown) or `SlowReader`, as
+    ///   [`Shutdown`](crate::CloseReason::Shutdown) or one of those two, as
     ///   [`ChannelMap::shut_down`](reactor::ChannelMap::shut_down) does at its deadline. The
     ///   channel makes one attempt to send, directly before `handle_close`.
     ///

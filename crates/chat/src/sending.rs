@@ -30,11 +30,12 @@ impl Endpoint {
     /// [`unsent`](Self::unsent) counts the queued output that did not leave.
     ///
     /// If more than [`Limits::output`](crate::Limits::output) is queued, even after one
-    /// more attempt to send, the queue is dropped and the channel is closed as a
-    /// [`SlowReader`](CloseReason::SlowReader), with a
-    /// [goodbye](crate::Limits::goodbye) if it has one. Use a producer for large output. If
-    /// sending fails, the queue is dropped, and the channel closes when the input that
-    /// is left has been handed out.
+    /// more attempt to send, the queue is dropped and the channel is closed, with a
+    /// [goodbye](crate::Limits::goodbye) if it has one: as a
+    /// [`SlowReader`](CloseReason::SlowReader), or as
+    /// [`OutputOverLimit`](CloseReason::OutputOverLimit) if the loop has not waited for the
+    /// peer yet. Use a producer for large output. If sending fails, the queue is dropped,
+    /// and the channel closes when the input that is left has been handed out.
     ///
     /// On a socket that keeps bounds (datagrams, `SOCK_SEQPACKET`), `data` is one record.
     /// It is sent now (`true`) or lost, and never queued. A listener drops `data`.
@@ -145,10 +146,9 @@ impl Endpoint {
     /// Queues a producer. It is asked for data when all output pushed before is sent.
     /// When it is done, `handle_drained` is due.
     ///
-    /// More than [`Limits::producers`](crate::Limits::producers) close the channel as a
-    /// [`SlowReader`](CloseReason::SlowReader). Returns `false` if the producer is
-    /// dropped: for the same reasons as [`push`](Self::push), and on a socket that keeps
-    /// bounds.
+    /// More than [`Limits::producers`](crate::Limits::producers) close the channel, as too
+    /// much output does. Returns `false` if the producer is dropped: for the same reasons as
+    /// [`push`](Self::push), and on a socket that keeps bounds.
     #[doc(alias = "producer_fifo")]
     pub fn push_with_producer(&mut self, producer: impl Producer + 'static) -> bool {
         if !self.takes_output() || self.wire.keeps_bounds() {
@@ -245,6 +245,9 @@ impl Endpoint {
     pub(crate) fn settle_output(&mut self) {
         if self.connected() && !self.is_closed() {
             self.send_queued();
+        }
+        if let Some(waiting) = &mut self.waiting {
+            waiting.is_behind = self.flags & BLOCKED != 0;
         }
     }
 
@@ -436,11 +439,12 @@ impl Chat {
     /// [`unsent`](Self::unsent) counts the queued output that did not leave.
     ///
     /// If more than [`Limits::output`](crate::Limits::output) is queued, even after one
-    /// more attempt to send, the queue is dropped and the channel is closed as a
-    /// [`SlowReader`](CloseReason::SlowReader), with a
-    /// [goodbye](crate::Limits::goodbye) if it has one. Use a producer for large output. If
-    /// sending fails, the queue is dropped, and the channel closes when the input that
-    /// is left has been delivered.
+    /// more attempt to send, the queue is dropped and the channel is closed, with a
+    /// [goodbye](crate::Limits::goodbye) if it has one: as a
+    /// [`SlowReader`](CloseReason::SlowReader), or as
+    /// [`OutputOverLimit`](CloseReason::OutputOverLimit) if the loop has not waited for the
+    /// peer yet. Use a producer for large output. If sending fails, the queue is dropped,
+    /// and the channel closes when the input that is left has been delivered.
     #[inline]
     pub fn push(&mut self, data: impl AsRef<[u8]>) -> bool {
         let data = data.as_ref();
@@ -468,9 +472,9 @@ impl Chat {
     /// Queues a producer. It is asked for data when all output pushed before is sent.
     /// When it is done, [`handle_drained`](crate::ChatHandler::handle_drained) is due.
     ///
-    /// More than [`Limits::producers`](crate::Limits::producers) close the channel as a
-    /// [`SlowReader`](CloseReason::SlowReader). Returns `false` if the producer is
-    /// dropped, for the same reasons as [`push`](Self::push).
+    /// More than [`Limits::producers`](crate::Limits::producers) close the channel, as too
+    /// much output does. Returns `false` if the producer is dropped, for the same reasons as
+    /// [`push`](Self::push).
     #[doc(alias = "producer_fifo")]
     pub fn push_with_producer(&mut self, producer: impl Producer + 'static) -> bool {
         self.endpoint.push_with_producer(producer)

@@ -68,6 +68,8 @@ pub(crate) struct Waiting {
     /// [`Terminator::silence`](crate::Terminator::silence). Each part puts it off, and the
     /// timer stays.
     silent: Option<Instant>,
+    /// At the last settle the peer had not taken all.
+    pub(crate) is_behind: bool,
 }
 
 /// What a timer that is due means.

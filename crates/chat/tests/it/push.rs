@@ -8,6 +8,7 @@ use bytes::Bytes;
 use chat::{AsyncChat, ChannelMap, Handle, Limits};
 
 use crate::common::sim::{self, Peer};
+use crate::common::slow::Slow;
 use crate::common::{Log, Probe, read_len, turn_to_rest, turn_until, unix_pair};
 
 type Channel = Handle<AsyncChat<Probe>>;
@@ -238,7 +239,7 @@ fn exactly_the_cap_may_be_queued_and_not_a_byte_more() {
         peer.set_room(0);
         map.get_mut(me).unwrap().chat.push(vec![b'x'; len]);
         sim::settle(&mut map, me, &peer);
-        assert_eq!(log.has("close SlowReader"), closes, "{len} bytes");
+        assert_eq!(log.has("close OutputOverLimit"), closes, "{len} bytes");
     }
 }
 
@@ -267,6 +268,43 @@ fn try_push_hands_back_what_does_not_fit_and_costs_nobody_a_channel() {
     assert_eq!(chat.try_push("y"), Err("y"));
     sim::settle(&mut map, me, &peer);
     assert_eq!(peer.take_sent(), b"0123456789x");
+}
+
+/// The peer is slow only if the loop has waited for it.
+#[test]
+fn what_is_too_much_at_once_is_the_programs_fault_and_not_the_peers() {
+    for is_chat in [true, false] {
+        for (is_waited_for, is_drained, reason) in [
+            (false, false, "OutputOverLimit"),
+            (true, false, "SlowReader"),
+            (true, true, "OutputOverLimit"),
+        ] {
+            for too_many in [false, true] {
+                let mut slow = Slow::new(is_chat, |limits| {
+                    (limits.output, limits.producers) = (100, 3);
+                });
+                slow.peer.set_room(0);
+                if is_waited_for {
+                    slow.push([b'x'; 90]);
+                    slow.settle();
+                }
+                if is_drained {
+                    slow.peer.set_room(90);
+                    slow.settle();
+                }
+                let is_taken = match too_many {
+                    false => slow.push([b'y'; 101]),
+                    true => slow.reach(|side| {
+                        let mut push = || side.push_with_producer(chat::SimpleProducer::new("z"));
+                        (0..4).all(|_| push())
+                    }),
+                };
+                assert!(!is_taken);
+                slow.read_to_end();
+                assert_eq!(slow.end().0, reason);
+            }
+        }
+    }
 }
 
 #[test]
