@@ -20,6 +20,7 @@ use crate::inet_name::InetName;
 use crate::life::Stage;
 use crate::limits::Limits;
 use crate::opening::Target;
+use crate::output::Ask;
 use crate::terminator::Terminator;
 use crate::transport::Transport;
 #[cfg(unix)]
@@ -366,7 +367,9 @@ impl<H: ChatHandler> Channel for AsyncChat<H> {
 
     fn settle(&mut self, me: Token) -> Result<(), CloseReason> {
         self.chat.endpoint.enter(me);
-        self.chat.endpoint.settle_output();
+        let Self { chat, handler, .. } = self;
+        let ask: Ask<'_> = &mut |data, max| handler.produce(data, max);
+        chat.endpoint.settle_output(ask);
         self.chat.endpoint.release_if_drained();
         let flags = self.chat.endpoint.flags;
         // A held channel that has failed, and holds nothing, may never be released.

@@ -21,8 +21,8 @@ use crate::terminator::Terminator;
 ///
 /// | to | use |
 /// |---|---|
-/// | send | [`push`](Self::push), [`push_bytes`](Self::push_bytes), [`try_push`](Self::try_push), or `write!` with `std::io::Write` |
-/// | make output while it is sent | [`push_with_producer`](Self::push_with_producer) |
+/// | send | [`push`](Self::push), [`push_bytes`](Self::push_bytes), [`try_push`](Self::try_push), [`try_push_bytes`](Self::try_push_bytes), or `write!` with `std::io::Write` |
+/// | make output while it is sent | [`push_with_producer`](Self::push_with_producer), [`push_with_handler`](Self::push_with_handler) |
 /// | choose the end of the next message | [`set_terminator`](Self::set_terminator) |
 /// | hold messages back | [`hold`](Self::hold), [`release`](Self::release), [`pause`](Self::pause), [`resume`](Self::resume) |
 /// | answer faster than the peer reads | [`set_backpressure`](Self::set_backpressure) |

@@ -17,6 +17,7 @@ use crate::inet_name::InetName;
 use crate::life::{Bound, Stage};
 use crate::limits::Limits;
 use crate::opening::Target;
+use crate::sending::later;
 use crate::transport::Transport;
 #[cfg(unix)]
 use crate::unix_bind::UnixBind;
@@ -400,7 +401,10 @@ impl<H: DispatcherHandler> Channel for Dispatcher<H> {
     fn settle(&mut self, me: Token) -> Result<(), CloseReason> {
         self.enter(me);
         let is_deaf = !self.readable(me) && !self.has_unread();
-        self.endpoint.settle_output();
+        let Self {
+            endpoint, handler, ..
+        } = self;
+        endpoint.settle_output(&mut |data, max| handler.produce(data, max));
         self.endpoint.settle(is_deaf)
     }
 
@@ -430,7 +434,7 @@ impl<H: DispatcherHandler> Channel for Dispatcher<H> {
                 this.endpoint.finish_connect(&mut Opening::of(me, map));
                 return this.begin(me, map).map(|_| ());
             }
-            this.endpoint.send_queued();
+            this.endpoint.send_queued(&mut later);
             let may_write = this.endpoint.is_open_for_writing() && !this.endpoint.has_output();
             match may_write && this.handler.writable(&this.endpoint) {
                 true => this.handler.handle_write(&mut this.endpoint, map),

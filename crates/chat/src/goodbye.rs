@@ -7,6 +7,7 @@ use reactor::{ChannelMap, CloseReason};
 
 use crate::endpoint::Endpoint;
 use crate::flags::{BLOCKED, NOT_LIVE, RESTING, SHUT_DUE};
+use crate::sending::later;
 use crate::unsent::Unsent;
 
 impl Endpoint {
@@ -41,7 +42,7 @@ impl Endpoint {
             return;
         }
         self.flags &= !(BLOCKED | RESTING);
-        self.send_queued();
+        self.send_queued(&mut later);
         if self.discards_input() {
             self.discard_input(map); // or the kernel resets the connection
         }

@@ -1,10 +1,12 @@
 //! The callbacks of a chat channel: [`ChatHandler`], and [`MessageHandler`] over it.
 
+use std::io;
 use std::mem;
 
 use reactor::{ChannelMap, CloseReason, Deadline, Error, Result, Timer};
 
 use crate::chat::Chat;
+use crate::producer::More;
 
 /// The callbacks of an [`AsyncChat`](crate::AsyncChat): the methods that a subclass
 /// of asynchat's `async_chat` overrides.
@@ -190,6 +192,19 @@ pub trait ChatHandler: 'static {
         Ok(())
     }
 
+    /// Makes output, as a [`Producer`](crate::Producer) does: appends to `data`, preferably
+    /// `max` bytes at most. Asked once for each [`push_with_handler`](Chat::push_with_handler),
+    /// again and again until it is done, when all output pushed before is sent. After a
+    /// conversion, the new handler is asked. The default is done.
+    ///
+    /// # Errors
+    ///
+    /// Any. It closes the channel with [`CloseReason::Io`], since the promised output cannot
+    /// be sent.
+    fn produce(&mut self, data: &mut Vec<u8>, max: usize) -> io::Result<More> {
+        Ok(More::Done)
+    }
+
     /// Handles the end of the output: everything pushed, producers included, is with the
     /// operating system, and so is the end of the stream. Called at most once, after
     /// [`close_when_done`](Chat::close_when_done) or
@@ -330,6 +345,11 @@ pub trait MessageHandler: 'static {
         Ok(())
     }
 
+    /// See [`ChatHandler::produce`].
+    fn produce(&mut self, data: &mut Vec<u8>, max: usize) -> io::Result<More> {
+        Ok(More::Done)
+    }
+
     /// See [`ChatHandler::handle_finished`].
     fn handle_finished(&mut self, chat: &mut Chat, map: &mut ChannelMap) -> Result {
         Ok(())
@@ -442,6 +462,10 @@ impl<M: MessageHandler> ChatHandler for M {
 
     fn handle_drained(&mut self, chat: &mut Chat, map: &mut ChannelMap) -> Result {
         MessageHandler::handle_drained(self, chat, map)
+    }
+
+    fn produce(&mut self, data: &mut Vec<u8>, max: usize) -> io::Result<More> {
+        MessageHandler::produce(self, data, max)
     }
 
     fn handle_finished(&mut self, chat: &mut Chat, map: &mut ChannelMap) -> Result {

@@ -31,6 +31,9 @@ const PRODUCERS_AT_MARK: u32 = 16;
 /// How many slices one vectored write gets.
 pub(crate) const MAX_SLICES: usize = 16;
 
+/// Asks a channel's handler, as [`Producer::more`] asks a producer.
+pub(crate) type Ask<'a> = &'a mut dyn FnMut(&mut Vec<u8>, usize) -> io::Result<More>;
+
 /// What the map lends. A pointer in each channel, in place of a vector's three words.
 type Buffer = Box<Vec<u8>>;
 
@@ -83,7 +86,8 @@ struct Queue {
 enum Item {
     Shared(Bytes),
     Own(Buffer),
-    Producer(Box<dyn Producer>),
+    /// `None` is the channel's own handler.
+    Producer(Option<Box<dyn Producer>>),
 }
 
 impl Output {
@@ -197,7 +201,12 @@ impl Output {
     }
 
     pub(crate) fn push_producer(&mut self, producer: Box<dyn Producer>) {
-        self.push_item(Item::Producer(producer));
+        self.push_item(Item::Producer(Some(producer)));
+    }
+
+    /// Queues a place at which the handler is asked, as a producer.
+    pub(crate) fn push_handler(&mut self) {
+        self.push_item(Item::Producer(None));
     }
 
     /// Drops everything, producers included. What was lost before stays lost.
@@ -355,8 +364,8 @@ impl Output {
     }
 
     /// Has the producer at the head, if there is one, put up to about `max`
-    /// bytes before itself.
-    pub(crate) fn refill(&mut self, max: usize) -> io::Result<()> {
+    /// bytes before itself. If it is the handler, `handler` asks that.
+    pub(crate) fn refill(&mut self, max: usize, handler: Ask<'_>) -> io::Result<()> {
         let weight = self.weight();
         for _ in 0..EMPTY_ANSWERS {
             let buffers = self.buffers.as_ref();
@@ -370,7 +379,10 @@ impl Output {
                 return Ok(());
             }
             let mut made = buffers.map_or_else(Box::default, Buffers::take_spare);
-            let more = producer.more(&mut made, max)?;
+            let more = match producer {
+                Some(producer) => producer.more(&mut made, max)?,
+                None => handler(&mut made, max)?,
+            };
             if more == More::Done {
                 queue.items.pop_front();
                 queue.producers -= 1;

@@ -12,8 +12,8 @@ use crate::chat::Chat;
 use crate::endpoint::Endpoint;
 use crate::flags::{BLOCKED, EOF, HIGH, NOT_LIVE, RESTING, SHUT_DUE, UNOPENED};
 use crate::life::{Origin, Stage};
-use crate::output::MAX_SLICES;
-use crate::producer::Producer;
+use crate::output::{Ask, MAX_SLICES};
+use crate::producer::{More, Producer};
 use crate::unsent::Unsent;
 use crate::wire::Wire;
 
@@ -131,16 +131,33 @@ impl Endpoint {
     /// [`Limits::output`](crate::Limits::output), if sending has failed, or if the
     /// channel is closing, is [shut](Self::shutdown) for sending, or is no stream.
     pub fn try_push<D: AsRef<[u8]>>(&mut self, data: D) -> Result<(), D> {
-        let fits = |this: &Self| {
-            this.takes_output() && this.output.len() + data.as_ref().len() <= this.limits.output
-        };
-        if !fits(self) && self.connected() {
-            self.send_ready();
-        }
-        match fits(self) && self.push(&data) {
+        match self.makes_room_for(data.as_ref().len()) && self.push(&data) {
             true => Ok(()),
             false => Err(data),
         }
+    }
+
+    /// Like [`push_bytes`](Self::push_bytes), but never costs the peer its channel.
+    ///
+    /// # Errors
+    ///
+    /// As [`try_push`](Self::try_push).
+    pub fn try_push_bytes(&mut self, data: impl Into<Bytes>) -> Result<(), Bytes> {
+        let data = data.into();
+        match self.makes_room_for(data.len()) && self.push_bytes(data.clone()) {
+            true => Ok(()),
+            false => Err(data),
+        }
+    }
+
+    /// Whether so much may be queued, if need be after one attempt to send.
+    fn makes_room_for(&mut self, len: usize) -> bool {
+        let fits =
+            |this: &Self| this.takes_output() && this.output.len() + len <= this.limits.output;
+        if !fits(self) && self.connected() {
+            self.send_ready();
+        }
+        fits(self)
     }
 
     /// Queues a producer. It is asked for data when all output pushed before is sent.
@@ -151,19 +168,39 @@ impl Endpoint {
     /// [`push`](Self::push), and on a socket that keeps bounds.
     #[doc(alias = "producer_fifo")]
     pub fn push_with_producer(&mut self, producer: impl Producer + 'static) -> bool {
+        let is_borne = self.bears_producer();
+        if is_borne {
+            self.output.push_producer(Box::new(producer));
+        }
+        is_borne
+    }
+
+    /// Queues a place for the handler, as for a [producer](Self::push_with_producer): when
+    /// all output pushed before is sent, its
+    /// [`produce`](crate::DispatcherHandler::produce) is asked. Returns `false` if there is
+    /// no place, for the same reasons.
+    pub fn push_with_handler(&mut self) -> bool {
+        let is_borne = self.bears_producer();
+        if is_borne {
+            self.output.push_handler();
+        }
+        is_borne
+    }
+
+    /// Whether one more producer may be queued. If there are too many, the peer is cut off.
+    fn bears_producer(&mut self) -> bool {
         if !self.takes_output() || self.wire.keeps_bounds() {
             return false;
         }
-        if self.output.producers() >= self.limits.producers {
-            self.cut_off(Unsent {
+        let is_borne = self.output.producers() < self.limits.producers;
+        match is_borne {
+            true => self.flags |= HIGH,
+            false => self.cut_off(Unsent {
                 bytes: 0,
                 producers: 1,
-            });
-            return false;
+            }),
         }
-        self.output.push_producer(Box::new(producer));
-        self.flags |= HIGH;
-        true
+        is_borne
     }
 
     /// The number of queued bytes: those of asyncore's `out_buffer`, and those that a
@@ -242,9 +279,9 @@ impl Endpoint {
     }
 
     /// Before the wait: sends what is queued as far as possible.
-    pub(crate) fn settle_output(&mut self) {
+    pub(crate) fn settle_output(&mut self, handler: Ask<'_>) {
         if self.connected() && !self.is_closed() {
-            self.send_queued();
+            self.send_queued(handler);
         }
         if let Some(waiting) = &mut self.waiting {
             waiting.is_behind = self.flags & BLOCKED != 0;
@@ -292,7 +329,7 @@ impl Endpoint {
     }
 
     /// Asks the producer at the head for more, and sends, up to a turn's worth.
-    pub(crate) fn send_queued(&mut self) {
+    pub(crate) fn send_queued(&mut self, handler: Ask<'_>) {
         let mut budget = self.limits.sent_per_turn.max(1);
         self.output.unstall();
         while budget > 0
@@ -300,7 +337,8 @@ impl Endpoint {
             && self.is_sending()
             && self.has_output()
         {
-            if let Err(error) = self.output.refill(self.limits.out_buffer_size.max(1)) {
+            let max = self.limits.out_buffer_size.max(1);
+            if let Err(error) = self.output.refill(max, handler) {
                 return self.close_with(CloseReason::Io(error));
             }
             let sent = self.send_ready();
@@ -469,6 +507,15 @@ impl Chat {
         self.endpoint.try_push(data)
     }
 
+    /// Like [`push_bytes`](Self::push_bytes), but never costs the peer its channel.
+    ///
+    /// # Errors
+    ///
+    /// As [`try_push`](Self::try_push).
+    pub fn try_push_bytes(&mut self, data: impl Into<Bytes>) -> Result<(), Bytes> {
+        self.endpoint.try_push_bytes(data)
+    }
+
     /// Queues a producer. It is asked for data when all output pushed before is sent.
     /// When it is done, [`handle_drained`](crate::ChatHandler::handle_drained) is due.
     ///
@@ -478,6 +525,69 @@ impl Chat {
     #[doc(alias = "producer_fifo")]
     pub fn push_with_producer(&mut self, producer: impl Producer + 'static) -> bool {
         self.endpoint.push_with_producer(producer)
+    }
+
+    /// Queues a place for the handler, as for a [producer](Self::push_with_producer): when
+    /// all output pushed before is sent, its
+    /// [`produce`](crate::ChatHandler::produce) is asked. Returns `false` if there is no
+    /// place, for the same reasons.
+    ///
+    /// The handler keeps what it sends from: a cursor into a listing, a snapshot, a table of
+    /// the latest values. Others reach that by [`get_mut`](crate::ChannelMap::get_mut), so it
+    /// needs no `Rc<RefCell>`:
+    ///
+    /// ```
+    /// use std::collections::BTreeMap;
+    /// use std::io::{self, Read, Write};
+    /// use std::os::unix::net::UnixStream;
+    /// use chat::{AsyncChat, ChannelMap, Chat, MessageHandler, More, Result};
+    ///
+    /// /// Reads the latest price of each share, however slowly.
+    /// #[derive(Default)]
+    /// struct Ticker {
+    ///     news: BTreeMap<&'static str, u32>,
+    /// }
+    ///
+    /// impl MessageHandler for Ticker {
+    ///     fn handle_message(&mut self, _: &[u8], _: &mut Chat, _: &mut ChannelMap) -> Result {
+    ///         Ok(())
+    ///     }
+    ///     fn produce(&mut self, data: &mut Vec<u8>, max: usize) -> io::Result<More> {
+    ///         while data.len() < max {
+    ///             let Some((name, price)) = self.news.pop_first() else {
+    ///                 return Ok(More::Done);
+    ///             };
+    ///             writeln!(data, "{name} {price}")?;
+    ///         }
+    ///         Ok(More::Again)
+    ///     }
+    /// }
+    ///
+    /// impl Ticker {
+    ///     fn tell(channel: &mut AsyncChat<Ticker>, name: &'static str, price: u32) {
+    ///         let news = &mut channel.handler.news;
+    ///         if news.is_empty() {
+    ///             channel.chat.push_with_handler();
+    ///         }
+    ///         news.insert(name, price);
+    ///     }
+    /// }
+    ///
+    /// let (ours, mut theirs) = UnixStream::pair()?;
+    /// let mut map = ChannelMap::new()?;
+    /// let ticker = map.insert(AsyncChat::new(ours, "\n", Ticker::default()))?;
+    /// for price in [40, 41, 42] {
+    ///     Ticker::tell(map.get_mut(ticker)?, "ACME", price);
+    /// }
+    /// map.get_mut(ticker)?.chat.close_when_done();
+    /// map.turn(None)?;
+    /// let mut read = String::new();
+    /// theirs.read_to_string(&mut read)?;
+    /// assert_eq!(read, "ACME 42\n");
+    /// # Ok::<(), chat::Error>(())
+    /// ```
+    pub fn push_with_handler(&mut self) -> bool {
+        self.endpoint.push_with_handler()
     }
 
     /// The number of queued bytes, with those that a [`Transport`](crate::Transport)
@@ -514,6 +624,11 @@ impl Chat {
     pub fn output_failed(&self) -> bool {
         self.endpoint.output_failed()
     }
+}
+
+/// Where the handler is not at hand: it is asked at the next settle.
+pub(crate) fn later(_: &mut Vec<u8>, _: usize) -> io::Result<More> {
+    Ok(More::Later)
 }
 
 /// Pushes all of the data written, or none; a `write!` is one push. The error is

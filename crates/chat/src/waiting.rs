@@ -12,6 +12,7 @@ use reactor::{ChannelMap, CloseReason, Deadline, Opening, Timer};
 use crate::endpoint::Endpoint;
 use crate::flags::{BLOCKED, BY_COUNT, EOF, Flags, HELD, PARTIAL, RESTING, RETIMED};
 use crate::life::Stage;
+use crate::sending::later;
 
 /// How long a channel rests when the system is short of something, memory or
 /// descriptors. Nothing but time helps then, and the poller reports that the channel is
@@ -199,7 +200,7 @@ impl Endpoint {
     fn try_to_send(&mut self) {
         self.flags &= !BLOCKED;
         if self.connected() {
-            self.send_queued();
+            self.send_queued(&mut later);
         }
     }
 

@@ -30,6 +30,7 @@ mod goodbye_at_once;
 mod goodbye_kept;
 mod half_closed;
 mod half_shut;
+mod handler_produces;
 mod holding;
 mod limits;
 mod limits_page;

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use bytes::Bytes;
 use chat::{AsyncChat, ChannelMap, Handle, Limits};
 
+use crate::common::part::Side;
 use crate::common::sim::{self, Peer};
 use crate::common::slow::Slow;
 use crate::common::{Log, Probe, read_len, turn_to_rest, turn_until, unix_pair};
@@ -268,6 +269,34 @@ fn try_push_hands_back_what_does_not_fit_and_costs_nobody_a_channel() {
     assert_eq!(chat.try_push("y"), Err("y"));
     sim::settle(&mut map, me, &peer);
     assert_eq!(peer.take_sent(), b"0123456789x");
+}
+
+/// For a chat and a dispatcher, and data that is copied or shared.
+#[test]
+fn try_push_bytes_hands_back_the_same_bytes() {
+    for is_chat in [true, false] {
+        for len in [10, 5_000] {
+            let mut slow = Slow::new(is_chat, |limits| limits.output = len);
+            slow.peer.set_room(0);
+            let data = Bytes::from(vec![b'x'; len]);
+            let try_push = |slow: &mut Slow, data: Bytes| {
+                slow.reach(|side| match side {
+                    Side::Chat(chat) => chat.try_push_bytes(data),
+                    Side::Raw(endpoint) => endpoint.try_push_bytes(data),
+                })
+            };
+            assert_eq!(try_push(&mut slow, data.clone()), Ok(()));
+            slow.settle();
+            let refused = try_push(&mut slow, data.clone()).unwrap_err();
+            assert_eq!(refused.as_ptr(), data.as_ptr());
+            slow.peer.set_room(usize::MAX);
+            assert_eq!(try_push(&mut slow, refused), Ok(()), "it makes room itself");
+            slow.settle();
+            assert_eq!(slow.peer.take_sent().len(), 2 * len);
+            slow.reach(|side| side.close_when_done());
+            assert_eq!(try_push(&mut slow, data.clone()), Err(data));
+        }
+    }
 }
 
 /// The peer is slow only if the loop has waited for it.
