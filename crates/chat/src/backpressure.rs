@@ -36,7 +36,8 @@ impl Chat {
     /// the mark. Its further requests fill [`Limits::held`](crate::Limits::held), then its
     /// own socket.
     ///
-    /// Output of other channels, timers and posts does not count, nor does a
+    /// Output of other channels, timers and posts does not count, nor do a waiting
+    /// [offer](Self::offer) and a
     /// [`ChatMap::push`](crate::ChatMap::push) to the channel itself: a member of a room can
     /// speak, however many lines it has yet to read. Where such output and answers share
     /// the queue, the channel may count fewer answers than are queued, but never more. Bytes

@@ -22,6 +22,7 @@ use crate::terminator::Terminator;
 /// | to | use |
 /// |---|---|
 /// | send | [`push`](Self::push), [`push_bytes`](Self::push_bytes), [`try_push`](Self::try_push), [`try_push_bytes`](Self::try_push_bytes), or `write!` with `std::io::Write` |
+/// | send what a slow peer may miss | [`offer`](Self::offer), [`offer_latest`](Self::offer_latest) |
 /// | make output while it is sent | [`push_with_producer`](Self::push_with_producer), [`push_with_handler`](Self::push_with_handler) |
 /// | choose the end of the next message | [`set_terminator`](Self::set_terminator) |
 /// | hold messages back | [`hold`](Self::hold), [`release`](Self::release), [`pause`](Self::pause), [`resume`](Self::resume) |
@@ -241,10 +242,11 @@ impl Chat {
         self.endpoint.close_with(reason);
     }
 
-    /// Drops all queued output, producers included, and all input that was received
+    /// Drops all queued output, producers and offers included, and all input that was received
     /// but not delivered.
     pub fn discard_buffers(&mut self) {
         self.endpoint.output.clear();
+        self.endpoint.take_offers();
         self.endpoint.unread.clear();
         self.framer.discard();
         self.endpoint.end_message();

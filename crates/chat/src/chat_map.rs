@@ -70,6 +70,28 @@ pub trait ChatMap {
     /// dispatcher.
     fn push(&mut self, channel: impl Into<Token>, data: impl Into<Bytes>) -> Result<bool, Absent>;
 
+    /// [Offers](Chat::offer) to a chat channel or a dispatcher. One that is inside its own
+    /// callback gets `data` when that has returned, as by [`push`](Self::push); `true` then
+    /// says nothing of what becomes of it. Returns `false` if it is dropped.
+    ///
+    /// # Errors
+    ///
+    /// As [`push`](Self::push).
+    fn offer(&mut self, channel: impl Into<Token>, data: impl Into<Bytes>) -> Result<bool, Absent>;
+
+    /// The same, in place of the message of this key that still waits:
+    /// [`Chat::offer_latest`].
+    ///
+    /// # Errors
+    ///
+    /// As [`push`](Self::push).
+    fn offer_latest(
+        &mut self,
+        channel: impl Into<Token>,
+        key: u64,
+        data: impl Into<Bytes>,
+    ) -> Result<bool, Absent>;
+
     /// The number of chat channels and dispatchers that have sent all and wait for the
     /// peer to close, for at most [`Limits::linger`](crate::Limits::linger). A program
     /// that has nothing else to do may stop instead of waiting with them. Looks at every
@@ -105,6 +127,19 @@ impl ChatMap for ChannelMap {
         }
     }
 
+    fn offer(&mut self, channel: impl Into<Token>, data: impl Into<Bytes>) -> Result<bool, Absent> {
+        offer(self, channel.into(), None, data.into())
+    }
+
+    fn offer_latest(
+        &mut self,
+        channel: impl Into<Token>,
+        key: u64,
+        data: impl Into<Bytes>,
+    ) -> Result<bool, Absent> {
+        offer(self, channel.into(), Some(key), data.into())
+    }
+
     fn lingering(&self) -> usize {
         let wires = self.iter().filter_map(|(_, channel)| channel.wire());
         let endpoints = wires.filter_map(|wire| match wire.downcast_ref::<Chat>() {
@@ -118,6 +153,23 @@ impl ChatMap for ChannelMap {
 
     fn set_network(&mut self, network: impl Network) {
         self.set_provider(Box::new(network) as Box<dyn Network>);
+    }
+}
+
+fn offer(
+    map: &mut ChannelMap,
+    token: Token,
+    key: Option<u64>,
+    data: Bytes,
+) -> Result<bool, Absent> {
+    match map.get_any_mut(token) {
+        Ok(channel) => Ok(endpoint_of(channel)?.offer_with_key(key, data)),
+        Err(Absent::InCallback) => map.amend(token, move |channel| {
+            if let Ok(endpoint) = endpoint_of(channel) {
+                endpoint.offer_with_key(key, data);
+            }
+        }),
+        Err(absent) => Err(absent),
     }
 }
 

@@ -118,8 +118,9 @@ pub trait DispatcherHandler: 'static {
     }
 
     /// Queues more output. Called when the queue had exceeded
-    /// [`Limits::high_water`](crate::Limits::high_water) or held a producer, and is
-    /// down to [`Limits::low_water`](crate::Limits::low_water) without one.
+    /// [`Limits::high_water`](crate::Limits::high_water) or held a producer, or an
+    /// [offer](Endpoint::offer) had to wait, and is down to
+    /// [`Limits::low_water`](crate::Limits::low_water) without either.
     fn handle_drained(&mut self, endpoint: &mut Endpoint, map: &mut ChannelMap) -> Result {
         Ok(())
     }

@@ -10,6 +10,7 @@ use reactor::{CloseReason, Source, Token};
 use socket2::{SockRef, Socket, Type};
 
 use crate::address::Address;
+use crate::crowd::Crowd;
 use crate::flags::{
     BEGIN, BLOCKED, CONVERTED, EOF, EOF_TOLD, Flags, NEW, NOT_LIVE, PEER_TOLD, RESTING, UNOPENED,
 };
@@ -51,6 +52,8 @@ pub struct Endpoint {
     pub(crate) unread: Bytes,
     /// The timers that the channel has set for itself.
     pub(crate) waiting: Option<Box<Waiting>>,
+    /// Offers that wait for the peer, and the like.
+    pub(crate) crowd: Option<Box<Crowd>>,
 }
 
 impl Endpoint {
@@ -98,6 +101,7 @@ impl Endpoint {
             limits,
             unread: Bytes::new(),
             waiting: None,
+            crowd: None,
         };
         endpoint.use_limits();
         endpoint
@@ -173,7 +177,7 @@ impl Endpoint {
             self.told = Some(io::ErrorKind::BrokenPipe);
             return Err(io::ErrorKind::BrokenPipe.into());
         }
-        let sent = match self.output.is_empty() {
+        let sent = match self.output.is_empty() && self.offered() == 0 {
             true => self.wire.send_vectored(slices),
             false => Err(io::ErrorKind::WouldBlock.into()), // what was pushed goes first
         };

@@ -22,7 +22,7 @@ impl Endpoint {
     /// The same, where no goodbye fits.
     #[cold]
     pub(crate) fn close_as_slow(&mut self, more: Unsent) {
-        self.output.lose();
+        self.lose_output();
         self.output.lose_also(more);
         self.close_with(self.fault());
     }
@@ -55,9 +55,11 @@ impl Endpoint {
         }
         let has_end_to_come = self.flags & NOT_LIVE == 0 || self.flags & SHUT_DUE != 0;
         let may_send = self.connected() && self.is_sending() && has_end_to_come;
-        let goodbye = &self.limits.goodbye;
-        let is_said = may_send && !goodbye.is_empty() && self.output.cut(goodbye.clone(), more);
+        let goodbye = self.limits.goodbye.clone();
+        let more = more.and(Unsent::bytes(self.offered()));
+        let is_said = may_send && !goodbye.is_empty() && self.output.cut(goodbye, more);
         if is_said {
+            self.take_offers();
             self.finish(reason, true);
             if let Some(ending) = self.life.ending() {
                 ending.has_goodbye = true;

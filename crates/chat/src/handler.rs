@@ -132,6 +132,7 @@ pub trait ChatHandler: 'static {
     /// | goes along | with `with_handler` | with `new` |
     /// |---|---|---|
     /// | the token, the user's timers, the limits, the queued output | yes | yes |
+    /// | the [offers](Chat::offer) that wait, and the number dropped | yes | yes |
     /// | whether there is [backpressure](Chat::set_backpressure) | yes | yes |
     /// | an end of input that `handle_eof` has not handled | yes | yes |
     /// | input that was received but not delivered | yes | yes |
@@ -186,8 +187,9 @@ pub trait ChatHandler: 'static {
     }
 
     /// Queues more output. Called when the queue had exceeded
-    /// [`Limits::high_water`](crate::Limits::high_water) or held a producer, and is
-    /// down to [`Limits::low_water`](crate::Limits::low_water) without one.
+    /// [`Limits::high_water`](crate::Limits::high_water) or held a producer, or an
+    /// [offer](Chat::offer) had to wait, and is down to
+    /// [`Limits::low_water`](crate::Limits::low_water) without either.
     fn handle_drained(&mut self, chat: &mut Chat, map: &mut ChannelMap) -> Result {
         Ok(())
     }

@@ -174,6 +174,7 @@ mod bound_path;
 mod chat;
 mod chat_map;
 mod connecting;
+mod crowd;
 mod datagram;
 mod dispatcher;
 mod dispatcher_handler;
@@ -197,6 +198,8 @@ mod listening;
 mod network;
 #[cfg(unix)]
 mod nonblocking;
+mod offering;
+mod offers;
 mod opening;
 mod output;
 #[cfg(unix)]
@@ -231,6 +234,7 @@ pub use hold::Hold;
 pub use inet_name::InetName;
 pub use limits::Limits;
 pub use network::{DatagramSocket, Listener, Network};
+pub use offers::{Dropped, Overflow};
 pub use producer::{
     ChunkedProducer, HookedProducer, IterProducer, More, Producer, ReadProducer, SimpleProducer,
 };

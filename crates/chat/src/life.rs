@@ -222,7 +222,7 @@ impl Endpoint {
 
     /// Nothing can be sent any more: what is queued is dropped.
     pub(crate) fn has_failed(&mut self, error: io::Error) {
-        self.output.lose();
+        self.lose_output();
         self.flags &= !HIGH; // nobody waits for room that never comes
         self.change(Event::Fail(error));
     }
@@ -286,7 +286,7 @@ impl Endpoint {
             }
             _ => log::debug!("channel {me}: closed: {reason}"),
         }
-        self.output.lose();
+        self.lose_output();
         self.change(Event::Told);
     }
 
@@ -349,7 +349,7 @@ impl Endpoint {
     /// give way if it was not.
     pub fn close_with(&mut self, reason: CloseReason) {
         let is_lost = self.has_output() || !self.output.lost().is_empty();
-        self.output.lose();
+        self.lose_output();
         self.change(Event::Close(reason, is_lost));
     }
 

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::offers::Overflow;
+
 /// The limits of one channel. Every default is finite.
 ///
 /// Change the fields of a `default()`. 0 never means "unlimited". Where 0 would stop
@@ -56,16 +58,24 @@ pub struct Limits {
     /// nothing was left unsent. Then the program has pushed too much at once, before the peer
     /// could take any of it. Default 8 MiB.
     pub output: usize,
+    /// Bytes of [offers](crate::Chat::offer) that may wait for a peer that is behind; each
+    /// counts 64 bytes more, for its place in the line. Beyond that, `overflow` decides.
+    /// Default 1 MiB.
+    pub offers: usize,
+    /// What happens to an offer that does not fit into `offers`, or to those before it.
+    /// Default [`Overflow::Close`].
+    pub overflow: Overflow,
     /// Producers that may be queued. One more closes the channel, as too much `output` does.
     /// Default 1,024.
     pub producers: usize,
-    /// Queued bytes above which `push` sends at once, and
+    /// Queued bytes above which `push` sends at once, an
+    /// [offer](crate::Chat::offer) waits, and
     /// [`handle_drained`](crate::ChatHandler::handle_drained) will follow. A chat channel
     /// that has queued so much by its answers is held:
     /// [`set_backpressure`](crate::Chat::set_backpressure). Default 65,536.
     pub high_water: usize,
-    /// Queued bytes down to which `handle_drained` waits, and so does the release of a
-    /// channel that its answers hold. Default 16,384.
+    /// Queued bytes down to which `handle_drained` waits, and so do offers and the release of
+    /// a channel that its answers hold. Default 16,384.
     pub low_water: usize,
     /// Full reads in one turn, of `in_buffer_size` each: by default 1 MiB. Other channels
     /// get their turn then. Default 16.
@@ -127,8 +137,8 @@ pub struct Limits {
     /// or `421 closing`. Default none: the output just ends. A peer is cut off
     ///
     /// - as a [`SlowReader`](crate::CloseReason::SlowReader) or for
-    ///   [`OutputOverLimit`](crate::CloseReason::OutputOverLimit): more than `output` or
-    ///   `producers`. The channel then
+    ///   [`OutputOverLimit`](crate::CloseReason::OutputOverLimit): more than `output`,
+    ///   `producers` or `offers`. The channel then
     ///   [closes when done](crate::Chat::close_when_done): `handle_close` comes when the peer
     ///   has read the goodbye and closed, or after `stall` or `linger`. The reason stays,
     ///   unless the map closes the channel before.
@@ -169,6 +179,8 @@ impl Limits {
         out_buffer_size: 65_536,
         message: 65_536,
         output: 8 * 1024 * 1024,
+        offers: 1024 * 1024,
+        overflow: Overflow::Close,
         producers: 1_024,
         high_water: 65_536,
         low_water: 16_384,

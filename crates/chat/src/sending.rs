@@ -203,12 +203,13 @@ impl Endpoint {
         is_borne
     }
 
-    /// The number of queued bytes: those of asyncore's `out_buffer`, and those that a
-    /// [`Transport`](crate::Transport) keeps. Output that producers will make does not
-    /// count.
+    /// The number of queued bytes: those of asyncore's `out_buffer`, those of
+    /// [offers](Self::offer) that wait, and those that a [`Transport`](crate::Transport)
+    /// keeps. Output that producers will make does not count.
     #[doc(alias = "out_buffer")]
     pub fn queued(&self) -> usize {
-        self.output.len() + self.wire.transport().map_or(0, |t| t.queued())
+        let kept = self.wire.transport().map_or(0, |t| t.queued());
+        self.output.len() + self.offered() + kept
     }
 
     /// The number of bytes sent so far. It grows as long as the peer takes output. Over a
@@ -225,8 +226,9 @@ impl Endpoint {
     }
 
     /// Whether `handle_drained` will follow once more output is sent. More than
-    /// [`Limits::high_water`](crate::Limits::high_water) was queued, or a producer, and
-    /// a producer or more than [`Limits::low_water`](crate::Limits::low_water) still is.
+    /// [`Limits::high_water`](crate::Limits::high_water) was queued, or a producer, or an
+    /// [offer](Self::offer) had to wait; and a producer, an offer or more than
+    /// [`Limits::low_water`](crate::Limits::low_water) still is.
     pub fn needs_drain(&self) -> bool {
         self.flags & HIGH != 0 && !self.is_drained()
     }
@@ -240,12 +242,16 @@ impl Endpoint {
     /// Whether anything is left to send, a producer or a transport's own words
     /// included.
     pub(crate) fn has_output(&self) -> bool {
-        !self.output.is_empty() || self.wire.transport().is_some_and(|t| t.queued() > 0)
+        !self.output.is_empty()
+            || self.offered() > 0
+            || self.wire.transport().is_some_and(|t| t.queued() > 0)
     }
 
     /// The same, but not for a producer that has nothing now.
     pub(crate) fn has_ready_output(&self) -> bool {
-        self.output.is_ready() || self.wire.transport().is_some_and(|t| t.queued() > 0)
+        self.output.is_ready()
+            || (self.output.is_empty() && self.offered() > 0)
+            || self.wire.transport().is_some_and(|t| t.queued() > 0)
     }
 
     /// Whether room is to be waited for: to send, or to be connected.
@@ -276,6 +282,7 @@ impl Endpoint {
         self.flags & HIGH != 0
             && self.output.producers() == 0
             && self.output.len() <= self.limits.low_water
+            && self.offered() == 0
     }
 
     /// Before the wait: sends what is queued as far as possible.
@@ -340,6 +347,9 @@ impl Endpoint {
             let max = self.limits.out_buffer_size.max(1);
             if let Err(error) = self.output.refill(max, handler) {
                 return self.close_with(CloseReason::Io(error));
+            }
+            if self.crowd.is_some() {
+                self.queue_offers();
             }
             let sent = self.send_ready();
             if sent == 0 {
@@ -418,7 +428,7 @@ impl Endpoint {
         0
     }
 
-    fn takes_output(&self) -> bool {
+    pub(crate) fn takes_output(&self) -> bool {
         match self.flags & NOT_LIVE {
             0 => true,
             _ => self.connecting() && !self.closing() && self.flags & SHUT_DUE == 0,
@@ -590,8 +600,9 @@ impl Chat {
         self.endpoint.push_with_handler()
     }
 
-    /// The number of queued bytes, with those that a [`Transport`](crate::Transport)
-    /// keeps. Output that producers will make does not count.
+    /// The number of queued bytes, with those of [offers](Self::offer) that wait and those
+    /// that a [`Transport`](crate::Transport) keeps. Output that producers will make does not
+    /// count.
     pub fn queued(&self) -> usize {
         self.endpoint.queued()
     }
@@ -610,11 +621,11 @@ impl Chat {
 
     /// Whether [`handle_drained`](crate::ChatHandler::handle_drained) will follow once
     /// more output is sent. More than [`Limits::high_water`](crate::Limits::high_water)
-    /// was queued, or a producer, and a producer or more than
-    /// [`Limits::low_water`](crate::Limits::low_water) still is. A handler that feeds
-    /// this channel from another takes no more input there until then. Answers to the
-    /// channel's own messages need no such care: see
-    /// [`set_backpressure`](Self::set_backpressure).
+    /// was queued, or a producer, or an [offer](Self::offer) had to wait; and a producer, an
+    /// offer or more than [`Limits::low_water`](crate::Limits::low_water) still is.
+    ///
+    /// A handler that feeds this channel from another takes no more input there until then.
+    /// Answers to the channel's own messages need no such care: see [`set_backpressure`](Self::set_backpressure).
     pub fn needs_drain(&self) -> bool {
         self.endpoint.flags & HIGH != 0 && !self.endpoint.is_drained()
     }

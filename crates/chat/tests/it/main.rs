@@ -39,6 +39,7 @@ mod lingering;
 mod memory;
 mod networks;
 mod not_a_stream;
+mod offers;
 mod opening;
 mod oracle;
 mod ordering;
