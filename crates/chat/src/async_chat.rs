@@ -13,7 +13,7 @@ use crate::chat::Chat;
 use crate::endpoint::Endpoint;
 use crate::flags::{
     BEGIN, BLOCKED, CONVERTED, EOF, EOF_TOLD, FINISHED, FINISHED_TOLD, Flags, HELD, HIGH, NOT_LIVE,
-    OVER_LIMIT, PARTIAL, PEER_TOLD, RESTING, RETIMED, UNDELIVERED, UNOPENED,
+    OUTRUN, OVER_LIMIT, PARTIAL, PEER_TOLD, RESTING, RETIMED, UNDELIVERED, UNOPENED,
 };
 use crate::handler::ChatHandler;
 use crate::inet_name::InetName;
@@ -370,7 +370,9 @@ impl<H: ChatHandler> Channel for AsyncChat<H> {
         let Self { chat, handler, .. } = self;
         let ask: Ask<'_> = &mut |data, max| handler.produce(data, max);
         chat.endpoint.settle_output(ask);
-        self.chat.endpoint.release_if_drained();
+        if self.chat.endpoint.flags & OUTRUN != 0 {
+            self.chat.endpoint.release_if_drained();
+        }
         let flags = self.chat.endpoint.flags;
         // A held channel that has failed, and holds nothing, may never be released.
         let is_deaf = flags & UNDELIVERED == 0 && (flags & HELD != 0 || !self.readable(me));

@@ -27,6 +27,7 @@ use crate::terminator::Terminator;
 /// | choose the end of the next message | [`set_terminator`](Self::set_terminator) |
 /// | hold messages back | [`hold`](Self::hold), [`release`](Self::release), [`pause`](Self::pause), [`resume`](Self::resume) |
 /// | answer faster than the peer reads | [`set_backpressure`](Self::set_backpressure) |
+/// | speak no faster than others read | [`ChatMap::push_from`](crate::ChatMap::push_from) |
 /// | close after the queued output | [`close_when_done`](Self::close_when_done) |
 /// | say goodbye to a peer that is cut off | [`Limits::goodbye`] |
 /// | end the output only | [`shutdown_when_done`](Self::shutdown_when_done) |

@@ -70,6 +70,51 @@ pub trait ChatMap {
     /// dispatcher.
     fn push(&mut self, channel: impl Into<Token>, data: impl Into<Bytes>) -> Result<bool, Absent>;
 
+    /// Pushes to a chat channel or a dispatcher, as [`push`](Self::push) does, and holds the
+    /// speaker as long as that channel is behind: `speaker` is the chat whose callback calls
+    /// this. So a room goes at the pace of its slowest member, and each gets everything.
+    ///
+    /// The channel is behind when it [needs to drain](Chat::needs_drain). The speaker
+    /// delivers no further message then, as while its own answers outrun its peer
+    /// ([`set_backpressure`](Chat::set_backpressure)), and with the same bounds. It goes on
+    /// in the turn after the last channel that it waits for has drained, takes no more
+    /// output, is converted or closed, or was taken out of the map and dropped or inserted
+    /// into another.
+    ///
+    /// `channel` may be the speaker's own: it waits for itself from its next call on, since
+    /// `data` comes later. Two speakers may wait for each other. Both still send, so they go
+    /// on as soon as their peers read. A peer that takes nothing is given up after
+    /// [`Limits::stall`](crate::Limits::stall).
+    ///
+    /// ```
+    /// use chat::bytes::Bytes;
+    /// use chat::{ChannelMap, Chat, ChatMap, MessageHandler, Result, Token};
+    ///
+    /// struct Member {
+    ///     others: Vec<Token>,
+    /// }
+    ///
+    /// impl MessageHandler for Member {
+    ///     fn handle_message(&mut self, line: &[u8], chat: &mut Chat, map: &mut ChannelMap) -> Result {
+    ///         let line = Bytes::from([line, b"\n"].concat());
+    ///         for &other in &self.others {
+    ///             let _ = map.push_from(chat, other, line.clone()); // it may have left
+    ///         }
+    ///         Ok(())
+    ///     }
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`push`](Self::push).
+    fn push_from(
+        &mut self,
+        speaker: &mut Chat,
+        channel: impl Into<Token>,
+        data: impl Into<Bytes>,
+    ) -> Result<bool, Absent>;
+
     /// [Offers](Chat::offer) to a chat channel or a dispatcher. One that is inside its own
     /// callback gets `data` when that has returned, as by [`push`](Self::push); `true` then
     /// says nothing of what becomes of it. Returns `false` if it is dropped.
@@ -125,6 +170,30 @@ impl ChatMap for ChannelMap {
             }
             Err(absent) => Err(absent),
         }
+    }
+
+    fn push_from(
+        &mut self,
+        speaker: &mut Chat,
+        channel: impl Into<Token>,
+        data: impl Into<Bytes>,
+    ) -> Result<bool, Absent> {
+        let token = channel.into();
+        let is_taken = self.push(token, data)?;
+        let is_own = token == speaker.token();
+        let is_behind = match self.get_any_mut(token) {
+            Ok(channel) => endpoint_of(channel)?.has_speakers_wait(),
+            Err(_) => is_own && speaker.endpoint.has_speakers_wait(),
+        };
+        // One that is closed, or another map's, delivers nothing here.
+        if is_behind && self.is_open(speaker.token()) {
+            let waiting = speaker.endpoint.wait_for_members(self.remote());
+            match self.get_any_mut(token) {
+                Ok(channel) => endpoint_of(channel)?.keep_speaker(waiting),
+                Err(_) => speaker.endpoint.keep_speaker(waiting),
+            }
+        }
+        Ok(is_taken)
     }
 
     fn offer(&mut self, channel: impl Into<Token>, data: impl Into<Bytes>) -> Result<bool, Absent> {

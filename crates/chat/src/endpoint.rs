@@ -111,6 +111,7 @@ impl Endpoint {
     /// did, of the conversion.
     pub(crate) fn change_hands(&mut self) {
         self.flags &= !PEER_TOLD;
+        self.release_speakers();
         if self.flags & NEW == 0 && self.me != Token::NONE {
             self.flags |= CONVERTED;
         }
@@ -298,6 +299,7 @@ impl Endpoint {
         if is_new {
             self.me = me;
             self.forget_timers();
+            self.leave_crowd();
             if self.wire.wants_token() {
                 self.flags |= UNOPENED; // it does not know where it is
             }

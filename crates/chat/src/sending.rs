@@ -293,6 +293,9 @@ impl Endpoint {
         if let Some(waiting) = &mut self.waiting {
             waiting.is_behind = self.flags & BLOCKED != 0;
         }
+        if self.crowd.is_some() {
+            self.release_speakers_if_drained();
+        }
     }
 
     /// Afterwards: whether the channel goes on, or why it is closed. A failure ends one
@@ -624,8 +627,9 @@ impl Chat {
     /// was queued, or a producer, or an [offer](Self::offer) had to wait; and a producer, an
     /// offer or more than [`Limits::low_water`](crate::Limits::low_water) still is.
     ///
-    /// A handler that feeds this channel from another takes no more input there until then.
-    /// Answers to the channel's own messages need no such care: see [`set_backpressure`](Self::set_backpressure).
+    /// A handler that feeds this channel from another takes no more input there until then;
+    /// [`push_from`](crate::ChatMap::push_from) does that by itself. Answers to the channel's
+    /// own messages need no such care: see [`set_backpressure`](Self::set_backpressure).
     pub fn needs_drain(&self) -> bool {
         self.endpoint.flags & HIGH != 0 && !self.endpoint.is_drained()
     }

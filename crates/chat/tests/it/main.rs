@@ -12,6 +12,7 @@ mod connect_outcomes;
 mod conversion;
 mod convert;
 mod counts;
+mod crowd;
 mod datagrams;
 mod deadlines;
 mod dispatcher;
