@@ -6,16 +6,17 @@
 //! The first line is the nick; every further line goes to the others as
 //! `nick: line`. Control characters and bytes that are not UTF-8 are escaped: no member can
 //! write over another's lines on a terminal. The room announces `* nick joined` and
-//! `* nick left`. A member that reads too slowly hears that it is cut off. The room is state
-//! of the map's that the members share.
+//! `* nick left`. A member that reads too slowly misses the oldest lines that wait for it, and
+//! hears how many. The room is state of the map's that the members share.
 
 use std::collections::HashMap;
+use std::mem;
 use std::rc::Rc;
 
 use chat::bytes::Bytes;
 use chat::{
     Address, AsyncChat, ChannelMap, Chat, ChatMap, CloseReason, DispatcherHandler, Endpoint,
-    Limits, MessageHandler, Result, State, Stream, Terminator, Token,
+    Limits, MessageHandler, Overflow, Result, State, Stream, Terminator, Token,
 };
 use examples::{Opt, printable};
 
@@ -36,7 +37,7 @@ impl Room {
         let line = Bytes::from(line.into_bytes().into_boxed_slice());
         for &member in self.members.keys().filter(|&&member| member != speaker) {
             // One that is closed hears no more; its own `handle_close` tells the room.
-            let _ = map.push(member, line.clone());
+            let _ = map.offer(member, line.clone());
         }
     }
 
@@ -64,10 +65,10 @@ impl Listener {
         let mut limits = Limits::default();
         limits.message = 4096;
         // Everything goes to all others, escaped. All that many members say in one turn
-        // must fit into the output of each.
+        // must fit into the offers of each.
         limits.in_buffer_size = 1024;
         limits.received_per_turn = 1024;
-        limits.goodbye = "* you are cut off\n".into();
+        limits.overflow = Overflow::DropOldest;
         Self {
             room,
             limits: Rc::new(limits),
@@ -87,6 +88,7 @@ impl DispatcherHandler for Listener {
         let member = Member {
             room: self.room,
             nick: None,
+            skipped: 0,
         };
         let channel = AsyncChat::new(stream, Terminator::line(), member);
         map.insert(channel.limited(Rc::clone(&self.limits)))?;
@@ -98,6 +100,8 @@ struct Member {
     room: State<Room>,
     /// `None` until the first line.
     nick: Option<String>,
+    /// The number of lines that it knows it has missed.
+    skipped: u64,
 }
 
 impl MessageHandler for Member {
@@ -119,6 +123,16 @@ impl MessageHandler for Member {
             false => {
                 chat.push(format!("* somebody else is {nick}\n"));
             }
+        }
+        Ok(())
+    }
+
+    /// The member was behind, and has caught up.
+    fn handle_drained(&mut self, chat: &mut Chat, _: &mut ChannelMap) -> Result {
+        let all = chat.dropped().messages;
+        match all - mem::replace(&mut self.skipped, all) {
+            0 => {}
+            skipped => _ = chat.push(format!("* {skipped} lines skipped\n")),
         }
         Ok(())
     }

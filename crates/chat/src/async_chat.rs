@@ -13,13 +13,15 @@ use crate::chat::Chat;
 use crate::endpoint::Endpoint;
 use crate::flags::{
     BEGIN, BLOCKED, CONVERTED, EOF, EOF_TOLD, FINISHED, FINISHED_TOLD, Flags, HELD, HIGH, NOT_LIVE,
-    OVER_LIMIT, PARTIAL, PEER_TOLD, RATED, REST_IN, REST_OUT, RETIMED, UNDELIVERED, UNOPENED,
+    OUTRUN, OVER_LIMIT, PARTIAL, PEER_TOLD, RATED, REST_IN, REST_OUT, RETIMED, UNDELIVERED,
+    UNOPENED,
 };
 use crate::handler::ChatHandler;
 use crate::inet_name::InetName;
 use crate::life::Stage;
 use crate::limits::Limits;
 use crate::opening::Target;
+use crate::output::Ask;
 use crate::terminator::Terminator;
 use crate::transport::Transport;
 #[cfg(unix)]
@@ -374,8 +376,12 @@ impl<H: ChatHandler> Channel for AsyncChat<H> {
 
     fn settle(&mut self, me: Token) -> Result<(), CloseReason> {
         self.chat.endpoint.enter(me);
-        self.chat.endpoint.settle_output();
-        self.chat.endpoint.release_if_drained();
+        let Self { chat, handler, .. } = self;
+        let ask: Ask<'_> = &mut |data, max| handler.produce(data, max);
+        chat.endpoint.settle_output(ask);
+        if self.chat.endpoint.flags & OUTRUN != 0 {
+            self.chat.endpoint.release_if_drained();
+        }
         self.chat.count_kept();
         let flags = self.chat.endpoint.flags;
         // A held channel that has failed, and holds nothing, may never be released.

@@ -25,7 +25,8 @@ impl Chat {
     /// Sets whether the channel is held while its answers outrun the peer. The default is
     /// `true`, but `false` for a channel that [connects](crate::AsyncChat::connect). The
     /// setting stays with the endpoint through [conversions](crate::ChannelMap::convert).
-    /// `false` releases the channel, too.
+    /// `false` releases the channel, too, unless it waits for others
+    /// ([`push_from`](crate::ChatMap::push_from)).
     ///
     /// An answer is output that a message callback of the channel pushes to the channel
     /// itself. While more than [`Limits::high_water`](crate::Limits::high_water) bytes of
@@ -36,7 +37,8 @@ impl Chat {
     /// the mark. Its further requests fill [`Limits::held`](crate::Limits::held), then its
     /// own socket.
     ///
-    /// Output of other channels, timers and posts does not count, nor does a
+    /// Output of other channels, timers and posts does not count, nor do a waiting
+    /// [offer](Self::offer) and a
     /// [`ChatMap::push`](crate::ChatMap::push) to the channel itself: a member of a room can
     /// speak, however many lines it has yet to read. Where such output and answers share
     /// the queue, the channel may count fewer answers than are queued, but never more. Bytes
@@ -59,9 +61,7 @@ impl Chat {
     #[doc(alias = "flow control")]
     pub fn set_backpressure(&mut self, is_on: bool) {
         self.endpoint.has_backpressure = is_on;
-        if !is_on {
-            self.endpoint.flags &= !OUTRUN;
-        }
+        self.endpoint.release_if_drained();
     }
 
     /// Whether the channel is held because its answers outrun the peer.
@@ -81,9 +81,11 @@ impl Endpoint {
         }
     }
 
-    /// When output has left: releases the channel if few answers are queued.
+    /// When output has left: releases the channel if few answers are queued, and it waits
+    /// for no member of a room either.
     pub(crate) fn release_if_drained(&mut self) {
-        if self.output.answers as usize <= self.limits.low_water {
+        let is_drained = self.output.answers as usize <= self.limits.low_water;
+        if (is_drained || !self.has_backpressure) && !self.waits_for_members() {
             self.flags &= !OUTRUN;
         }
     }

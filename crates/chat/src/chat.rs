@@ -21,11 +21,13 @@ use crate::terminator::Terminator;
 ///
 /// | to | use |
 /// |---|---|
-/// | send | [`push`](Self::push), [`push_bytes`](Self::push_bytes), [`try_push`](Self::try_push), or `write!` with `std::io::Write` |
-/// | make output while it is sent | [`push_with_producer`](Self::push_with_producer) |
+/// | send | [`push`](Self::push), [`push_bytes`](Self::push_bytes), [`try_push`](Self::try_push), [`try_push_bytes`](Self::try_push_bytes), or `write!` with `std::io::Write` |
+/// | send what a slow peer may miss | [`offer`](Self::offer), [`offer_latest`](Self::offer_latest) |
+/// | make output while it is sent | [`push_with_producer`](Self::push_with_producer), [`push_with_handler`](Self::push_with_handler) |
 /// | choose the end of the next message | [`set_terminator`](Self::set_terminator) |
 /// | hold messages back | [`hold`](Self::hold), [`release`](Self::release), [`pause`](Self::pause), [`resume`](Self::resume) |
 /// | answer faster than the peer reads | [`set_backpressure`](Self::set_backpressure) |
+/// | speak no faster than others read | [`ChatMap::push_from`](crate::ChatMap::push_from) |
 /// | close after the queued output | [`close_when_done`](Self::close_when_done) |
 /// | say goodbye to a peer that is cut off | [`Limits::goodbye`] |
 /// | end the output only | [`shutdown_when_done`](Self::shutdown_when_done) |
@@ -245,10 +247,11 @@ impl Chat {
         self.endpoint.close_with(reason);
     }
 
-    /// Drops all queued output, producers included, and all input that was received
+    /// Drops all queued output, producers and offers included, and all input that was received
     /// but not delivered.
     pub fn discard_buffers(&mut self) {
         self.endpoint.output.clear();
+        self.endpoint.take_offers();
         self.endpoint.unread.clear();
         self.framer.discard();
         self.endpoint.end_message();

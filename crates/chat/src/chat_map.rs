@@ -63,13 +63,81 @@ pub trait ChatMap {
     /// channels by this method has the same order in all of them. `true` then says that
     /// `data` is queued even if that callback ends the output. [`unsent`](Chat::unsent)
     /// counts it if it cannot be sent. More than 65,536 such pushes during one callback
-    /// close the channel as a [`SlowReader`](CloseReason::SlowReader), and return `false`.
+    /// close the channel as [`OutputOverLimit`](CloseReason::OutputOverLimit), and return
+    /// `false`.
     ///
     /// # Errors
     ///
     /// [`Absent`], but never `InCallback`. `OtherType`: it is neither a chat channel nor a
     /// dispatcher.
     fn push(&mut self, channel: impl Into<Token>, data: impl Into<Bytes>) -> Result<bool, Absent>;
+
+    /// Pushes to a chat channel or a dispatcher, as [`push`](Self::push) does, and holds the
+    /// speaker as long as that channel is behind: `speaker` is the chat whose callback calls
+    /// this. So a room goes at the pace of its slowest member, and each gets everything.
+    ///
+    /// The channel is behind when it [needs to drain](Chat::needs_drain). The speaker
+    /// delivers no further message then, as while its own answers outrun its peer
+    /// ([`set_backpressure`](Chat::set_backpressure)), and with the same bounds. It goes on
+    /// in the turn after the last channel that it waits for has drained, takes no more
+    /// output, is converted or closed, or was taken out of the map and dropped or inserted
+    /// into another.
+    ///
+    /// `channel` may be the speaker's own: it waits for itself from its next call on, since
+    /// `data` comes later. Two speakers may wait for each other. Both still send, so they go
+    /// on as soon as their peers read. A peer that takes nothing is given up after
+    /// [`Limits::stall`](crate::Limits::stall).
+    ///
+    /// ```
+    /// use chat::bytes::Bytes;
+    /// use chat::{ChannelMap, Chat, ChatMap, MessageHandler, Result, Token};
+    ///
+    /// struct Member {
+    ///     others: Vec<Token>,
+    /// }
+    ///
+    /// impl MessageHandler for Member {
+    ///     fn handle_message(&mut self, line: &[u8], chat: &mut Chat, map: &mut ChannelMap) -> Result {
+    ///         let line = Bytes::from([line, b"\n"].concat());
+    ///         for &other in &self.others {
+    ///             let _ = map.push_from(chat, other, line.clone()); // it may have left
+    ///         }
+    ///         Ok(())
+    ///     }
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`push`](Self::push).
+    fn push_from(
+        &mut self,
+        speaker: &mut Chat,
+        channel: impl Into<Token>,
+        data: impl Into<Bytes>,
+    ) -> Result<bool, Absent>;
+
+    /// [Offers](Chat::offer) to a chat channel or a dispatcher. One that is inside its own
+    /// callback gets `data` when that has returned, as by [`push`](Self::push); `true` then
+    /// says nothing of what becomes of it. Returns `false` if it is dropped.
+    ///
+    /// # Errors
+    ///
+    /// As [`push`](Self::push).
+    fn offer(&mut self, channel: impl Into<Token>, data: impl Into<Bytes>) -> Result<bool, Absent>;
+
+    /// The same, in place of the message of this key that still waits:
+    /// [`Chat::offer_latest`].
+    ///
+    /// # Errors
+    ///
+    /// As [`push`](Self::push).
+    fn offer_latest(
+        &mut self,
+        channel: impl Into<Token>,
+        key: u64,
+        data: impl Into<Bytes>,
+    ) -> Result<bool, Absent>;
 
     /// The number of chat channels and dispatchers that have sent all and wait for the
     /// peer to close, for at most [`Limits::linger`](crate::Limits::linger). A program
@@ -107,12 +175,49 @@ impl ChatMap for ChannelMap {
                     Err(absent) => log::error!("channel {token}: a push is lost: {absent}"),
                 })?;
                 if !is_taken {
-                    self.close_with(token, CloseReason::SlowReader);
+                    self.close_with(token, CloseReason::OutputOverLimit);
                 }
                 Ok(is_taken)
             }
             Err(absent) => Err(absent),
         }
+    }
+
+    fn push_from(
+        &mut self,
+        speaker: &mut Chat,
+        channel: impl Into<Token>,
+        data: impl Into<Bytes>,
+    ) -> Result<bool, Absent> {
+        let token = channel.into();
+        let is_taken = self.push(token, data)?;
+        let is_own = token == speaker.token();
+        let is_behind = match self.get_any_mut(token) {
+            Ok(channel) => endpoint_of(channel)?.has_speakers_wait(),
+            Err(_) => is_own && speaker.endpoint.has_speakers_wait(),
+        };
+        // One that is closed, or another map's, delivers nothing here.
+        if is_behind && self.is_open(speaker.token()) {
+            let waiting = speaker.endpoint.wait_for_members(self.remote());
+            match self.get_any_mut(token) {
+                Ok(channel) => endpoint_of(channel)?.keep_speaker(waiting),
+                Err(_) => speaker.endpoint.keep_speaker(waiting),
+            }
+        }
+        Ok(is_taken)
+    }
+
+    fn offer(&mut self, channel: impl Into<Token>, data: impl Into<Bytes>) -> Result<bool, Absent> {
+        offer(self, channel.into(), None, data.into())
+    }
+
+    fn offer_latest(
+        &mut self,
+        channel: impl Into<Token>,
+        key: u64,
+        data: impl Into<Bytes>,
+    ) -> Result<bool, Absent> {
+        offer(self, channel.into(), Some(key), data.into())
     }
 
     fn lingering(&self) -> usize {
@@ -130,6 +235,23 @@ impl ChatMap for ChannelMap {
 
     fn set_network(&mut self, network: impl Network) {
         self.set_provider(Box::new(network) as Box<dyn Network>);
+    }
+}
+
+fn offer(
+    map: &mut ChannelMap,
+    token: Token,
+    key: Option<u64>,
+    data: Bytes,
+) -> Result<bool, Absent> {
+    match map.get_any_mut(token) {
+        Ok(channel) => Ok(endpoint_of(channel)?.offer_with_key(key, data)),
+        Err(Absent::InCallback) => map.amend(token, move |channel| {
+            if let Ok(endpoint) = endpoint_of(channel) {
+                endpoint.offer_with_key(key, data);
+            }
+        }),
+        Err(absent) => Err(absent),
     }
 }
 

@@ -18,6 +18,7 @@ use crate::inet_name::InetName;
 use crate::life::{Bound, Stage};
 use crate::limits::Limits;
 use crate::opening::Target;
+use crate::sending::later;
 use crate::transport::Transport;
 #[cfg(unix)]
 use crate::unix_bind::UnixBind;
@@ -408,7 +409,10 @@ impl<H: DispatcherHandler> Channel for Dispatcher<H> {
         self.enter(me);
         self.endpoint.begin_turn();
         let is_deaf = !self.readable(me) && !self.has_unread();
-        self.endpoint.settle_output();
+        let Self {
+            endpoint, handler, ..
+        } = self;
+        endpoint.settle_output(&mut |data, max| handler.produce(data, max));
         self.endpoint.count_kept(0);
         self.endpoint.settle(is_deaf)
     }
@@ -439,7 +443,7 @@ impl<H: DispatcherHandler> Channel for Dispatcher<H> {
                 this.endpoint.finish_connect(&mut Opening::of(me, map));
                 return this.begin(me, map).map(|_| ());
             }
-            this.endpoint.send_queued();
+            this.endpoint.send_queued(&mut later);
             let may_write = this.endpoint.is_open_for_writing() && !this.endpoint.has_output();
             match may_write && this.handler.writable(&this.endpoint) {
                 true => this.handler.handle_write(&mut this.endpoint, map),

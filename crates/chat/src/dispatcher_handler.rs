@@ -1,10 +1,13 @@
 //! The callbacks of a raw dispatcher: [`DispatcherHandler`].
 
-use crate::stream::Stream;
+use std::io;
+
 use reactor::{ChannelMap, CloseReason, Deadline, Error, Result, Timer};
 
 use crate::address::Address;
 use crate::endpoint::Endpoint;
+use crate::producer::More;
+use crate::stream::Stream;
 
 /// The callbacks of a [`Dispatcher`](crate::Dispatcher): asyncore's events and
 /// predicates.
@@ -116,10 +119,24 @@ pub trait DispatcherHandler: 'static {
     }
 
     /// Queues more output. Called when the queue had exceeded
-    /// [`Limits::high_water`](crate::Limits::high_water) or held a producer, and is
-    /// down to [`Limits::low_water`](crate::Limits::low_water) without one.
+    /// [`Limits::high_water`](crate::Limits::high_water) or held a producer, or an
+    /// [offer](Endpoint::offer) had to wait, and is down to
+    /// [`Limits::low_water`](crate::Limits::low_water) without either.
     fn handle_drained(&mut self, endpoint: &mut Endpoint, map: &mut ChannelMap) -> Result {
         Ok(())
+    }
+
+    /// Makes output, as a [`Producer`](crate::Producer) does: appends to `data`, preferably
+    /// `max` bytes at most. Asked once for each [`push_with_handler`](Endpoint::push_with_handler),
+    /// again and again until it is done, when all output pushed before is sent. After a
+    /// conversion, the new handler is asked. The default is done.
+    ///
+    /// # Errors
+    ///
+    /// Any. It closes the channel with [`CloseReason::Io`], since the promised output cannot
+    /// be sent.
+    fn produce(&mut self, data: &mut Vec<u8>, max: usize) -> io::Result<More> {
+        Ok(More::Done)
     }
 
     /// Handles the end of the output: everything [pushed](Endpoint::push), producers

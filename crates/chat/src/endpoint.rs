@@ -11,6 +11,7 @@ use reactor::{Buffers, CloseReason, Source, Token};
 use socket2::{SockRef, Socket, Type};
 
 use crate::address::Address;
+use crate::crowd::Crowd;
 use crate::flags::{
     BEGIN, BLOCKED, CONVERTED, EOF, EOF_TOLD, Flags, NEW, NOT_LIVE, PEER_TOLD, REST_IN, REST_OUT,
     RETIMED, UNOPENED,
@@ -42,7 +43,7 @@ pub struct Endpoint {
     /// else; 0 if it was told otherwise since.
     pub(crate) asked: u32,
     /// Bytes of input, and of a transport's output, that the map's account has.
-    kept: u32,
+    pub(crate) kept: u32,
     /// What the last call failed with: a callback may pass it on.
     pub(crate) told: Option<io::ErrorKind>,
     /// `accept` has returned a connection since this was last reset.
@@ -68,6 +69,8 @@ pub struct Endpoint {
     pub(crate) waiting: Option<Box<Waiting>>,
     /// What may pass now, of bytes that have a rate.
     pub(crate) flow: Option<Box<Flow>>,
+    /// Offers that wait for the peer, and the like.
+    pub(crate) crowd: Option<Box<Crowd>>,
 }
 
 impl Endpoint {
@@ -120,6 +123,7 @@ impl Endpoint {
             unread: Unread::default(),
             waiting: None,
             flow: None,
+            crowd: None,
         };
         endpoint.use_limits();
         endpoint
@@ -129,6 +133,7 @@ impl Endpoint {
     /// did, of the conversion.
     pub(crate) fn change_hands(&mut self) {
         self.flags &= !PEER_TOLD;
+        self.release_speakers();
         if self.flags & NEW == 0 && self.me != Token::NONE {
             self.flags |= CONVERTED;
         }
@@ -197,7 +202,7 @@ impl Endpoint {
             self.told = Some(io::ErrorKind::BrokenPipe);
             return Err(io::ErrorKind::BrokenPipe.into());
         }
-        let sent = match self.output.is_empty() {
+        let sent = match self.output.is_empty() && self.offered() == 0 {
             true => {
                 let left = self.left(Way::Out);
                 self.wire.send_within(left, slices)
@@ -340,6 +345,7 @@ impl Endpoint {
                 self.leave_map();
                 self.flags |= RETIMED;
             }
+            self.leave_crowd();
             if self.wire.wants_token() {
                 self.flags |= UNOPENED; // it does not know where it is
             }
@@ -351,7 +357,12 @@ impl Endpoint {
     /// accumulated, and how much output a transport keeps.
     pub(crate) fn count_kept(&mut self, message: usize) {
         let queued = self.wire.transport().map_or(0, |t| t.queued());
-        let kept = clip(self.unread.len() + message + queued);
+        self.recount_kept(self.unread.len() + message + queued + self.offered());
+    }
+
+    /// The account is told of this total of what is kept.
+    pub(crate) fn recount_kept(&mut self, kept: usize) {
+        let kept = clip(kept);
         self.output.recount(self.kept as usize, kept as usize);
         self.kept = kept;
     }

@@ -60,7 +60,8 @@ pub(crate) const REST_OUT: Flags = 1 << 30;
 pub(crate) const RATED: Flags = 1 << 31;
 /// Something is due that comes before anything else.
 pub(crate) const BEGIN: Flags = NEW | CONVERTED;
-/// The channel's answers outrun its peer: it is held until they have drained.
+/// The channel's answers outrun its peer, or what it says outruns another's: it is held until
+/// that has drained.
 pub(crate) const OUTRUN: Flags = 1 << 28;
 /// The channel is held: nothing is delivered. A bit for each [`Hold`](crate::Hold), and
 /// the one above.

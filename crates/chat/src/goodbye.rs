@@ -7,13 +7,14 @@ use reactor::{ChannelMap, CloseReason};
 
 use crate::endpoint::Endpoint;
 use crate::flags::{BLOCKED, NOT_LIVE, REST_IN, REST_OUT, SHUT_DUE};
+use crate::sending::later;
 use crate::unsent::Unsent;
 
 impl Endpoint {
-    /// The peer is too slow for what is queued and `more`, which is not.
+    /// What is queued and `more`, which is not, is too much.
     #[cold]
     pub(crate) fn cut_off(&mut self, more: Unsent) {
-        if !self.says_goodbye(CloseReason::SlowReader, more) {
+        if !self.says_goodbye(self.fault(), more) {
             self.close_as_slow(more);
         }
     }
@@ -21,9 +22,17 @@ impl Endpoint {
     /// The same, where no goodbye fits.
     #[cold]
     pub(crate) fn close_as_slow(&mut self, more: Unsent) {
-        self.output.lose();
+        self.lose_output();
         self.output.lose_also(more);
-        self.close_with(CloseReason::SlowReader);
+        self.close_with(self.fault());
+    }
+
+    /// Whose fault it is that too much is queued: the peer's, if the loop has waited for it.
+    fn fault(&self) -> CloseReason {
+        match &self.waiting {
+            Some(waiting) if waiting.is_behind => CloseReason::SlowReader,
+            _ => CloseReason::OutputOverLimit,
+        }
     }
 
     /// The map has cut the channel off. The goodbye leaves now, or never.
@@ -34,7 +43,7 @@ impl Endpoint {
         }
         self.flags &= !(BLOCKED | REST_IN | REST_OUT);
         self.flow = None; // it is the last
-        self.send_queued();
+        self.send_queued(&mut later);
         if self.discards_input() {
             self.discard_input(map); // or the kernel resets the connection
         }
@@ -47,9 +56,11 @@ impl Endpoint {
         }
         let has_end_to_come = self.flags & NOT_LIVE == 0 || self.flags & SHUT_DUE != 0;
         let may_send = self.connected() && self.is_sending() && has_end_to_come;
-        let goodbye = &self.limits.goodbye;
-        let is_said = may_send && !goodbye.is_empty() && self.output.cut(goodbye.clone(), more);
+        let goodbye = self.limits.goodbye.clone();
+        let more = more.and(Unsent::bytes(self.offered()));
+        let is_said = may_send && !goodbye.is_empty() && self.output.cut(goodbye, more);
         if is_said {
+            self.take_offers();
             self.finish(reason, true);
             if let Some(ending) = self.life.ending() {
                 ending.has_goodbye = true;

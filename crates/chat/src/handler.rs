@@ -1,10 +1,12 @@
 //! The callbacks of a chat channel: [`ChatHandler`], and [`MessageHandler`] over it.
 
+use std::io;
 use std::mem;
 
 use reactor::{ChannelMap, CloseReason, Deadline, Error, Result, Timer};
 
 use crate::chat::Chat;
+use crate::producer::More;
 
 /// The callbacks of an [`AsyncChat`](crate::AsyncChat): the methods that a subclass
 /// of asynchat's `async_chat` overrides.
@@ -130,6 +132,7 @@ pub trait ChatHandler: 'static {
     /// | goes along | with `with_handler` | with `new` |
     /// |---|---|---|
     /// | the token, the user's timers, the limits, the queued output | yes | yes |
+    /// | the [offers](Chat::offer) that wait, and the number dropped | yes | yes |
     /// | whether there is [backpressure](Chat::set_backpressure) | yes | yes |
     /// | an end of input that `handle_eof` has not handled | yes | yes |
     /// | input that was received but not delivered | yes | yes |
@@ -185,10 +188,24 @@ pub trait ChatHandler: 'static {
     }
 
     /// Queues more output. Called when the queue had exceeded
-    /// [`Limits::high_water`](crate::Limits::high_water) or held a producer, and is
-    /// down to [`Limits::low_water`](crate::Limits::low_water) without one.
+    /// [`Limits::high_water`](crate::Limits::high_water) or held a producer, or an
+    /// [offer](Chat::offer) had to wait, and is down to
+    /// [`Limits::low_water`](crate::Limits::low_water) without either.
     fn handle_drained(&mut self, chat: &mut Chat, map: &mut ChannelMap) -> Result {
         Ok(())
+    }
+
+    /// Makes output, as a [`Producer`](crate::Producer) does: appends to `data`, preferably
+    /// `max` bytes at most. Asked once for each [`push_with_handler`](Chat::push_with_handler),
+    /// again and again until it is done, when all output pushed before is sent. After a
+    /// conversion, the new handler is asked. The default is done.
+    ///
+    /// # Errors
+    ///
+    /// Any. It closes the channel with [`CloseReason::Io`], since the promised output cannot
+    /// be sent.
+    fn produce(&mut self, data: &mut Vec<u8>, max: usize) -> io::Result<More> {
+        Ok(More::Done)
     }
 
     /// Handles the end of the output: everything pushed, producers included, is with the
@@ -332,6 +349,11 @@ pub trait MessageHandler: 'static {
         Ok(())
     }
 
+    /// See [`ChatHandler::produce`].
+    fn produce(&mut self, data: &mut Vec<u8>, max: usize) -> io::Result<More> {
+        Ok(More::Done)
+    }
+
     /// See [`ChatHandler::handle_finished`].
     fn handle_finished(&mut self, chat: &mut Chat, map: &mut ChannelMap) -> Result {
         Ok(())
@@ -445,6 +467,10 @@ impl<M: MessageHandler> ChatHandler for M {
 
     fn handle_drained(&mut self, chat: &mut Chat, map: &mut ChannelMap) -> Result {
         MessageHandler::handle_drained(self, chat, map)
+    }
+
+    fn produce(&mut self, data: &mut Vec<u8>, max: usize) -> io::Result<More> {
+        MessageHandler::produce(self, data, max)
     }
 
     fn handle_finished(&mut self, chat: &mut Chat, map: &mut ChannelMap) -> Result {

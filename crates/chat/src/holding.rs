@@ -35,7 +35,8 @@ impl Chat {
     /// that and closes; its undelivered input is dropped.
     ///
     /// A channel whose answers outrun its peer is held in the same way, without a call: see
-    /// [`set_backpressure`](Self::set_backpressure).
+    /// [`set_backpressure`](Self::set_backpressure). So is one that speaks faster than others
+    /// read: [`ChatMap::push_from`](crate::ChatMap::push_from).
     ///
     /// Output is sent and timers fire as usual. [`into_endpoint`](Self::into_endpoint)
     /// ends every hold. [`with_handler`](crate::AsyncChat::with_handler) keeps them.

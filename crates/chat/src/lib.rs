@@ -179,6 +179,7 @@ mod channel_view;
 mod chat;
 mod chat_map;
 mod connecting;
+mod crowd;
 mod datagram;
 mod dispatcher;
 mod dispatcher_handler;
@@ -203,6 +204,8 @@ mod listening;
 mod network;
 #[cfg(unix)]
 mod nonblocking;
+mod offering;
+mod offers;
 mod opening;
 mod output;
 #[cfg(unix)]
@@ -240,6 +243,7 @@ pub use hold::Hold;
 pub use inet_name::InetName;
 pub use limits::{Limits, WhenFull};
 pub use network::{DatagramSocket, Listener, Network};
+pub use offers::{Dropped, Overflow};
 pub use producer::{
     ChunkedProducer, HookedProducer, IterProducer, More, Producer, ReadProducer, SimpleProducer,
 };

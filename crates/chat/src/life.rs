@@ -241,7 +241,7 @@ impl Endpoint {
 
     /// Nothing can be sent any more: what is queued is dropped.
     pub(crate) fn has_failed(&mut self, error: io::Error) {
-        self.output.lose();
+        self.lose_output();
         self.flags &= !HIGH; // nobody waits for room that never comes
         self.change(Event::Fail(error));
     }
@@ -290,12 +290,13 @@ impl Endpoint {
     /// Cutting a peer off for its input or output is logged as a warning, and so is the
     /// end of a listener that nobody asked for: the program may go on without it for days.
     pub(crate) fn has_closed(&mut self, reason: &CloseReason, map: &ChannelMap) {
-        if let CloseReason::Shutdown | CloseReason::SlowReader | CloseReason::Evicted = reason {
+        use CloseReason::{Evicted, OutputOverLimit, OverLimit, Shutdown, SlowReader};
+        if let Shutdown | SlowReader | OutputOverLimit | Evicted = reason {
             self.say_goodbye_now(map);
         }
         let me = self.me;
         match reason {
-            CloseReason::OverLimit | CloseReason::SlowReader | CloseReason::Evicted => {
+            OverLimit | SlowReader | OutputOverLimit | Evicted => {
                 log::warn!("channel {me}: closed: {reason}");
             }
             CloseReason::Io(error) if self.accepting() => {
@@ -303,7 +304,7 @@ impl Endpoint {
             }
             _ => log::debug!("channel {me}: closed: {reason}"),
         }
-        self.output.lose();
+        self.lose_output();
         self.change(Event::Told);
     }
 
@@ -366,7 +367,7 @@ impl Endpoint {
     /// give way if it was not.
     pub fn close_with(&mut self, reason: CloseReason) {
         let is_lost = self.has_output() || !self.output.lost().is_empty();
-        self.output.lose();
+        self.lose_output();
         self.change(Event::Close(reason, is_lost));
     }
 

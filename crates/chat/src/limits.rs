@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::offers::Overflow;
 use crate::rate::Rate;
 
 /// The limits of one channel. Every default is finite, but `idle` and the two rates.
@@ -64,21 +65,30 @@ pub struct Limits {
     /// ```
     pub counted_message: usize,
     /// Bytes that may be queued. A push beyond that makes one more attempt to send,
-    /// which cannot get past a producer. If it is still too much, the channel is closed
-    /// as a [`SlowReader`](crate::CloseReason::SlowReader): at once, or after the
-    /// `goodbye`. Default 8 MiB.
+    /// which cannot get past a producer. If it is still too much, the channel is closed, at
+    /// once or after the `goodbye`: as a [`SlowReader`](crate::CloseReason::SlowReader), or
+    /// as [`OutputOverLimit`](crate::CloseReason::OutputOverLimit) if at the last settle
+    /// nothing was left unsent. Then the program has pushed too much at once, before the peer
+    /// could take any of it. Default 8 MiB.
     pub output: usize,
-    /// Producers that may be queued. One more closes the channel as a
-    /// [`SlowReader`](crate::CloseReason::SlowReader), as too much `output` does. Default
-    /// 1,024.
+    /// Bytes of [offers](crate::Chat::offer) that may wait for a peer that is behind; each
+    /// counts 64 bytes more, for its place in the line. Beyond that, `overflow` decides.
+    /// Default 1 MiB.
+    pub offers: usize,
+    /// What happens to an offer that does not fit into `offers`, or to those before it.
+    /// Default [`Overflow::Close`].
+    pub overflow: Overflow,
+    /// Producers that may be queued. One more closes the channel, as too much `output` does.
+    /// Default 1,024.
     pub producers: usize,
-    /// Queued bytes above which `push` sends at once, and
+    /// Queued bytes above which `push` sends at once, an
+    /// [offer](crate::Chat::offer) waits, and
     /// [`handle_drained`](crate::ChatHandler::handle_drained) will follow. A chat channel
     /// that has queued so much by its answers is held:
     /// [`set_backpressure`](crate::Chat::set_backpressure). Default 65,536.
     pub high_water: usize,
-    /// Queued bytes down to which `handle_drained` waits, and so does the release of a
-    /// channel that its answers hold. Default 16,384.
+    /// Queued bytes down to which `handle_drained` waits, and so do offers and the release of
+    /// a channel that its answers hold. Default 16,384.
     pub low_water: usize,
     /// Bytes received in one turn, approximately. Each message delivered counts as 256 more:
     /// the default is at most 4,096 messages, however short. Then other channels get their
@@ -193,15 +203,17 @@ pub struct Limits {
     /// The last output of a channel whose peer is cut off, such as a WebSocket close frame,
     /// or `421 closing`. Default none: the output just ends. A peer is cut off
     ///
-    /// - as a [`SlowReader`](crate::CloseReason::SlowReader), for more than `output` or
-    ///   `producers`. The channel then [closes when done](crate::Chat::close_when_done):
-    ///   `handle_close` comes when the peer has read the goodbye and closed, or after `stall`
-    ///   or `linger`. The reason stays `SlowReader`, unless the map closes the channel before.
+    /// - as a [`SlowReader`](crate::CloseReason::SlowReader) or for
+    ///   [`OutputOverLimit`](crate::CloseReason::OutputOverLimit): more than `output`,
+    ///   `producers` or `offers`. The channel then
+    ///   [closes when done](crate::Chat::close_when_done): `handle_close` comes when the peer
+    ///   has read the goodbye and closed, or after `stall` or `linger`. The reason stays,
+    ///   unless the map closes the channel before.
     ///   So a room announces that a member leaves when
     ///   [`ChatMap::push`](crate::ChatMap::push) returns `Ok(false)`: `handle_close` is late.
     /// - when the map closes its channel with the reason
-    ///   [`Shutdown`](crate::CloseReason::Shutdown), `SlowReader` or
-    ///   [`Evicted`](crate::CloseReason::Evicted), as
+    ///   [`Shutdown`](crate::CloseReason::Shutdown) or
+    ///   [`Evicted`](crate::CloseReason::Evicted), or one of those two, as
     ///   [`ChannelMap::shut_down`](reactor::ChannelMap::shut_down) does at its deadline. The
     ///   channel makes one attempt to send, directly before `handle_close`.
     ///
@@ -250,6 +262,8 @@ impl Limits {
         message: 65_536,
         counted_message: 65_536,
         output: 8 * 1024 * 1024,
+        offers: 1024 * 1024,
+        overflow: Overflow::Close,
         producers: 1_024,
         high_water: 65_536,
         low_water: 16_384,

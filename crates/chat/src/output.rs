@@ -35,6 +35,9 @@ const PRODUCERS_AT_MARK: u32 = 16;
 /// How many slices one vectored write gets.
 pub(crate) const MAX_SLICES: usize = 16;
 
+/// Asks a channel's handler, as [`Producer::more`] asks a producer.
+pub(crate) type Ask<'a> = &'a mut dyn FnMut(&mut Vec<u8>, usize) -> io::Result<More>;
+
 /// What the map lends. A pointer in each channel, in place of a vector's three words.
 type Buffer = Box<Vec<u8>>;
 
@@ -88,7 +91,8 @@ struct Queue {
 enum Item {
     Shared(Bytes),
     Own(Buffer),
-    Producer(Box<dyn Producer>),
+    /// `None` is the channel's own handler.
+    Producer(Option<Box<dyn Producer>>),
 }
 
 impl Output {
@@ -198,7 +202,12 @@ impl Output {
     }
 
     pub(crate) fn push_producer(&mut self, producer: Box<dyn Producer>) {
-        self.push_item(Item::Producer(producer));
+        self.push_item(Item::Producer(Some(producer)));
+    }
+
+    /// Queues a place at which the handler is asked, as a producer.
+    pub(crate) fn push_handler(&mut self) {
+        self.push_item(Item::Producer(None));
     }
 
     /// Drops everything, producers included. What was lost before stays lost.
@@ -360,8 +369,8 @@ impl Output {
     }
 
     /// Has the producer at the head, if there is one, put up to about `max`
-    /// bytes before itself.
-    pub(crate) fn refill(&mut self, max: usize) -> io::Result<()> {
+    /// bytes before itself. If it is the handler, `handler` asks that.
+    pub(crate) fn refill(&mut self, max: usize, handler: Ask<'_>) -> io::Result<()> {
         let weight = self.weight();
         for _ in 0..EMPTY_ANSWERS {
             let buffers = self.buffers.as_ref();
@@ -376,7 +385,10 @@ impl Output {
             }
             let mut made = buffers.map_or_else(Box::default, Buffers::take_spare);
             let capacity = made.capacity();
-            let more = producer.more(&mut made, max);
+            let more = match producer {
+                Some(producer) => producer.more(&mut made, max),
+                None => handler(&mut made, max),
+            };
             recount(buffers, capacity, made.capacity());
             let more = match more {
                 Ok(more) => more,

@@ -47,6 +47,7 @@ pub enum More {
 /// | a reader's data, a number of its bytes, or a range of a file | [`ReadProducer`] |
 /// | another producer's output, in HTTP's chunks | [`ChunkedProducer`] |
 /// | another producer's output, then call a function | [`HookedProducer`] |
+/// | what the handler itself keeps | [`push_with_handler`](crate::Chat::push_with_handler) |
 ///
 /// ```
 /// use std::io;

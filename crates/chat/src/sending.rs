@@ -13,8 +13,8 @@ use crate::chat::Chat;
 use crate::endpoint::Endpoint;
 use crate::flags::{BLOCKED, EOF, HIGH, NOT_LIVE, REST_IN, REST_OUT, SHUT_DUE, UNOPENED};
 use crate::life::{Origin, Stage};
-use crate::output::MAX_SLICES;
-use crate::producer::Producer;
+use crate::output::{Ask, MAX_SLICES};
+use crate::producer::{More, Producer};
 use crate::rate::{Way, left};
 use crate::unsent::Unsent;
 use crate::wire::Wire;
@@ -32,11 +32,12 @@ impl Endpoint {
     /// [`unsent`](Self::unsent) counts the queued output that did not leave.
     ///
     /// If more than [`Limits::output`](crate::Limits::output) is queued, even after one
-    /// more attempt to send, the queue is dropped and the channel is closed as a
-    /// [`SlowReader`](CloseReason::SlowReader), with a
-    /// [goodbye](crate::Limits::goodbye) if it has one. Use a producer for large output. If
-    /// sending fails, the queue is dropped, and the channel closes when the input that
-    /// is left has been handed out.
+    /// more attempt to send, the queue is dropped and the channel is closed, with a
+    /// [goodbye](crate::Limits::goodbye) if it has one: as a
+    /// [`SlowReader`](CloseReason::SlowReader), or as
+    /// [`OutputOverLimit`](CloseReason::OutputOverLimit) if the loop has not waited for the
+    /// peer yet. Use a producer for large output. If sending fails, the queue is dropped,
+    /// and the channel closes when the input that is left has been handed out.
     ///
     /// On a socket that keeps bounds (datagrams, `SOCK_SEQPACKET`), `data` is one record.
     /// It is sent now (`true`) or lost, and never queued. A listener drops `data`.
@@ -133,48 +134,85 @@ impl Endpoint {
     /// [`Limits::output`](crate::Limits::output), if sending has failed, or if the
     /// channel is closing, is [shut](Self::shutdown) for sending, or is no stream.
     pub fn try_push<D: AsRef<[u8]>>(&mut self, data: D) -> Result<(), D> {
-        let fits = |this: &Self| {
-            this.takes_output() && this.output.len() + data.as_ref().len() <= this.limits.output
-        };
-        if !fits(self) && self.connected() {
-            self.send_ready();
-        }
-        match fits(self) && self.push(&data) {
+        match self.makes_room_for(data.as_ref().len()) && self.push(&data) {
             true => Ok(()),
             false => Err(data),
         }
     }
 
+    /// Like [`push_bytes`](Self::push_bytes), but never costs the peer its channel.
+    ///
+    /// # Errors
+    ///
+    /// As [`try_push`](Self::try_push).
+    pub fn try_push_bytes(&mut self, data: impl Into<Bytes>) -> Result<(), Bytes> {
+        let data = data.into();
+        match self.makes_room_for(data.len()) && self.push_bytes(data.clone()) {
+            true => Ok(()),
+            false => Err(data),
+        }
+    }
+
+    /// Whether so much may be queued, if need be after one attempt to send.
+    fn makes_room_for(&mut self, len: usize) -> bool {
+        let fits =
+            |this: &Self| this.takes_output() && this.output.len() + len <= this.limits.output;
+        if !fits(self) && self.connected() {
+            self.send_ready();
+        }
+        fits(self)
+    }
+
     /// Queues a producer. It is asked for data when all output pushed before is sent.
     /// When it is done, `handle_drained` is due.
     ///
-    /// More than [`Limits::producers`](crate::Limits::producers) close the channel as a
-    /// [`SlowReader`](CloseReason::SlowReader). Returns `false` if the producer is
-    /// dropped: for the same reasons as [`push`](Self::push), and on a socket that keeps
-    /// bounds.
+    /// More than [`Limits::producers`](crate::Limits::producers) close the channel, as too
+    /// much output does. Returns `false` if the producer is dropped: for the same reasons as
+    /// [`push`](Self::push), and on a socket that keeps bounds.
     #[doc(alias = "producer_fifo")]
     pub fn push_with_producer(&mut self, producer: impl Producer + 'static) -> bool {
+        let is_borne = self.bears_producer();
+        if is_borne {
+            self.output.push_producer(Box::new(producer));
+        }
+        is_borne
+    }
+
+    /// Queues a place for the handler, as for a [producer](Self::push_with_producer): when
+    /// all output pushed before is sent, its
+    /// [`produce`](crate::DispatcherHandler::produce) is asked. Returns `false` if there is
+    /// no place, for the same reasons.
+    pub fn push_with_handler(&mut self) -> bool {
+        let is_borne = self.bears_producer();
+        if is_borne {
+            self.output.push_handler();
+        }
+        is_borne
+    }
+
+    /// Whether one more producer may be queued. If there are too many, the peer is cut off.
+    fn bears_producer(&mut self) -> bool {
         if !self.takes_output() || self.wire.keeps_bounds() {
             return false;
         }
-        if self.output.producers() >= self.limits.producers {
-            self.cut_off(Unsent {
+        let is_borne = self.output.producers() < self.limits.producers;
+        match is_borne {
+            true => self.flags |= HIGH,
+            false => self.cut_off(Unsent {
                 bytes: 0,
                 producers: 1,
-            });
-            return false;
+            }),
         }
-        self.output.push_producer(Box::new(producer));
-        self.flags |= HIGH;
-        true
+        is_borne
     }
 
-    /// The number of queued bytes: those of asyncore's `out_buffer`, and those that a
-    /// [`Transport`](crate::Transport) keeps. Output that producers will make does not
-    /// count.
+    /// The number of queued bytes: those of asyncore's `out_buffer`, those of
+    /// [offers](Self::offer) that wait, and those that a [`Transport`](crate::Transport)
+    /// keeps. Output that producers will make does not count.
     #[doc(alias = "out_buffer")]
     pub fn queued(&self) -> usize {
-        self.output.len() + self.wire.transport().map_or(0, |t| t.queued())
+        let kept = self.wire.transport().map_or(0, |t| t.queued());
+        self.output.len() + self.offered() + kept
     }
 
     /// The number of bytes sent so far. It grows as long as the peer takes output. Over a
@@ -191,8 +229,9 @@ impl Endpoint {
     }
 
     /// Whether `handle_drained` will follow once more output is sent. More than
-    /// [`Limits::high_water`](crate::Limits::high_water) was queued, or a producer, and
-    /// a producer or more than [`Limits::low_water`](crate::Limits::low_water) still is.
+    /// [`Limits::high_water`](crate::Limits::high_water) was queued, or a producer, or an
+    /// [offer](Self::offer) had to wait; and a producer, an offer or more than
+    /// [`Limits::low_water`](crate::Limits::low_water) still is.
     pub fn needs_drain(&self) -> bool {
         self.flags & HIGH != 0 && !self.is_drained()
     }
@@ -206,12 +245,16 @@ impl Endpoint {
     /// Whether anything is left to send, a producer or a transport's own words
     /// included.
     pub(crate) fn has_output(&self) -> bool {
-        !self.output.is_empty() || self.wire.transport().is_some_and(|t| t.queued() > 0)
+        !self.output.is_empty()
+            || self.offered() > 0
+            || self.wire.transport().is_some_and(|t| t.queued() > 0)
     }
 
     /// The same, but not for a producer that has nothing now.
     pub(crate) fn has_ready_output(&self) -> bool {
-        self.output.is_ready() || self.wire.transport().is_some_and(|t| t.queued() > 0)
+        self.output.is_ready()
+            || (self.output.is_empty() && self.offered() > 0)
+            || self.wire.transport().is_some_and(|t| t.queued() > 0)
     }
 
     /// Whether room is to be waited for: to send, or to be connected.
@@ -242,12 +285,19 @@ impl Endpoint {
         self.flags & HIGH != 0
             && self.output.producers() == 0
             && self.output.len() <= self.limits.low_water
+            && self.offered() == 0
     }
 
     /// Before the wait: sends what is queued as far as possible.
-    pub(crate) fn settle_output(&mut self) {
+    pub(crate) fn settle_output(&mut self, handler: Ask<'_>) {
         if self.connected() && !self.is_closed() {
-            self.send_queued();
+            self.send_queued(handler);
+        }
+        if let Some(waiting) = &mut self.waiting {
+            waiting.is_behind = self.flags & BLOCKED != 0;
+        }
+        if self.crowd.is_some() {
+            self.release_speakers_if_drained();
         }
     }
 
@@ -295,7 +345,7 @@ impl Endpoint {
     }
 
     /// Asks the producer at the head for more, and sends, up to a turn's worth.
-    pub(crate) fn send_queued(&mut self) {
+    pub(crate) fn send_queued(&mut self, handler: Ask<'_>) {
         let mut budget = self.limits.sent_per_turn.max(1);
         self.output.unstall();
         while budget > 0
@@ -303,8 +353,12 @@ impl Endpoint {
             && self.is_sending()
             && self.has_output()
         {
-            if let Err(error) = self.output.refill(self.limits.out_buffer_size.max(1)) {
+            let max = self.limits.out_buffer_size.max(1);
+            if let Err(error) = self.output.refill(max, handler) {
                 return self.close_with(CloseReason::Io(error));
+            }
+            if self.crowd.is_some() {
+                self.queue_offers();
             }
             let sent = self.send_ready();
             if sent == 0 {
@@ -394,7 +448,7 @@ impl Endpoint {
         0
     }
 
-    fn takes_output(&self) -> bool {
+    pub(crate) fn takes_output(&self) -> bool {
         match self.flags & NOT_LIVE {
             0 => true,
             _ => self.connecting() && !self.closing() && self.flags & SHUT_DUE == 0,
@@ -454,11 +508,12 @@ impl Chat {
     /// [`unsent`](Self::unsent) counts the queued output that did not leave.
     ///
     /// If more than [`Limits::output`](crate::Limits::output) is queued, even after one
-    /// more attempt to send, the queue is dropped and the channel is closed as a
-    /// [`SlowReader`](CloseReason::SlowReader), with a
-    /// [goodbye](crate::Limits::goodbye) if it has one. Use a producer for large output. If
-    /// sending fails, the queue is dropped, and the channel closes when the input that
-    /// is left has been delivered.
+    /// more attempt to send, the queue is dropped and the channel is closed, with a
+    /// [goodbye](crate::Limits::goodbye) if it has one: as a
+    /// [`SlowReader`](CloseReason::SlowReader), or as
+    /// [`OutputOverLimit`](CloseReason::OutputOverLimit) if the loop has not waited for the
+    /// peer yet. Use a producer for large output. If sending fails, the queue is dropped,
+    /// and the channel closes when the input that is left has been delivered.
     #[inline]
     pub fn push(&mut self, data: impl AsRef<[u8]>) -> bool {
         let data = data.as_ref();
@@ -483,19 +538,92 @@ impl Chat {
         self.endpoint.try_push(data)
     }
 
+    /// Like [`push_bytes`](Self::push_bytes), but never costs the peer its channel.
+    ///
+    /// # Errors
+    ///
+    /// As [`try_push`](Self::try_push).
+    pub fn try_push_bytes(&mut self, data: impl Into<Bytes>) -> Result<(), Bytes> {
+        self.endpoint.try_push_bytes(data)
+    }
+
     /// Queues a producer. It is asked for data when all output pushed before is sent.
     /// When it is done, [`handle_drained`](crate::ChatHandler::handle_drained) is due.
     ///
-    /// More than [`Limits::producers`](crate::Limits::producers) close the channel as a
-    /// [`SlowReader`](CloseReason::SlowReader). Returns `false` if the producer is
-    /// dropped, for the same reasons as [`push`](Self::push).
+    /// More than [`Limits::producers`](crate::Limits::producers) close the channel, as too
+    /// much output does. Returns `false` if the producer is dropped, for the same reasons as
+    /// [`push`](Self::push).
     #[doc(alias = "producer_fifo")]
     pub fn push_with_producer(&mut self, producer: impl Producer + 'static) -> bool {
         self.endpoint.push_with_producer(producer)
     }
 
-    /// The number of queued bytes, with those that a [`Transport`](crate::Transport)
-    /// keeps. Output that producers will make does not count.
+    /// Queues a place for the handler, as for a [producer](Self::push_with_producer): when
+    /// all output pushed before is sent, its
+    /// [`produce`](crate::ChatHandler::produce) is asked. Returns `false` if there is no
+    /// place, for the same reasons.
+    ///
+    /// The handler keeps what it sends from: a cursor into a listing, a snapshot, a table of
+    /// the latest values. Others reach that by [`get_mut`](crate::ChannelMap::get_mut), so it
+    /// needs no `Rc<RefCell>`:
+    ///
+    /// ```
+    /// use std::collections::BTreeMap;
+    /// use std::io::{self, Read, Write};
+    /// use std::os::unix::net::UnixStream;
+    /// use chat::{AsyncChat, ChannelMap, Chat, MessageHandler, More, Result};
+    ///
+    /// /// Reads the latest price of each share, however slowly.
+    /// #[derive(Default)]
+    /// struct Ticker {
+    ///     news: BTreeMap<&'static str, u32>,
+    /// }
+    ///
+    /// impl MessageHandler for Ticker {
+    ///     fn handle_message(&mut self, _: &[u8], _: &mut Chat, _: &mut ChannelMap) -> Result {
+    ///         Ok(())
+    ///     }
+    ///     fn produce(&mut self, data: &mut Vec<u8>, max: usize) -> io::Result<More> {
+    ///         while data.len() < max {
+    ///             let Some((name, price)) = self.news.pop_first() else {
+    ///                 return Ok(More::Done);
+    ///             };
+    ///             writeln!(data, "{name} {price}")?;
+    ///         }
+    ///         Ok(More::Again)
+    ///     }
+    /// }
+    ///
+    /// impl Ticker {
+    ///     fn tell(channel: &mut AsyncChat<Ticker>, name: &'static str, price: u32) {
+    ///         let news = &mut channel.handler.news;
+    ///         if news.is_empty() {
+    ///             channel.chat.push_with_handler();
+    ///         }
+    ///         news.insert(name, price);
+    ///     }
+    /// }
+    ///
+    /// let (ours, mut theirs) = UnixStream::pair()?;
+    /// let mut map = ChannelMap::new()?;
+    /// let ticker = map.insert(AsyncChat::new(ours, "\n", Ticker::default()))?;
+    /// for price in [40, 41, 42] {
+    ///     Ticker::tell(map.get_mut(ticker)?, "ACME", price);
+    /// }
+    /// map.get_mut(ticker)?.chat.close_when_done();
+    /// map.turn(None)?;
+    /// let mut read = String::new();
+    /// theirs.read_to_string(&mut read)?;
+    /// assert_eq!(read, "ACME 42\n");
+    /// # Ok::<(), chat::Error>(())
+    /// ```
+    pub fn push_with_handler(&mut self) -> bool {
+        self.endpoint.push_with_handler()
+    }
+
+    /// The number of queued bytes, with those of [offers](Self::offer) that wait and those
+    /// that a [`Transport`](crate::Transport) keeps. Output that producers will make does not
+    /// count.
     pub fn queued(&self) -> usize {
         self.endpoint.queued()
     }
@@ -527,11 +655,12 @@ impl Chat {
 
     /// Whether [`handle_drained`](crate::ChatHandler::handle_drained) will follow once
     /// more output is sent. More than [`Limits::high_water`](crate::Limits::high_water)
-    /// was queued, or a producer, and a producer or more than
-    /// [`Limits::low_water`](crate::Limits::low_water) still is. A handler that feeds
-    /// this channel from another takes no more input there until then. Answers to the
-    /// channel's own messages need no such care: see
-    /// [`set_backpressure`](Self::set_backpressure).
+    /// was queued, or a producer, or an [offer](Self::offer) had to wait; and a producer, an
+    /// offer or more than [`Limits::low_water`](crate::Limits::low_water) still is.
+    ///
+    /// A handler that feeds this channel from another takes no more input there until then;
+    /// [`push_from`](crate::ChatMap::push_from) does that by itself. Answers to the channel's
+    /// own messages need no such care: see [`set_backpressure`](Self::set_backpressure).
     pub fn needs_drain(&self) -> bool {
         self.endpoint.flags & HIGH != 0 && !self.endpoint.is_drained()
     }
@@ -541,6 +670,11 @@ impl Chat {
     pub fn output_failed(&self) -> bool {
         self.endpoint.output_failed()
     }
+}
+
+/// Where the handler is not at hand: it is asked at the next settle.
+pub(crate) fn later(_: &mut Vec<u8>, _: usize) -> io::Result<More> {
+    Ok(More::Later)
 }
 
 /// Pushes all of the data written, or none; a `write!` is one push. The error is

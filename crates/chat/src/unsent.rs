@@ -41,6 +41,13 @@ impl Unsent {
 }
 
 impl Endpoint {
+    /// Drops the queue and the offers, and keeps account of them: nothing is sent any more.
+    pub(crate) fn lose_output(&mut self) {
+        let offers = self.take_offers();
+        self.output.lose();
+        self.output.lose_also(offers);
+    }
+
     /// The output that was queued and never sent, whatever closed the channel. Call it in
     /// [`handle_close`](crate::DispatcherHandler::handle_close). It is empty while the
     /// channel is open.
@@ -49,7 +56,8 @@ impl Endpoint {
     /// [`SlowReader`](crate::CloseReason::SlowReader) counts, too, and so does a
     /// [goodbye](crate::Limits::goodbye) that did not leave. Output dropped by
     /// [`discard_buffers`](Chat::discard_buffers), or by a push onto a channel that no
-    /// longer took any, does not.
+    /// longer took any, does not, nor do [offers](Chat::offer) that were
+    /// [dropped](Chat::dropped) before.
     pub fn unsent(&self) -> Unsent {
         let mut unsent = Unsent::default();
         if self.is_closed() {

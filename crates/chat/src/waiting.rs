@@ -13,6 +13,7 @@ use crate::endpoint::Endpoint;
 use crate::flags::{BLOCKED, BY_COUNT, EOF, Flags, HELD, PARTIAL, REST_IN, REST_OUT, RETIMED};
 use crate::life::Stage;
 use crate::rate::Way;
+use crate::sending::later;
 
 /// How long a channel rests when the system is short of something, memory or
 /// descriptors. Nothing but time helps then, and the poller reports that the channel is
@@ -69,6 +70,8 @@ pub(crate) struct Waiting {
     /// [`Terminator::silence`](crate::Terminator::silence). Each part puts it off, and the
     /// timer stays.
     silent: Option<Instant>,
+    /// At the last settle the peer had not taken all.
+    pub(crate) is_behind: bool,
 }
 
 /// What a timer that is due means.
@@ -231,7 +234,7 @@ impl Endpoint {
     fn try_to_send(&mut self) {
         self.flags &= !BLOCKED;
         if self.connected() {
-            self.send_queued();
+            self.send_queued(&mut later);
         }
     }
 

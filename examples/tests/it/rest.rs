@@ -123,7 +123,7 @@ fn a_member_who_hears_nothing() {
     let before = server.usage();
     let line = [&[b'.'; 3_994][..], b"\n"].concat();
     let mut heard = "* bob joined\n".len();
-    while server.usage().rss_kib < before.rss_kib + 1024 {
+    while server.usage().rss_kib < before.rss_kib + 512 {
         ann.send(line.repeat(16));
         bob.skip(16 * 4_000);
         heard += 16 * 4_000;

@@ -193,10 +193,10 @@ fn a_member_killed_in_mid_line_leaves_and_his_half_line_is_not_heard() {
 }
 
 #[test]
-fn one_who_does_not_read_is_cut_off_and_the_others_hear_100_megabytes() {
+fn one_who_does_not_read_misses_lines_and_the_others_hear_100_megabytes() {
     const LINE: usize = 4_000;
     const LINES: usize = 12_500; // of each of two speakers
-    const WINDOW: usize = 250;
+    const WINDOW: usize = 125; // of both, what may wait for one who is just late
 
     let server = Server::start("chat");
     let mut ann = Client::join(server.addr, "ann", &mut []);
@@ -238,28 +238,34 @@ fn one_who_does_not_read_is_cut_off_and_the_others_hear_100_megabytes() {
     }
     let after = server.usage();
     println!("before {before:?}, after {after:?}");
-    // Whole lines, as far as they were sent before he was cut off, and no more.
-    let rest = lazy.rest();
-    let lines: Vec<&[u8]> = rest.split_inclusive(|byte| *byte == b'\n').collect();
-    let (goodbye, lines) = lines.split_last().expect("he was told");
-    assert_eq!(*goodbye, b"* you are cut off\n");
-    let (joined, lines) = lines.split_first().expect("he heard something");
-    assert_eq!(*joined, b"* bob joined\n");
-    assert!(lines.iter().skip(1).all(|line| line.len() == LINE + 5));
+    // Whole lines in order, and all that he missed is counted.
+    lazy.expect("* bob joined\n");
+    lazy.expect("* all joined\n");
+    let mut next = [0; 2];
+    let mut missed = 0;
+    let skipped = loop {
+        let line = lazy.line();
+        if let Some(skipped) = line.strip_suffix(b" lines skipped\n") {
+            break String::from_utf8(skipped.to_vec()).expect("it is a number");
+        }
+        let speaker = usize::from(line.starts_with(b"bob: "));
+        assert_eq!(line.len(), LINE + 5);
+        let number = std::str::from_utf8(&line[5..11]).expect("it is a number");
+        let number: usize = number.parse().expect("it is a number");
+        missed += number - next[speaker];
+        next[speaker] = number + 1;
+    };
+    assert_eq!(skipped, format!("* {missed}"));
+    assert_eq!(next, [LINES; 2], "the newest are there");
+    assert!(missed > LINES, "{missed}");
     lazy.finish();
     for other in [&mut ann, &mut bob, &mut all] {
         other.expect("* lazy left\n");
     }
-    server.wait_for_log("closed: too much output");
-    assert_eq!(
-        server.log().matches("closed: ").count(),
-        1,
-        "{}",
-        server.log()
-    );
-    // What may be queued for one is 8 MiB.
+    assert!(!server.log().contains("closed: "), "{}", server.log());
+    // What may wait for one is 1 MiB.
     assert!(
-        after.peak_kib < before.peak_kib + 12 * 1024,
+        after.peak_kib < before.peak_kib + 5 * 1024,
         "{before:?} {after:?}"
     );
 }
@@ -318,7 +324,7 @@ fn what_is_queued_for_a_member_at_sigterm_reaches_him() {
     let before = server.usage();
     let lines = |count| (count..count + 16).map(|n| format!("{n:03999}\n"));
     let mut count = 0;
-    while server.usage().rss_kib < before.rss_kib + 3 * 1024 {
+    while server.usage().rss_kib < before.rss_kib + 512 {
         ann.send(lines(count).collect::<String>());
         bob.skip(16 * ("ann: ".len() + 4_000));
         count += 16;

@@ -2,6 +2,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use super::*;
+use crate::sending::later;
 
 #[path = "../../tests/common/rng.rs"]
 #[allow(clippy::duplicate_mod, reason = "ten lines that several tests need")]
@@ -117,7 +118,7 @@ fn random_step(rng: &mut Rng, output: &mut Output, model: &mut Model) {
         }
         6 => {
             output.unstall();
-            output.refill(1_000).unwrap();
+            output.refill(1_000, &mut later).unwrap();
         }
         _ => {
             let data = gathered(output);
@@ -155,7 +156,7 @@ fn what_leaves_is_what_was_queued_in_order_whatever_each_send_takes() {
         // To the end: everything arrives, and then nothing is left.
         while !output.is_empty() {
             output.unstall();
-            output.refill(1_000).unwrap();
+            output.refill(1_000, &mut later).unwrap();
             let data = gathered(&output);
             let all = model.sent.get();
             assert_eq!(data, model.stream[all..all + data.len()]);
@@ -243,11 +244,11 @@ fn a_producer_that_says_later_is_not_ready_until_it_is_unstalled() {
         Ok(More::Done)
     }));
     assert!(output.is_ready(), "it was not asked yet");
-    output.refill(10).unwrap();
+    output.refill(10, &mut later).unwrap();
     assert!(!output.is_ready() && !output.is_empty());
     output.unstall();
     assert!(output.is_ready());
-    output.refill(10).unwrap();
+    output.refill(10, &mut later).unwrap();
     assert_eq!(gathered(&output), b"now");
 }
 
@@ -258,7 +259,7 @@ fn what_waits_behind_a_producer_that_says_later_is_not_ready_either() {
     let mut output = Output::new(&Limits::DEFAULT);
     output.push_producer(answer(|_| Ok(More::Later)));
     output.push(b"behind it");
-    output.refill(10).unwrap();
+    output.refill(10, &mut later).unwrap();
     assert_eq!(gathered(&output), b"", "the producer's turn comes first");
     assert!(!output.is_ready(), "nothing can be sent now");
 }
@@ -270,7 +271,7 @@ fn a_producer_that_made_something_and_says_later_has_that_sent_first() {
         out.extend_from_slice(b"some");
         Ok(More::Later)
     }));
-    output.refill(10).unwrap();
+    output.refill(10, &mut later).unwrap();
     assert!(output.is_ready());
     assert_eq!(gathered(&output), b"some");
     output.advance(4);
@@ -293,7 +294,7 @@ fn an_empty_answer_does_not_end_a_producer_and_an_endless_row_ends_the_refill() 
     }));
     let mut refills = 0;
     while gathered(&output).is_empty() {
-        output.refill(10).unwrap();
+        output.refill(10, &mut later).unwrap();
         refills += 1;
         assert!(asked.get() <= refills * EMPTY_ANSWERS);
     }
@@ -312,12 +313,12 @@ fn a_producers_error_is_told_and_what_was_made_before_is_not_lost() {
         }
         Err(io::ErrorKind::InvalidData.into())
     }));
-    output.refill(10).unwrap();
+    output.refill(10, &mut later).unwrap();
     // While there is something to send, the producer is left alone.
-    output.refill(10).unwrap();
+    output.refill(10, &mut later).unwrap();
     assert_eq!(gathered(&output), b"good");
     output.advance(4);
-    let error = output.refill(10).unwrap_err();
+    let error = output.refill(10, &mut later).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::InvalidData);
 }
 
@@ -506,7 +507,7 @@ fn a_producer_that_makes_nothing_leaves_its_buffer() {
     push_much(&mut output);
     output.advance(9_000);
     output.push_producer(answer(|_| Ok(More::Done)));
-    output.refill(10).unwrap();
+    output.refill(10, &mut later).unwrap();
     assert!(output.is_empty());
     assert!(has_grown_one(&buffers));
 }
@@ -521,7 +522,7 @@ fn a_producer_that_gives_a_small_buffer_of_its_own_leaves_no_small_one() {
         *out = b"small".to_vec();
         Ok(More::Done)
     }));
-    output.refill(10).unwrap();
+    output.refill(10, &mut later).unwrap();
     assert_eq!(gathered(&output), b"small");
     output.advance(5);
     assert!(buffers.take_spare().capacity() >= 4_096);

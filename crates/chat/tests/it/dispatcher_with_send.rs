@@ -254,6 +254,8 @@ fn more_than_the_limit_closes_a_slow_reader_once_and_is_dropped() {
     let endpoint = &mut map.get_mut(me).unwrap().endpoint;
     endpoint.push(vec![b'x'; limit]);
     assert!(!endpoint.closing(), "so much may be queued");
+    sim::settle(&mut map, me, &peer);
+    let endpoint = &mut map.get_mut(me).unwrap().endpoint;
     endpoint.push("y");
     assert!(endpoint.closing());
     endpoint.push("z");
@@ -557,9 +559,9 @@ fn a_dispatcher_that_ends_sends_nothing_by_itself_and_goes_on_to_its_end() {
     let cases: [(&str, End, &str); 4] = [
         ("closed", |endpoint, _| endpoint.close(), "close Requested"),
         (
-            "too slow",
+            "too much",
             |endpoint, _| assert!(!endpoint.push(vec![b'x'; 9 << 20])),
-            "close SlowReader",
+            "close OutputOverLimit",
         ),
         (
             "failed",

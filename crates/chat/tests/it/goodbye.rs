@@ -50,6 +50,7 @@ fn a_slow_reader_that_wakes_up_reads_whole_messages_then_the_goodbye_then_the_en
         });
         slow.peer.set_room(0);
         let mut pushed = Vec::new();
+        let mut is_waited_for = false;
         loop {
             let message = message(rng.below(longest), pushed.len());
             let is_queued = push_somehow(&mut slow, &message, rng.below(6));
@@ -60,6 +61,8 @@ fn a_slow_reader_that_wakes_up_reads_whole_messages_then_the_goodbye_then_the_en
             if rng.below(4) == 0 {
                 slow.peer.set_room(rng.below(longest));
                 sim::step(&mut slow.map, slow.me, &slow.peer);
+                sim::step(&mut slow.map, slow.me, &slow.peer);
+                is_waited_for = slow.reach(|side| side.endpoint().queued() > 0);
             }
         }
         let queued = slow.reach(|side| side.endpoint().queued());
@@ -79,7 +82,8 @@ fn a_slow_reader_that_wakes_up_reads_whole_messages_then_the_goodbye_then_the_en
         assert_eq!(*goodbye, GOODBYE.as_bytes());
         assert_eq!(whole, &pushed[..whole.len()]);
         let len: usize = pushed[whole.len()..].iter().map(Vec::len).sum();
-        assert_eq!(slow.end(), ("SlowReader".to_owned(), (len, 0)));
+        let reason = ["OutputOverLimit", "SlowReader"][usize::from(is_waited_for)];
+        assert_eq!(slow.end(), (reason.to_owned(), (len, 0)));
     }
 }
 
@@ -160,6 +164,7 @@ fn a_peer_that_takes_nothing_any_more_is_given_up_as_a_slow_reader() {
             let mut slow = Slow::new(is_chat, |limits| limits.output = 100);
             slow.peer.set_room(3);
             assert!(slow.push([b'x'; 90]));
+            slow.settle();
             assert!(!slow.push([b'y'; 20]));
             slow.settle();
             end(&mut slow);
@@ -195,7 +200,7 @@ fn no_input_is_delivered_behind_it_and_handle_finished_is_not_called() {
         slow.settle();
         assert_eq!(slow.record.input_of(0), b"flood\r\n");
         assert!(slow.read_to_end().ends_with(b"flood\r\n-ERR goodbye\r\n"));
-        assert_eq!(slow.end().0, "SlowReader");
+        assert_eq!(slow.end().0, "OutputOverLimit");
     }
 }
 
@@ -317,11 +322,11 @@ fn behind_half_a_push_there_is_none() {
         assert!(!slow.push([b'x'; 200]));
         slow.settle();
         assert_eq!(slow.peer.take_sent(), [b'x'; 10]);
-        assert_eq!(slow.end(), ("SlowReader".to_owned(), (190, 0)));
+        assert_eq!(slow.end(), ("OutputOverLimit".to_owned(), (190, 0)));
     }
 }
 
-/// As a slow reader, and not because all was sent.
+/// For too much output, and not because all was sent.
 #[test]
 fn without_one_a_closing_channel_that_is_overfilled_is_closed_at_once() {
     for is_chat in [true, false] {
@@ -342,7 +347,7 @@ fn without_one_a_closing_channel_that_is_overfilled_is_closed_at_once() {
         slow.peer.set_room(0);
         slow.peer.say("go\r\n");
         slow.settle();
-        assert_eq!(slow.end(), ("SlowReader".to_owned(), (203, 0)));
+        assert_eq!(slow.end(), ("OutputOverLimit".to_owned(), (203, 0)));
     }
 }
 
@@ -375,7 +380,7 @@ fn what_is_pushed_belatedly_comes_before_it_or_is_unsent() {
             slow.settle();
             assert_eq!(slow.read_to_end(), format!("own o{GOODBYE}").as_bytes());
             let unsent = "123456789".len() + "late".len();
-            assert_eq!(slow.end(), ("SlowReader".to_owned(), (unsent, 0)));
+            assert_eq!(slow.end(), ("OutputOverLimit".to_owned(), (unsent, 0)));
         }
     }
 }
@@ -395,7 +400,7 @@ fn a_connection_under_way_has_none() {
     assert!(chat.push("greeting"));
     assert!(!chat.push("greeting"));
     turn_until(&mut map, |map| map.is_empty());
-    assert_eq!(record.of(0), ["close SlowReader"]);
+    assert_eq!(record.of(0), ["close OutputOverLimit"]);
     assert_eq!(record.unsent(), (16, 0));
     let (mut theirs, _) = listener.accept().unwrap();
     let mut received = Vec::new();
@@ -415,7 +420,7 @@ fn over_a_transport_it_comes_before_the_transports_last_words() {
         assert!(!slow.reach(|side| side.push_with_producer(SimpleProducer::new("made"))));
         let sent = slow.read_to_end();
         assert_eq!(sent, format!("first {GOODBYE}close_notify").as_bytes());
-        assert_eq!(slow.end(), ("SlowReader".to_owned(), (0, 1)));
+        assert_eq!(slow.end(), ("OutputOverLimit".to_owned(), (0, 1)));
     }
 }
 
@@ -457,6 +462,6 @@ fn a_peer_that_has_ended_its_input_hears_it() {
         slow.settle();
         let sent = slow.read_to_end();
         assert_eq!(sent, format!("1234567{GOODBYE}").as_bytes());
-        assert_eq!(slow.end().0, "SlowReader");
+        assert_eq!(slow.end().0, "OutputOverLimit");
     }
 }

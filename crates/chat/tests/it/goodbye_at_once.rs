@@ -249,7 +249,7 @@ fn a_channel_that_too_many_push_to_during_its_callback_says_it() {
         let (reason, (unsent, _)) = slow.end();
         assert_eq!(
             (reason.as_str(), others.len() + unsent),
-            ("SlowReader", 65_536)
+            ("OutputOverLimit", 65_536)
         );
     }
 }

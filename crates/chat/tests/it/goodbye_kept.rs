@@ -82,7 +82,7 @@ fn nothing_follows_it_and_what_it_replaced_stays_lost() {
         map.turn_at(map.now() + Duration::from_millis(1)).unwrap();
     }
     assert_eq!(peer.take_sent(), b"BYE");
-    assert_eq!(log.all(), ["close SlowReader unsent 5 2"]);
+    assert_eq!(log.all(), ["close OutputOverLimit unsent 5 2"]);
 }
 
 #[test]

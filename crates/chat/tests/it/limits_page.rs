@@ -17,7 +17,7 @@ fn rows() -> BTreeMap<&'static str, &'static str> {
     .collect()
 }
 
-/// `65536` is `65,536`, `30s` is `30 s`, and a time that never ends is `never`.
+/// `65536` is `65,536`, `30s` is `30 s`, a time that never ends is `never`, and a name is itself.
 fn shown(value: &str) -> String {
     if value == "b\"\"" {
         return "none".to_owned();
@@ -30,6 +30,9 @@ fn shown(value: &str) -> String {
             true => "never".to_owned(),
             false => format!("{seconds} s"),
         };
+    }
+    if !value.chars().all(|it| it.is_ascii_digit()) {
+        return value.to_owned();
     }
     let digits: Vec<char> = value.chars().rev().collect();
     let groups: Vec<String> = digits

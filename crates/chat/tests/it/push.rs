@@ -7,7 +7,9 @@ use std::rc::Rc;
 use bytes::Bytes;
 use chat::{AsyncChat, ChannelMap, Handle, Limits};
 
+use crate::common::part::Side;
 use crate::common::sim::{self, Peer};
+use crate::common::slow::Slow;
 use crate::common::{Log, Probe, read_len, turn_to_rest, turn_until, unix_pair};
 
 type Channel = Handle<AsyncChat<Probe>>;
@@ -238,7 +240,7 @@ fn exactly_the_cap_may_be_queued_and_not_a_byte_more() {
         peer.set_room(0);
         map.get_mut(me).unwrap().chat.push(vec![b'x'; len]);
         sim::settle(&mut map, me, &peer);
-        assert_eq!(log.has("close SlowReader"), closes, "{len} bytes");
+        assert_eq!(log.has("close OutputOverLimit"), closes, "{len} bytes");
     }
 }
 
@@ -267,6 +269,71 @@ fn try_push_hands_back_what_does_not_fit_and_costs_nobody_a_channel() {
     assert_eq!(chat.try_push("y"), Err("y"));
     sim::settle(&mut map, me, &peer);
     assert_eq!(peer.take_sent(), b"0123456789x");
+}
+
+/// For a chat and a dispatcher, and data that is copied or shared.
+#[test]
+fn try_push_bytes_hands_back_the_same_bytes() {
+    for is_chat in [true, false] {
+        for len in [10, 5_000] {
+            let mut slow = Slow::new(is_chat, |limits| limits.output = len);
+            slow.peer.set_room(0);
+            let data = Bytes::from(vec![b'x'; len]);
+            let try_push = |slow: &mut Slow, data: Bytes| {
+                slow.reach(|side| match side {
+                    Side::Chat(chat) => chat.try_push_bytes(data),
+                    Side::Raw(endpoint) => endpoint.try_push_bytes(data),
+                })
+            };
+            assert_eq!(try_push(&mut slow, data.clone()), Ok(()));
+            slow.settle();
+            let refused = try_push(&mut slow, data.clone()).unwrap_err();
+            assert_eq!(refused.as_ptr(), data.as_ptr());
+            slow.peer.set_room(usize::MAX);
+            assert_eq!(try_push(&mut slow, refused), Ok(()), "it makes room itself");
+            slow.settle();
+            assert_eq!(slow.peer.take_sent().len(), 2 * len);
+            slow.reach(|side| side.close_when_done());
+            assert_eq!(try_push(&mut slow, data.clone()), Err(data));
+        }
+    }
+}
+
+/// The peer is slow only if the loop has waited for it.
+#[test]
+fn what_is_too_much_at_once_is_the_programs_fault_and_not_the_peers() {
+    for is_chat in [true, false] {
+        for (is_waited_for, is_drained, reason) in [
+            (false, false, "OutputOverLimit"),
+            (true, false, "SlowReader"),
+            (true, true, "OutputOverLimit"),
+        ] {
+            for too_many in [false, true] {
+                let mut slow = Slow::new(is_chat, |limits| {
+                    (limits.output, limits.producers) = (100, 3);
+                });
+                slow.peer.set_room(0);
+                if is_waited_for {
+                    slow.push([b'x'; 90]);
+                    slow.settle();
+                }
+                if is_drained {
+                    slow.peer.set_room(90);
+                    slow.settle();
+                }
+                let is_taken = match too_many {
+                    false => slow.push([b'y'; 101]),
+                    true => slow.reach(|side| {
+                        let mut push = || side.push_with_producer(chat::SimpleProducer::new("z"));
+                        (0..4).all(|_| push())
+                    }),
+                };
+                assert!(!is_taken);
+                slow.read_to_end();
+                assert_eq!(slow.end().0, reason);
+            }
+        }
+    }
 }
 
 #[test]

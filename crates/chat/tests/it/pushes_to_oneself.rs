@@ -259,7 +259,7 @@ fn messages_of_one_read_are_delivered_in_one_turn_all_the_same() {
 
 /// The bound on the queue holds for it, too.
 #[test]
-fn too_much_of_it_closes_a_slow_reader() {
+fn too_much_of_it_closes_the_channel() {
     let mut world = World::new(1);
     let me = world.map.state(world.room).unwrap()[0];
     let flood = move |_: &mut AsyncChat<Member>, map: &mut ChannelMap| {
@@ -270,7 +270,7 @@ fn too_much_of_it_closes_a_slow_reader() {
     world.map.with(me.handle(), flood).unwrap();
     turn_to_rest(&mut world.map);
     let log = world.log.all();
-    assert!(log[0].starts_with("SlowReader"), "{log:?}");
+    assert!(log[0].starts_with("OutputOverLimit"), "{log:?}");
 }
 
 #[test]
@@ -287,7 +287,7 @@ fn more_changes_than_may_wait_close_the_channel() {
     world.map.with(me.handle(), flood).unwrap();
     turn_to_rest(&mut world.map);
     let log = world.log.all();
-    assert!(log[0].starts_with("SlowReader"), "{log:?}");
+    assert!(log[0].starts_with("OutputOverLimit"), "{log:?}");
 }
 
 /// Answers by its own token.

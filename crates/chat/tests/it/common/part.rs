@@ -59,6 +59,16 @@ impl Side<'_> {
         }
     }
 
+    pub(crate) fn offer(&mut self, key: Option<u64>, data: &str) -> bool {
+        let data = data.to_owned();
+        match (self, key) {
+            (Self::Chat(chat), None) => chat.offer(data),
+            (Self::Chat(chat), Some(key)) => chat.offer_latest(key, data),
+            (Self::Raw(endpoint), None) => endpoint.offer(data),
+            (Self::Raw(endpoint), Some(key)) => endpoint.offer_latest(key, data),
+        }
+    }
+
     pub(crate) fn close_when_done(&mut self) {
         match self {
             Self::Chat(chat) => chat.close_when_done(),

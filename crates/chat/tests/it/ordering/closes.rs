@@ -301,7 +301,7 @@ fn a_goodbye_comes_behind_whole_pushes_and_before_handle_close() {
         if is_slow {
             assert_eq!(stage.play_out(&a), [""; 0], "it is not finished");
             a.peer.say_eof();
-            assert_eq!(stage.play_out(&a), ["a.close SlowReader", "28 sent"]);
+            assert_eq!(stage.play_out(&a), ["a.close OutputOverLimit", "28 sent"]);
             assert_eq!(a.peer.take_sent(), b"a push a push a push goodbye");
         } else {
             let record = stage.turn_after(Duration::from_secs(1));

@@ -154,6 +154,40 @@ fn what_is_pushed_after_a_producer_waits_until_it_is_done() {
 }
 
 #[test]
+fn offers_keep_their_order_and_pushes_overtake_those_that_wait() {
+    for closes in [false, true] {
+        let mut limits = Limits::default();
+        (limits.high_water, limits.low_water) = (8, 4);
+        let mut stage = Stage::new();
+        let log = stage.log.clone();
+        let a = stage.enter_limited("a", limits, move |_, chat, _| {
+            log.add(format!("{} sent", chat.sent()));
+            Ok(())
+        });
+        a.peer.set_room(0);
+        let chat = &mut stage.map.get_mut(a.me).unwrap().chat;
+        chat.push("<1>");
+        chat.offer("(1 at once)");
+        chat.offer("(2)");
+        chat.push("<2>");
+        chat.offer_latest(7, "(3)");
+        chat.offer("(4)");
+        stage.play_out(&a);
+        let chat = &mut stage.map.get_mut(a.me).unwrap().chat;
+        chat.push("<3>");
+        chat.offer_latest(7, "(three)");
+        if closes {
+            chat.close_when_done();
+        }
+        a.peer.set_room(100);
+        let end = if closes { "a.finished" } else { "a.drained" };
+        assert_eq!(stage.play_out(&a), [end, "33 sent"]);
+        let sent = a.peer.take_sent();
+        assert_eq!(sent, b"<1>(1 at once)<2><3>(2)(three)(4)");
+    }
+}
+
+#[test]
 fn after_a_shutdown_what_was_pushed_leaves_then_the_end_and_input_goes_on() {
     let mut stage = Stage::new();
     let a = stage.enter("a", |callback, chat, _| {

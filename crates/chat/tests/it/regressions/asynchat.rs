@@ -270,7 +270,7 @@ fn a_push_runs_no_callback_of_the_channel_that_it_breaks() {
         let reason = if is_gone {
             "Io(BrokenPipe)"
         } else {
-            "SlowReader"
+            "OutputOverLimit"
         };
         assert_eq!(log.last().unwrap(), &format!("close {reason}"));
     }

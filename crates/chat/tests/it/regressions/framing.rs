@@ -281,7 +281,7 @@ fn a_limit_of_zero_is_a_limit() {
     peer.set_room(0);
     map.get_mut(me).unwrap().chat.push("x");
     sim::settle(&mut map, me, &peer);
-    assert_eq!(log.all(), ["connect", "close SlowReader"]);
+    assert_eq!(log.all(), ["connect", "close OutputOverLimit"]);
 }
 
 /// F7: neither half of a CRLF is one.
