@@ -72,6 +72,11 @@ fn run(context: &Context) -> Result<Table> {
         line.push(cell(bytes, |bytes| format!("{:.0}", bytes.median)));
         table.lines.push(line);
     }
+    bars(&mut table, &counts, &memory);
+    Ok(table)
+}
+
+fn bars(table: &mut Table, counts: &[[Option<f64>; DEPTHS.len()]], memory: &Samples) {
     for (nth, (depth, max)) in DEPTHS.into_iter().enumerate() {
         let ratio = counts[1][nth].zip(counts[2][nth]).map(|(on, off)| on / off);
         table.bar(
@@ -95,7 +100,6 @@ fn run(context: &Context) -> Result<Table> {
         None,
         Some(Bound::AtMost(MAX_BYTES)),
     );
-    Ok(table)
 }
 
 fn instructions(context: &Context, server: &Contestant, depth: u64) -> Result<f64> {

@@ -90,7 +90,7 @@ fn a_channel_whose_answers_outrun_its_peer_says_so() {
 }
 
 #[test]
-fn every_stage_of_a_life_is_a_state() {
+fn a_channel_says_what_its_socket_is() {
     let mut map = ChannelMap::new().unwrap();
     let witness = || Witness::new(&Log::default());
     let listener = map
@@ -122,7 +122,11 @@ fn every_stage_of_a_life_is_a_state() {
     });
     turn_until(&mut map, |map| state(map, client) == ChannelState::Open);
     view(&map, client, |view| assert_eq!(view.peer_addr(), address));
+}
 
+#[test]
+fn a_channel_that_ends_says_how_far_it_is() {
+    let mut map = ChannelMap::new().unwrap();
     let (ours, theirs) = unix_pair();
     let me = map.insert(AsyncChat::new(ours, "\n", ())).unwrap();
     turn_to_rest(&mut map);
