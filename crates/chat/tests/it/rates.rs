@@ -11,7 +11,7 @@ use chat::{
     Transport,
 };
 
-use crate::common::{Log, name};
+use crate::common::{Log, name, turn_until};
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 
@@ -405,6 +405,36 @@ fn a_channel_that_closes_when_done_keeps_its_rates_and_close_does_not_wait() {
     world.pass(Duration::ZERO);
     assert_near("sent", pipe.sent(), 1_000);
     assert_eq!(world.log.take(), ["close Requested"]);
+}
+
+/// It comes behind the push that has begun.
+#[test]
+fn a_goodbye_that_leaves_at_once_does_not_wait_for_the_rate() {
+    let mut limits = rated(rate(1_000, 0));
+    limits.goodbye = "bye\n".into();
+    let mut world = World::new();
+    let (me, pipe) = world.enter(Terminator::none(), limits);
+    world.chat(me).push([0; 10_000]);
+    world.pass(Duration::ZERO);
+    assert_eq!(pipe.sent(), 32);
+    world.map.close_with(me, CloseReason::Shutdown);
+    world.pass(Duration::ZERO);
+    assert_eq!(pipe.sent(), 10_004);
+    assert_eq!(world.log.all(), ["finished", "close Shutdown"]);
+}
+
+#[test]
+fn datagrams_have_no_rate() {
+    let (ours, theirs) = std::os::unix::net::UnixDatagram::pair().unwrap();
+    let mut map = ChannelMap::new().unwrap();
+    let raw = Dispatcher::new(ours, Raw { sends: false });
+    let me = map.insert(raw.limited(rated(rate(1, 0)))).unwrap();
+    for _ in 0..5 {
+        theirs.send(&[0; 1_000]).unwrap();
+    }
+    turn_until(&mut map, |map| {
+        map.get(me).unwrap().endpoint.received() == 5_000
+    });
 }
 
 /// A line that takes us 65 s has 60 s beside those.
