@@ -272,3 +272,24 @@ fn remote_work_that_passes_the_cap_evicts_when_it_is_done() {
     turn(&mut map);
     assert_eq!(told.sizes(), [CAP + 100]);
 }
+
+#[test]
+fn a_handle_close_that_passes_the_cap_evicts_before_the_next_event() {
+    let (mut map, hoards, told) = with_sizes(&[1, 2, 100, 3]);
+    let [closer, closed, big, next] = [0, 1, 2, 3].map(|n| hoards[n]);
+    map.get_mut(closer).unwrap().script = Some(Box::new(move |_, map| {
+        map.close_with(closed, CloseReason::Evicted);
+    }));
+    map.get_mut(closed).unwrap().script = Some(Box::new(move |_, map| {
+        map.get_mut(big).unwrap().take(CAP);
+    }));
+    let inner = told.clone();
+    map.get_mut(next).unwrap().script = Some(Box::new(move |_, _| {
+        assert_eq!(inner.sizes(), [2, CAP + 100]);
+    }));
+    map.dispatch(closer, Readiness::READABLE);
+    map.dispatch(next, Readiness::READABLE);
+    turn(&mut map);
+    assert_eq!(told.sizes(), [2, CAP + 100]);
+    assert!(map.is_open(next));
+}

@@ -284,3 +284,30 @@ fn a_connection_that_the_handler_does_not_take_waits_for_it() {
     crowd.enter("10.0.0.1");
     assert_eq!(got.get(), 6);
 }
+
+/// Accepts when it is asked for the third time.
+struct Reluctant(Rc<Cell<usize>>);
+
+impl DispatcherHandler for Reluctant {
+    fn handle_accept(&mut self, endpoint: &mut Endpoint, _: &mut ChannelMap) -> Result {
+        self.0.set(self.0.get() + 1);
+        if self.0.get() >= 3 {
+            while endpoint.accept()?.is_some() {}
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn a_handler_that_declines_a_connection_is_asked_again() {
+    let asked = Rc::new(Cell::new(0));
+    let server = Reluctant(Rc::clone(&asked));
+    let mut crowd = Crowd::new(server, caps(ANY, ANY, WhenFull::Refuse));
+    let client = crowd.enter("10.0.0.1");
+    assert_eq!(
+        asked.get(),
+        4,
+        "the last time for the next, which is not there"
+    );
+    assert!(client.is_gone(), "the handler has dropped it");
+}
