@@ -10,6 +10,7 @@ use crate::chat::Chat;
 use crate::endpoint::Endpoint;
 use crate::hold::Hold;
 use crate::life::Stage;
+use crate::offers::Dropped;
 
 /// An open channel, as [`ChatMap::channels`](crate::ChatMap::channels) finds it: where it is
 /// connected to, what it is doing, and how much has passed.
@@ -185,6 +186,11 @@ impl<'map> ChannelView<'map> {
     pub fn messages(&self) -> u64 {
         self.chat.map_or(0, Chat::messages)
     }
+
+    /// Offers dropped, and their bytes: [`Endpoint::dropped`].
+    pub fn dropped(&self) -> Dropped {
+        self.endpoint.map_or_else(Dropped::default, Endpoint::dropped)
+    }
 }
 
 /// One line.
@@ -210,12 +216,9 @@ impl fmt::Display for ChannelView<'_> {
         write!(f, "received={} sent={} ", self.received(), self.sent())?;
         write!(f, "queued={} ", self.queued())?;
         write!(f, "undelivered={} ", self.undelivered())?;
-        write!(
-            f,
-            "partial={} messages={} ",
-            self.partial(),
-            self.messages()
-        )?;
+        write!(f, "partial={} ", self.partial())?;
+        write!(f, "messages={} ", self.messages())?;
+        write!(f, "dropped={} ", self.dropped().messages)?;
         let holds = (!holds.is_empty()).then(|| holds.join(","));
         write!(f, "holds={}", text(holds))
     }

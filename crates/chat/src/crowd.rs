@@ -12,12 +12,10 @@ use reactor::{Remote, Token};
 
 use crate::endpoint::Endpoint;
 use crate::flags::OUTRUN;
-use crate::offers::Offers;
 
-/// What few channels have.
+/// Who waits for whom.
 #[derive(Debug, Default)]
 pub(crate) struct Crowd {
-    pub(crate) offers: Offers,
     /// Of a member: the speakers that wait for it.
     speakers: Vec<Rc<Speaker>>,
     /// Of a speaker: itself, as long as it waits for anybody.
@@ -52,7 +50,7 @@ impl Endpoint {
     pub(crate) fn wait_for_members(&mut self, remote: Remote) -> Rc<Speaker> {
         self.flags |= OUTRUN;
         let me = self.me;
-        let crowd = self.crowd.get_or_insert_default();
+        let crowd = &mut self.rare.get_or_insert_default().crowd;
         crowd.speaker.upgrade().unwrap_or_else(|| {
             let speaker = Rc::new(Speaker { me, remote });
             crowd.speaker = Rc::downgrade(&speaker);
@@ -62,13 +60,13 @@ impl Endpoint {
 
     /// Whether this speaker waits for a member.
     pub(crate) fn waits_for_members(&self) -> bool {
-        let crowd = self.crowd.as_ref();
-        crowd.is_some_and(|crowd| crowd.speaker.strong_count() > 0)
+        let rare = self.rare.as_ref();
+        rare.is_some_and(|rare| rare.crowd.speaker.strong_count() > 0)
     }
 
     /// Has a speaker wait for this member.
     pub(crate) fn keep_speaker(&mut self, speaker: Rc<Speaker>) {
-        let speakers = &mut self.crowd.get_or_insert_default().speakers;
+        let speakers = &mut self.rare.get_or_insert_default().crowd.speakers;
         // What one callback pushes comes in a row.
         if speakers
             .last()
@@ -90,16 +88,15 @@ impl Endpoint {
     }
 
     pub(crate) fn release_speakers(&mut self) {
-        if let Some(crowd) = &mut self.crowd {
-            crowd.speakers = Vec::new();
+        if let Some(rare) = &mut self.rare {
+            rare.crowd.speakers = Vec::new();
         }
     }
 
     /// The channel is in another map, where nobody waits for it, nor it for anybody.
     pub(crate) fn leave_crowd(&mut self) {
-        if let Some(crowd) = &mut self.crowd {
-            crowd.speakers = Vec::new();
-            crowd.speaker = Weak::new();
+        if let Some(rare) = &mut self.rare {
+            rare.crowd = Crowd::default();
         }
     }
 }
@@ -124,9 +121,9 @@ mod tests {
             member.keep_speaker(goes.wait_for_members(map.remote()));
         }
         let kept = member
-            .crowd
+            .rare
             .as_ref()
-            .map_or(0, |crowd| crowd.speakers.len());
+            .map_or(0, |rare| rare.crowd.speakers.len());
         assert!(kept <= 8, "{kept}");
         assert!(stays.waits_for_members());
         member.release_speakers();

@@ -11,7 +11,6 @@ use reactor::{Buffers, CloseReason, Source, Token};
 use socket2::{SockRef, Socket, Type};
 
 use crate::address::Address;
-use crate::crowd::Crowd;
 use crate::flags::{
     BEGIN, BLOCKED, CONVERTED, EOF, EOF_TOLD, Flags, NEW, NOT_LIVE, PEER_TOLD, REST_IN, REST_OUT,
     RETIMED, UNOPENED,
@@ -21,7 +20,8 @@ use crate::life::{Bound, Life, Origin, Stage};
 use crate::limits::Limits;
 use crate::listening::is_listener;
 use crate::output::{Output, clip};
-use crate::rate::{Flow, Way};
+use crate::rare::Rare;
+use crate::rate::Way;
 use crate::receiving::MESSAGE_COST;
 use crate::transport::Transport;
 use crate::unread::Unread;
@@ -67,10 +67,7 @@ pub struct Endpoint {
     pub(crate) unread: Unread,
     /// The timers that the channel has set for itself.
     pub(crate) waiting: Option<Box<Waiting>>,
-    /// What may pass now, of bytes that have a rate.
-    pub(crate) flow: Option<Box<Flow>>,
-    /// Offers that wait for the peer, and the like.
-    pub(crate) crowd: Option<Box<Crowd>>,
+    pub(crate) rare: Option<Box<Rare>>,
 }
 
 impl Endpoint {
@@ -122,8 +119,7 @@ impl Endpoint {
             active: 0,
             unread: Unread::default(),
             waiting: None,
-            flow: None,
-            crowd: None,
+            rare: None,
         };
         endpoint.use_limits();
         endpoint

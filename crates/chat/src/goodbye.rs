@@ -42,7 +42,7 @@ impl Endpoint {
             return;
         }
         self.flags &= !(BLOCKED | REST_IN | REST_OUT);
-        self.flow = None; // it is the last
+        self.end_rates(); // it is the last
         self.send_queued(&mut later);
         if self.discards_input() {
             self.discard_input(map); // or the kernel resets the connection

@@ -27,8 +27,8 @@ impl Endpoint {
 
     /// The number of offers dropped so far, and their bytes: see [`Chat::dropped`].
     pub fn dropped(&self) -> Dropped {
-        let offers = self.crowd.as_ref().map(|crowd| &crowd.offers);
-        offers.map_or_else(Dropped::default, |offers| offers.dropped)
+        let rare = self.rare.as_ref();
+        rare.map_or_else(Dropped::default, |rare| rare.offers.dropped)
     }
 
     pub(crate) fn offer_with_key(&mut self, key: Option<u64>, data: Bytes) -> bool {
@@ -47,10 +47,10 @@ impl Endpoint {
     #[cold]
     fn line_up(&mut self, key: Option<u64>, data: Bytes) -> bool {
         let (limit, overflow, len) = (self.limits.offers, self.limits.overflow, data.len());
-        let crowd = self.crowd.get_or_insert_default();
-        let before = crowd.offers.len();
-        let fate = crowd.offers.add(key, data, limit, overflow);
-        let kept = self.kept as usize + crowd.offers.len();
+        let offers = &mut self.rare.get_or_insert_default().offers;
+        let before = offers.len();
+        let fate = offers.add(key, data, limit, overflow);
+        let kept = self.kept as usize + offers.len();
         self.recount_kept(kept.saturating_sub(before));
         match fate {
             Fate::Waits => {
@@ -67,26 +67,25 @@ impl Endpoint {
 
     /// Bytes of the offers that wait.
     pub(crate) fn offered(&self) -> usize {
-        self.crowd.as_ref().map_or(0, |crowd| crowd.offers.len())
+        self.rare.as_ref().map_or(0, |rare| rare.offers.len())
     }
 
     /// Moves offers into a queue that has drained, up to the high-water mark. One message
     /// may be longer.
     #[cold]
     pub(crate) fn queue_offers(&mut self) {
-        let Some(crowd) = &mut self.crowd else {
+        let Some(rare) = &mut self.rare else {
             return;
         };
         let output = &mut self.output;
         if output.len() > self.limits.low_water || output.producers() > 0 {
             return;
         }
-        while let Some(len) = crowd.offers.next_len() {
+        while let Some(len) = rare.offers.next_len() {
             if !output.is_empty() && output.len() + len > output.mark() {
                 break;
             }
-            crowd
-                .offers
+            rare.offers
                 .next()
                 .into_iter()
                 .for_each(|data| output.push_bytes(data));
@@ -95,8 +94,8 @@ impl Endpoint {
 
     /// Drops the offers that wait, without a count.
     pub(crate) fn take_offers(&mut self) -> Unsent {
-        let crowd = self.crowd.as_mut();
-        Unsent::bytes(crowd.map_or(0, |crowd| crowd.offers.clear()))
+        let rare = self.rare.as_mut();
+        Unsent::bytes(rare.map_or(0, |rare| rare.offers.clear()))
     }
 }
 

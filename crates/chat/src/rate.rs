@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use crate::endpoint::Endpoint;
 use crate::flags::{Flags, RATED, REST_IN, REST_OUT, RETIMED};
-use crate::limits::Limits;
+use crate::rare::Rare;
 
 /// Bytes a second in one direction of one stream: a token bucket, which is full at first.
 /// See [`Limits::receive_rate`] and [`Limits::send_rate`].
@@ -172,8 +172,8 @@ impl Bucket {
 }
 
 /// The bytes that may pass now; `None` without a rate.
-pub(crate) fn left(flow: &Option<Box<Flow>>, way: Way) -> Option<usize> {
-    let bucket = flow.as_ref()?.0[way as usize].as_ref()?;
+pub(crate) fn left(rare: &Option<Box<Rare>>, way: Way) -> Option<usize> {
+    let bucket = rare.as_ref()?.flow.0[way as usize].as_ref()?;
     match bucket.is_dry {
         true => Some(0),
         false => Some(usize::try_from(bucket.level).unwrap_or(usize::MAX)),
@@ -181,20 +181,14 @@ pub(crate) fn left(flow: &Option<Box<Flow>>, way: Way) -> Option<usize> {
 }
 
 impl Flow {
-    /// The buckets for these limits. Those of before stay as full as they are.
-    fn new(before: Option<Box<Self>>, limits: &Limits) -> Option<Box<Self>> {
-        let rates = [limits.receive_rate, limits.send_rate];
-        if !rates.into_iter().any(Rate::is_limited) {
-            return None;
-        }
-        let mut flow = before.unwrap_or_default();
-        for (bucket, rate) in flow.0.iter_mut().zip(rates) {
+    /// Has buckets for these rates. Those of before stay as full as they are.
+    fn use_rates(&mut self, rates: [Rate; 2]) {
+        for (bucket, rate) in self.0.iter_mut().zip(rates) {
             match rate.is_limited() {
                 true => bucket.get_or_insert_with(|| Bucket::new(rate)).change(rate),
                 false => *bucket = None,
             }
         }
-        Some(flow)
     }
 }
 
@@ -204,13 +198,28 @@ impl Endpoint {
         for way in Way::BOTH {
             self.flags &= !(self.dry(way) | RATED);
         }
-        let before = self.flow.take();
-        if !self.wire.keeps_bounds() {
-            self.flow = Flow::new(before, &self.limits);
+        let rates = [self.limits.receive_rate, self.limits.send_rate];
+        if self.wire.keeps_bounds() || !rates.into_iter().any(Rate::is_limited) {
+            return self.end_rates();
         }
-        if self.flow.is_some() {
-            self.flags |= RATED | RETIMED | self.dry(Way::In) | self.dry(Way::Out);
+        self.rare.get_or_insert_default().flow.use_rates(rates);
+        self.flags |= RATED | RETIMED | self.dry(Way::In) | self.dry(Way::Out);
+    }
+
+    /// Lets everything pass.
+    pub(crate) fn end_rates(&mut self) {
+        if let Some(rare) = &mut self.rare {
+            rare.flow = Flow::default();
         }
+    }
+
+    fn bucket(&mut self, way: Way) -> Option<&mut Bucket> {
+        self.rare.as_mut()?.flow.0[way as usize].as_mut()
+    }
+
+    fn buckets(&mut self) -> impl Iterator<Item = &mut Bucket> {
+        let rare = self.rare.iter_mut();
+        rare.flat_map(|rare| rare.flow.0.iter_mut().flatten())
     }
 
     /// The flag of a direction that rests since its bucket is dry.
@@ -223,9 +232,7 @@ impl Endpoint {
 
     /// The clock is another.
     pub(crate) fn forget_fillings(&mut self) {
-        let flow = self.flow.iter_mut();
-        flow.flat_map(|it| it.0.iter_mut().flatten())
-            .for_each(|bucket| bucket.full_at = None);
+        self.buckets().for_each(|bucket| bucket.full_at = None);
     }
 
     /// Whether the bytes received have a rate.
@@ -235,36 +242,27 @@ impl Endpoint {
 
     /// The bytes that may pass now; `None` without a rate.
     pub(crate) fn left(&self, way: Way) -> Option<usize> {
-        left(&self.flow, way)
+        left(&self.rare, way)
     }
 
     /// So much has passed.
     pub(crate) fn spend(&mut self, way: Way, bytes: usize) {
-        let bucket = self
-            .flow
-            .as_mut()
-            .and_then(|it| it.0[way as usize].as_mut());
-        if let Some(bucket) = bucket {
+        if let Some(bucket) = self.bucket(way) {
             bucket.spend(bytes as u64);
-            self.flags |= RETIMED;
-            if bucket.is_dry {
-                self.flags |= way.rest();
-            }
+            let rest = if bucket.is_dry { way.rest() } else { 0 };
+            self.flags |= RETIMED | rest;
         }
     }
 
     /// Fills the buckets up.
     pub(crate) fn fill_up(&mut self, now: Instant) {
-        let flow = self.flow.iter_mut();
-        flow.flat_map(|it| it.0.iter_mut().flatten())
-            .for_each(|bucket| bucket.fill_up(now));
+        self.buckets().for_each(|bucket| bucket.fill_up(now));
     }
 
     /// Ends the rest of a direction if its bucket has enough. Otherwise returns when it has;
     /// `None` if the bucket is not the reason.
     pub(crate) fn dry_until(&mut self, way: Way, now: Instant) -> Option<Instant> {
-        let flow = self.flow.as_mut()?;
-        let bucket = flow.0[way as usize].as_mut().filter(|it| it.is_dry)?;
+        let bucket = self.bucket(way).filter(|bucket| bucket.is_dry)?;
         let at = bucket.ready_at(now);
         if at > now {
             self.flags |= way.rest();

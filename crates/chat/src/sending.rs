@@ -296,7 +296,7 @@ impl Endpoint {
         if let Some(waiting) = &mut self.waiting {
             waiting.is_behind = self.flags & BLOCKED != 0;
         }
-        if self.crowd.is_some() {
+        if self.rare.is_some() {
             self.release_speakers_if_drained();
         }
     }
@@ -357,7 +357,7 @@ impl Endpoint {
             if let Err(error) = self.output.refill(max, handler) {
                 return self.close_with(CloseReason::Io(error));
             }
-            if self.crowd.is_some() {
+            if self.rare.is_some() {
                 self.queue_offers();
             }
             let sent = self.send_ready();
@@ -414,7 +414,7 @@ impl Endpoint {
             return 0;
         }
         let before = self.queued();
-        let left = left(&self.flow, Way::Out);
+        let left = left(&self.rare, Way::Out);
         let sent = self.wire.send_within(left, &slices[..count]);
         let sent = self.note_sent(len.min(left.unwrap_or(len)), sent);
         if self.queued() < before {
@@ -475,7 +475,7 @@ impl Endpoint {
             return data;
         }
         slices[count] = IoSlice::new(data);
-        let left = left(&self.flow, Way::Out);
+        let left = left(&self.rare, Way::Out);
         let sent = self.wire.send_within(left, &slices[..=count]);
         let sent = self.note_sent(len.min(left.unwrap_or(len)), sent);
         &data[sent.saturating_sub(queued)..]

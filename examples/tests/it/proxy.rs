@@ -6,7 +6,7 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream, ToSocketAddrs};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use chat::SockRef;
 
@@ -173,7 +173,7 @@ fn of_several_addresses_it_connects_to_the_first_that_listens() {
 /// http-proxy-3's #48: nobody says that such an address is none, and the system tries for
 /// two minutes.
 #[test]
-fn an_address_that_does_not_answer_is_passed_over_after_five_seconds() {
+fn an_address_that_does_not_answer_is_passed_over() {
     let deaf = TcpListener::bind("127.0.0.1:0").expect("a port is free");
     SockRef::from(&deaf).listen(0).expect("it is bound"); // with a queue that is soon full
     let addr = deaf.local_addr().expect("it is bound");
@@ -184,9 +184,7 @@ fn an_address_that_does_not_answer_is_passed_over_after_five_seconds() {
     let target = TcpListener::bind("127.0.0.1:0").expect("a port is free");
     let good = target.local_addr().expect("it is bound");
     let proxy = Server::start_with("proxy", &["--to", &format!("{addr},{good}")]);
-    let begun = Instant::now();
     let (client, server) = pair(&proxy, &target);
-    assert!(begun.elapsed() > Duration::from_secs(4));
     expect(&client, &server, b"hello");
     expect(&server, &client, b"hello to you");
 

@@ -208,7 +208,7 @@ fn a_view_is_one_line_that_grep_can_read() {
     let age = view.split(' ').find(|it| it.starts_with("age=")).unwrap();
     let expected = format!(
         "token={} name=\"ada\\nstate=closed\" state=open type={} peer=- local=- {age} idle=2.000 \
-         received=9 sent=6 queued=0 undelivered=0 partial=3 messages=1 holds=pause",
+         received=9 sent=6 queued=0 undelivered=0 partial=3 messages=1 dropped=0 holds=pause",
         me.token(),
         kind.unwrap(),
     );

@@ -376,7 +376,7 @@ fn a_large_push_does_not_get_past_the_rate() {
     assert!(!world.chat(me).push([0; 100_000]));
     assert_eq!(pipe.sent(), 2_000);
     world.pass(Duration::ZERO);
-    assert_eq!(world.log.all(), ["close SlowReader"]);
+    assert_eq!(world.log.all(), ["close OutputOverLimit"]);
 }
 
 #[test]
