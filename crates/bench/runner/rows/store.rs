@@ -68,8 +68,8 @@ fn run(context: &Context) -> Result<Table> {
         table.bar(
             format!("CPU a {what}, ours / best rival"),
             ratio,
-            Some(Bound::AtMost(1.05)),
             None,
+            Some(Bound::AtMost(1.05)),
         );
         table.bar(
             format!("CPU a {what}, ours / raw epoll"),
