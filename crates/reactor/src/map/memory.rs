@@ -119,7 +119,8 @@ impl ChannelMap {
     /// One callback may pass the cap. When it has returned, the map frees its spare buffers,
     /// and closes the channels that hold most, as [`Evicted`](CloseReason::Evicted), until at
     /// most 15/16 of the cap are held. A channel that is being called with several messages
-    /// delivers no further one before; the rest comes in the next turn.
+    /// delivers no further one before; the rest comes in the next turn. What is pushed between
+    /// turns counts when the next one begins.
     ///
     /// A channel that is not to go, such as a console or a link to a cluster, says that it
     /// has [nothing to reclaim](crate::Channel::reclaimable); in the `chat` crate, by
