@@ -120,6 +120,8 @@ fn a_message_has_sixty_seconds_whatever_ends_it() {
     for (terminator, begins, goes_on, ends) in [
         (Terminator::line(), "a", "b", "\r\n"),
         (Terminator::line().included(), "a", "b", "\n"),
+        // Nothing but the beginning of its end.
+        (Terminator::from("\r\n.\r\n"), "\r", "\n", ".\r\n"),
         (prefixed, "\0", "\u{3}a", "bc"),
     ] {
         let mut world = World::new(terminator.clone(), Limits::default());

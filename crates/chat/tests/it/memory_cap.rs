@@ -255,6 +255,27 @@ fn input_that_is_kept_counts_until_it_is_delivered() {
     assert_eq!(map.memory(), 0);
 }
 
+/// As they come, since a room may offer to all its members in one callback.
+#[test]
+fn offers_that_wait_count_until_they_leave() {
+    let mut map = ChannelMap::new().unwrap();
+    let (me, peer) = silent((), &mut map);
+    peer.set_room(0);
+    map.push(me, vec![b'p'; 100_000]).unwrap();
+    sim::settle(&mut map, me, &peer);
+    let queued = map.memory();
+    for part in 1..=3 {
+        assert!(map.offer(me, vec![b'o'; 10_000]).unwrap());
+        assert_eq!(map.memory(), queued + part * 10_000);
+    }
+    sim::settle(&mut map, me, &peer);
+    assert_eq!(map.memory(), queued + 30_000);
+    assert_eq!(reclaimable(&map), map.memory());
+    peer.set_room(usize::MAX);
+    sim::settle(&mut map, me, &peer);
+    assert_eq!((map.memory(), reclaimable(&map)), (0, 0));
+}
+
 #[test]
 fn many_that_hold_a_little_input_are_too_much_together() {
     let mut map = ChannelMap::new().unwrap();
