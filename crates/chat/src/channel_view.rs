@@ -189,7 +189,8 @@ impl<'map> ChannelView<'map> {
 
     /// Offers dropped, and their bytes: [`Endpoint::dropped`].
     pub fn dropped(&self) -> Dropped {
-        self.endpoint.map_or_else(Dropped::default, Endpoint::dropped)
+        self.endpoint
+            .map_or_else(Dropped::default, Endpoint::dropped)
     }
 }
 

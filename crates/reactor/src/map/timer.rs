@@ -1,5 +1,4 @@
-//! Timers: what the map does with them, and the indexed binary heap that they
-//! are in.
+//! Timers: what the map does with them, and the indexed heap that they are in.
 //!
 //! Every timer knows its place in the heap, so that cancelling one removes it at
 //! once instead of leaving a corpse to be popped later. The timers of one channel
@@ -24,6 +23,10 @@ static NEXT_SEQUENCE: AtomicU64 = AtomicU64::new(0);
 /// How often a channel begins before one of its timers, if it is converted there again.
 const MOST_BEGINNINGS: u32 = 16;
 
+/// How many children a place of the heap has: half as many levels as with two, and each
+/// level costs a visit to memory that is far away.
+const CHILDREN: usize = 4;
+
 const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
 fn next_sequence() -> u64 {
@@ -34,9 +37,9 @@ fn next_sequence() -> u64 {
 /// it, and [`Channel::handle_timer`](crate::Channel::handle_timer) gets it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Timer {
-    key: usize,
-    sequence: u64,
+    key: u32,
     number: u32,
+    sequence: u64,
 }
 
 impl Timer {
@@ -44,7 +47,7 @@ impl Timer {
     pub(super) fn spent(token: Token, number: u32) -> Self {
         log::debug!("channel {token}: a timer was not set: the channel is not open");
         Self {
-            key: usize::MAX,
+            key: u32::MAX,
             sequence: next_sequence(),
             number,
         }
@@ -223,7 +226,7 @@ impl ChannelMap {
             } else {
                 0
             };
-            if times < MOST_BEGINNINGS && self.begin(self.timers.entries[key].token) {
+            if times < MOST_BEGINNINGS && self.begin(self.timers.entries[key as usize].token) {
                 begun = (Some(sequence), times + 1);
                 called += 1;
                 continue;
@@ -280,23 +283,23 @@ pub(super) struct Timers {
     entries: Slab<Entry>,
     pub(super) heap: Vec<Due>,
     /// The first timer of the channel in each slot.
-    first: Vec<Option<usize>>,
+    first: Vec<Option<u32>>,
 }
 
 /// When a timer is due, its sequence number, and its key: timers are called in
 /// this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Due(pub(super) Instant, u64, usize);
+pub(super) struct Due(pub(super) Instant, u64, u32);
 
 #[derive(Debug)]
 struct Entry {
     token: Token,
     number: u32,
     /// Where it is in the heap.
-    place: usize,
+    place: u32,
     /// Its neighbours among the channel's timers.
-    previous: Option<usize>,
-    next: Option<usize>,
+    previous: Option<u32>,
+    next: Option<u32>,
 }
 
 impl Timers {
@@ -318,31 +321,30 @@ impl Timers {
         }
     }
 
-    fn insert(&mut self, deadline: Instant, sequence: u64, token: Token, number: u32) -> usize {
+    fn insert(&mut self, deadline: Instant, sequence: u64, token: Token, number: u32) -> u32 {
         if self.first.len() <= token.slot {
             self.first.resize(token.slot + 1, None);
         }
-        let place = self.heap.len();
         let next = self.first[token.slot];
-        let key = self.entries.insert(Entry {
+        let key = index(self.entries.insert(Entry {
             token,
             number,
-            place,
+            place: 0,
             previous: None,
             next,
-        });
+        }));
         self.first[token.slot] = Some(key);
         if let Some(next) = next {
-            self.entries[next].previous = Some(key);
+            self.entry(next).previous = Some(key);
         }
         self.heap.push(Due(deadline, sequence, key));
-        self.sift_up(place);
+        self.sift_up(self.heap.len() - 1);
         key
     }
 
     fn is_set(&self, timer: Timer) -> bool {
-        let entry = self.entries.get(timer.key);
-        entry.is_some_and(|entry| self.heap[entry.place].1 == timer.sequence)
+        let entry = self.entries.get(timer.key as usize);
+        entry.is_some_and(|entry| self.heap[entry.place as usize].1 == timer.sequence)
     }
 
     /// Removes a timer, if it is still set.
@@ -354,60 +356,80 @@ impl Timers {
         is_set
     }
 
-    fn move_to(&mut self, key: usize, deadline: Instant, sequence: u64) {
-        let place = self.entries[key].place;
+    fn move_to(&mut self, key: u32, deadline: Instant, sequence: u64) {
+        let place = self.entry(key).place as usize;
         self.heap[place] = Due(deadline, sequence, key);
-        self.sift_up(place);
-        self.sift_down(self.entries[key].place);
+        self.sift(place);
     }
 
     /// Removes the timer of this key.
-    fn take(&mut self, key: usize) -> Entry {
-        let entry = self.entries.remove(key);
+    fn take(&mut self, key: u32) -> Entry {
+        let entry = self.entries.remove(key as usize);
         match entry.previous {
-            Some(previous) => self.entries[previous].next = entry.next,
+            Some(previous) => self.entry(previous).next = entry.next,
             None => self.first[entry.token.slot] = entry.next,
         }
         if let Some(next) = entry.next {
-            self.entries[next].previous = entry.previous;
+            self.entry(next).previous = entry.previous;
         }
-        self.heap.swap_remove(entry.place);
-        if let Some(&Due(_, _, moved)) = self.heap.get(entry.place) {
-            self.entries[moved].place = entry.place;
-            self.sift_up(entry.place);
-            self.sift_down(self.entries[moved].place);
+        let place = entry.place as usize;
+        self.heap.swap_remove(place);
+        if place < self.heap.len() {
+            self.sift(place);
         }
         entry
     }
 
-    fn sift_up(&mut self, mut place: usize) {
-        while place > 0 && self.heap[place] < self.heap[(place - 1) / 2] {
-            self.swap(place, (place - 1) / 2);
-            place = (place - 1) / 2;
+    fn entry(&mut self, key: u32) -> &mut Entry {
+        &mut self.entries[key as usize]
+    }
+
+    /// Moves what is at this place to where it belongs.
+    fn sift(&mut self, place: usize) {
+        let place = self.sift_up(place);
+        self.sift_down(place);
+    }
+
+    fn sift_up(&mut self, mut place: usize) -> usize {
+        let due = self.heap[place];
+        while place > 0 {
+            let parent = (place - 1) / CHILDREN;
+            if self.heap[parent] < due {
+                break;
+            }
+            self.put(place, self.heap[parent]);
+            place = parent;
         }
+        self.put(place, due);
+        place
     }
 
     fn sift_down(&mut self, mut place: usize) {
+        let due = self.heap[place];
         loop {
-            let children = [2 * place + 1, 2 * place + 2];
-            let present = children.into_iter().filter(|&at| at < self.heap.len());
-            let Some(child) = present.min_by_key(|&at| self.heap[at]) else {
+            let first = CHILDREN * place + 1;
+            let children = first..self.heap.len().min(first + CHILDREN);
+            let Some(child) = children.min_by_key(|&at| self.heap[at]) else {
                 break;
             };
-            if self.heap[place] < self.heap[child] {
+            if due < self.heap[child] {
                 break;
             }
-            self.swap(child, place);
+            self.put(place, self.heap[child]);
             place = child;
         }
+        self.put(place, due);
     }
 
-    fn swap(&mut self, left: usize, right: usize) {
-        self.heap.swap(left, right);
-        for place in [left, right] {
-            self.entries[self.heap[place].2].place = place;
-        }
+    fn put(&mut self, place: usize, due: Due) {
+        self.heap[place] = due;
+        self.entry(due.2).place = index(place);
     }
+}
+
+/// A place or a key. So many timers as a `u32` counts would take 300 GB.
+fn index(at: usize) -> u32 {
+    u32::try_from(at).expect("there are fewer timers")
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use super::*;
 
-fn named(key: usize, sequence: u64) -> Timer {
+fn named(key: u32, sequence: u64) -> Timer {
     Timer {
         key,
         sequence,
