@@ -13,8 +13,8 @@ use crate::chat::Chat;
 use crate::endpoint::Endpoint;
 use crate::flags::{
     BEGIN, BLOCKED, CONVERTED, EOF, EOF_TOLD, FINISHED, FINISHED_TOLD, Flags, HELD, HIGH, NOT_LIVE,
-    OUTRUN, OVER_LIMIT, PARTIAL, PEER_TOLD, RATED, REST_IN, REST_OUT, RETIMED, UNDELIVERED,
-    UNOPENED,
+    OUTRUN, OVER_LIMIT, PARTIAL, PEER_TOLD, RATED, REST_IN, REST_OUT, RETIMED, SECURING,
+    UNDELIVERED, UNOPENED,
 };
 use crate::handler::ChatHandler;
 use crate::inet_name::InetName;
@@ -28,12 +28,12 @@ use crate::transport::Transport;
 use crate::unix_name::UnixName;
 use crate::waiting::Due;
 
-/// A bit of [`AsyncChat::due`]: a transport has input that no event will announce. As a flag
-/// it means another thing, which is never due.
-const HIDDEN_INPUT: Flags = RATED;
+/// A bit of [`AsyncChat::due`] only: a transport has input that no event will announce.
+const HIDDEN_INPUT: Flags = 1 << 63;
 
 /// Flags that are looked at together, since most channels have none of them.
-const RARE: Flags = EOF | REST_IN | REST_OUT | NOT_LIVE | UNOPENED | BLOCKED | PARTIAL | RETIMED;
+const RARE: Flags =
+    EOF | REST_IN | REST_OUT | NOT_LIVE | UNOPENED | BLOCKED | PARTIAL | RETIMED | SECURING;
 
 /// A channel that cuts its input into messages and queues its output:
 /// asynchat's `async_chat`.
@@ -133,9 +133,7 @@ impl<H: ChatHandler> AsyncChat<H> {
         terminator: impl Into<Terminator>,
         handler: H,
     ) -> Self {
-        let target = Target::Connect(address.into());
-        let endpoint = Endpoint::unopened(target, Stage::Connecting(Box::default()));
-        Self::new(endpoint, terminator, handler)
+        Self::new(Endpoint::connect(address), terminator, handler)
     }
 
     /// Like [`connect`](Self::connect), to a Unix socket: a path, or any [`UnixName`]. A
@@ -383,6 +381,7 @@ impl<H: ChatHandler> Channel for AsyncChat<H> {
             self.chat.endpoint.release_if_drained();
         }
         self.chat.count_kept();
+        self.chat.endpoint.note_layer();
         let flags = self.chat.endpoint.flags;
         // A held channel that has failed, and holds nothing, may never be released.
         let is_deaf = flags & UNDELIVERED == 0 && (flags & HELD != 0 || !self.readable(me));

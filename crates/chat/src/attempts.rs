@@ -4,6 +4,7 @@
 //! The channel's wire is the latest attempt, and the only one that is watched. The earlier
 //! ones are looked at whenever the next one is due.
 
+use std::fmt;
 use std::io;
 use std::mem;
 use std::net::SocketAddr;
@@ -13,6 +14,7 @@ use reactor::{CloseReason, Deadline, Opening, Token};
 
 use crate::connecting::{Failure, begin_inet};
 use crate::endpoint::Endpoint;
+use crate::layer::Layer;
 use crate::life::Stage;
 use crate::wire::Wire;
 
@@ -23,7 +25,7 @@ const DELAY: Duration = Duration::from_millis(250);
 const AT_ONCE: usize = 8;
 
 /// The attempts of a connection under way.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Attempts {
     /// Addresses to try, the next one last.
     addresses: Vec<SocketAddr>,
@@ -33,6 +35,18 @@ pub(crate) struct Attempts {
     begun: Option<Instant>,
     /// `close_when_done` was called: what comes after the connection.
     pub(crate) then: Option<CloseReason>,
+    /// What is put over the connection when it is made.
+    pub(crate) layer: Option<Layer>,
+}
+
+impl Attempts {
+    /// The connection is made, and no other address is tried.
+    pub(crate) fn last(then: Option<CloseReason>) -> Self {
+        Self {
+            then,
+            ..Self::default()
+        }
+    }
 }
 
 impl Endpoint {
@@ -55,7 +69,7 @@ impl Endpoint {
         self.begin_connect_anew();
         let reason = match self.has_addresses() {
             true => match self.begin_next(opening) {
-                Ok(()) => return self.enter_attempt(opening),
+                Ok(()) => return self.enter_wire(opening),
                 Err(Failure::Socket(error) | Failure::Connect(error)) => CloseReason::Io(error),
             },
             false => reason,
@@ -123,7 +137,7 @@ impl Endpoint {
                 if let (Some(attempts), Some(begun)) = (self.life.attempts(), begun) {
                     attempts.earlier.push((begun, present));
                 }
-                self.enter_attempt(opening);
+                self.enter_wire(opening);
             }
             Err(_) => self.wire = present,
         }
@@ -159,12 +173,6 @@ impl Endpoint {
         }
     }
 
-    /// The wire is a new attempt.
-    fn enter_attempt(&mut self, opening: &mut Opening<'_>) {
-        self.wire.enter(opening.me());
-        self.finish_transport(opening);
-    }
-
     /// A transport may be connected already, and no event tells.
     fn finish_transport(&mut self, opening: &mut Opening<'_>) {
         if self.wire.transport().is_some() {
@@ -176,6 +184,15 @@ impl Endpoint {
     fn has_addresses(&mut self) -> bool {
         let attempts = self.life.attempts();
         attempts.is_some_and(|a| !a.addresses.is_empty() && a.earlier.len() + 1 < AT_ONCE)
+    }
+}
+
+impl fmt::Debug for Attempts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Attempts")
+            .field("addresses", &self.addresses)
+            .field("earlier", &self.earlier)
+            .finish_non_exhaustive()
     }
 }
 

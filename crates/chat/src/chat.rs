@@ -1,16 +1,16 @@
 //! The wire of a chat channel: [`Chat`].
 
 use std::fmt;
-use std::mem;
 use std::rc::Rc;
 
 use reactor::{CloseReason, Token};
 
 use crate::endpoint::Endpoint;
-use crate::flags::{DISCARDED, EOF, GATHERS, OVER_LIMIT, UNDELIVERED};
+use crate::flags::{EOF, GATHERS, OVER_LIMIT, UNDELIVERED};
 use crate::framer::Framer;
 use crate::limits::Limits;
 use crate::terminator::Terminator;
+use crate::transport::Transport;
 
 /// The wire of a chat channel: an [`Endpoint`] that cuts its input into messages.
 /// asynchat's `async_chat` without its events.
@@ -252,15 +252,7 @@ impl Chat {
     pub fn discard_buffers(&mut self) {
         self.endpoint.output.clear();
         self.endpoint.take_offers();
-        self.endpoint.unread.clear();
-        self.framer.discard();
-        self.endpoint.end_message();
-        self.message = Vec::new();
-        self.note_held();
-        self.count_kept();
-        if mem::take(&mut self.left_of_read) > 0 {
-            self.endpoint.flags |= DISCARDED;
-        }
+        self.discard_input();
     }
 
     /// The part accumulated for a [`MessageHandler`](crate::MessageHandler) of a
@@ -312,6 +304,17 @@ impl Chat {
         self.endpoint.count_kept(0);
         self.endpoint.flags &= !(UNDELIVERED | GATHERS | OVER_LIMIT);
         self.endpoint
+    }
+
+    /// The [`Transport`](crate::Transport) in place of a plain socket, if it is of this type: to ask TLS what it
+    /// has negotiated, for example.
+    pub fn transport<T: Transport>(&self) -> Option<&T> {
+        self.endpoint.transport()
+    }
+
+    /// The same, to change it.
+    pub fn transport_mut<T: Transport>(&mut self) -> Option<&mut T> {
+        self.endpoint.transport_mut()
     }
 
     /// The limits of this channel.

@@ -73,7 +73,11 @@ impl Endpoint {
         Self::unopened(target, stage)
     }
 
-    pub(crate) fn connect(&mut self, name: &InetName, opening: &mut Opening<'_>) -> io::Result<()> {
+    pub(crate) fn begin_connect(
+        &mut self,
+        name: &InetName,
+        opening: &mut Opening<'_>,
+    ) -> io::Result<()> {
         let addresses = network::resolve(opening, name)?;
         let begun = self.connect_to(addresses, opening);
         self.has_begun(begun)
@@ -112,7 +116,11 @@ impl Endpoint {
             return; // it has not begun
         }
         match self.wire.finish_connect() {
-            Ok(()) => self.has_connected(),
+            Ok(()) => match self.put_awaited_layer() {
+                Ok(true) => self.enter_wire(opening),
+                Ok(false) => self.has_connected(),
+                Err(error) => self.close_with(CloseReason::Io(error)),
+            },
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(error) => self.connect_next(CloseReason::Io(error), opening),
         }

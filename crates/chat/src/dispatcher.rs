@@ -189,8 +189,7 @@ impl<H: DispatcherHandler> Dispatcher<H> {
     /// None here: [`ChannelMap::insert`] fails with the operating system's, if the name does
     /// not resolve, which blocks, or a socket cannot be opened.
     pub fn connect(address: impl Into<InetName>, handler: H) -> Self {
-        let target = Target::Connect(address.into());
-        Self::opened_later(target, Stage::Connecting(Box::default()), handler)
+        Self::new(Endpoint::connect(address), handler)
     }
 
     /// Like [`connect`](Self::connect), to a Unix socket: a path, or any [`UnixName`]. A
@@ -414,6 +413,7 @@ impl<H: DispatcherHandler> Channel for Dispatcher<H> {
         } = self;
         endpoint.settle_output(&mut |data, max| handler.produce(data, max));
         self.endpoint.count_kept(0);
+        self.endpoint.note_layer();
         self.endpoint.settle(is_deaf)
     }
 

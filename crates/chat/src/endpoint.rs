@@ -1,5 +1,6 @@
 //! The socket side of a channel: [`Endpoint`].
 
+use std::any::Any;
 use std::fmt;
 use std::io::{self, IoSlice};
 use std::mem;
@@ -301,6 +302,17 @@ impl Endpoint {
         self.wire.socket()
     }
 
+    /// The [`Transport`] in place of a plain socket, if it is of this type: to ask TLS what it
+    /// has negotiated, for example.
+    pub fn transport<T: Transport>(&self) -> Option<&T> {
+        (self.wire.transport()? as &dyn Any).downcast_ref()
+    }
+
+    /// The same, to change it.
+    pub fn transport_mut<T: Transport>(&mut self) -> Option<&mut T> {
+        (self.wire.transport_mut()? as &mut dyn Any).downcast_mut()
+    }
+
     /// The limits of this channel.
     pub fn limits(&self) -> &Limits {
         &self.limits
@@ -373,7 +385,7 @@ impl Endpoint {
 
     /// Whether the channel receives: to hand input out, or to discard it.
     pub(crate) fn receives(&self) -> bool {
-        if self.flags & (REST_IN | UNOPENED) != 0 {
+        if self.flags & (REST_IN | UNOPENED) != 0 || self.awaits_layer() {
             return false;
         }
         match self.life.stage() {

@@ -5,7 +5,7 @@
 //! cleared by the function that knows its reason.
 
 /// A set of the bits below.
-pub(crate) type Flags = u32;
+pub(crate) type Flags = u64;
 
 /// The life of the channel is not `Live`: it connects, listens, has datagrams,
 /// or ends. Kept by `life.rs`.
@@ -58,6 +58,8 @@ pub(crate) const GATHERS: Flags = 1 << 29;
 pub(crate) const REST_OUT: Flags = 1 << 30;
 /// The bytes received or sent have a rate.
 pub(crate) const RATED: Flags = 1 << 31;
+/// A layer is to be put over the connection, or shakes hands.
+pub(crate) const SECURING: Flags = 1 << 32;
 /// Something is due that comes before anything else.
 pub(crate) const BEGIN: Flags = NEW | CONVERTED;
 /// The channel's answers outrun its peer, or what it says outruns another's: it is held until

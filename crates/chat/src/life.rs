@@ -61,6 +61,8 @@ pub(crate) enum Origin {
 enum Event {
     /// The socket was bound to a path.
     Bound(Bound),
+    /// A layer over the connection has a handshake to make.
+    Layered,
     /// The connection is there.
     Connected,
     /// The sending half to be shut when all is sent.
@@ -157,6 +159,7 @@ impl Life {
                 Stage::Listening(entrance)
             }
             (Stage::Datagrams(_), Event::Bound(path)) => Stage::Datagrams(path),
+            (Live, Event::Layered) => Connecting(Box::default()),
             (Connecting(mut attempts), Connected) => match attempts.then.take() {
                 Some(reason) => Finishing(Ending::new(reason)),
                 None => Live,
@@ -230,6 +233,11 @@ impl Endpoint {
     /// The socket was bound, to a path that is to be removed if there is one.
     pub(crate) fn has_bound(&mut self, path: Bound) {
         self.change(Event::Bound(path));
+    }
+
+    /// A layer is over the connection: its handshake comes first.
+    pub(crate) fn is_to_connect(&mut self) {
+        self.change(Event::Layered);
     }
 
     pub(crate) fn has_connected(&mut self) {

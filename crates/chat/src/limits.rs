@@ -136,6 +136,10 @@ pub struct Limits {
     /// is tried after 250 ms already. When the last is given up, the channel is closed, as
     /// [`Missed`](crate::CloseReason::Missed)`(Connect)`. Default 30 s.
     pub connect: Duration,
+    /// How long the handshake of a [`Transport`](crate::Transport) may take, such as that of
+    /// TLS, from the connection to its end. Then the channel is closed, as
+    /// [`Missed`](crate::CloseReason::Missed)`(Handshake)`. Default 10 s.
+    pub handshake: Duration,
     /// How long a message with a string terminator may take, from its first bytes to its
     /// end. Then [`handle_deadline`](crate::ChatHandler::handle_deadline) is called. Default
     /// 60 s.
@@ -274,6 +278,7 @@ impl Limits {
         linger: Duration::from_secs(2),
         linger_bytes: 64 * 1024 * 1024,
         connect: Duration::from_secs(30),
+        handshake: Duration::from_secs(10),
         message_time: Duration::from_secs(60),
         message_rate: 240,
         message_grace: Duration::from_secs(5),

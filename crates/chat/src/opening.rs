@@ -82,14 +82,19 @@ impl Endpoint {
             self.move_to(buffers, buffers.time_of(opening.now()));
         }
         if self.is_unopened() {
-            self.flags &= !UNOPENED;
-            self.wire.enter(opening.me());
             self.enter_earlier(opening.me());
-            if self.connecting() && self.wire.transport().is_some() {
-                self.finish_connect(opening);
-            }
+            self.enter_wire(opening);
         }
         Ok(())
+    }
+
+    /// Tells the wire where it is. It may have connected already.
+    pub(crate) fn enter_wire(&mut self, opening: &mut Opening<'_>) {
+        self.flags &= !UNOPENED;
+        self.wire.enter(opening.me());
+        if self.connecting() && self.wire.transport().is_some() {
+            self.finish_connect(opening);
+        }
     }
 
     /// Opens the socket of a channel that has come into the map by other ways than
@@ -125,7 +130,7 @@ impl Endpoint {
         match target {
             Target::Listen(name) => self.listen(name, opening),
             Target::Bind(name) => self.bind(name, opening),
-            Target::Connect(name) => self.connect(name, opening),
+            Target::Connect(name) => self.begin_connect(name, opening),
             Target::ConnectFrom(wire, address) => self.connect_on(wire, address),
             Target::Refused(_, error) => Err(copy(error)),
             #[cfg(unix)]

@@ -7,12 +7,14 @@
 mod account;
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::io::{self, IoSlice};
 use std::mem;
 
 use bytes::Bytes;
 use reactor::Buffers;
 
+use crate::layer::Layer;
 use crate::limits::Limits;
 use crate::producer::{More, Producer};
 use crate::unsent::Unsent;
@@ -87,12 +89,13 @@ struct Queue {
     lost: Option<Unsent>,
 }
 
-#[derive(Debug)]
 enum Item {
     Shared(Bytes),
     Own(Buffer),
     /// `None` is the channel's own handler.
     Producer(Option<Box<dyn Producer>>),
+    /// What is behind goes through it.
+    Layer(Layer),
 }
 
 impl Output {
@@ -210,6 +213,34 @@ impl Output {
         self.push_item(Item::Producer(None));
     }
 
+    pub(crate) fn push_layer(&mut self, layer: Layer) {
+        self.push_item(Item::Layer(layer));
+    }
+
+    /// Takes the layer at the head.
+    pub(crate) fn take_layer(&mut self) -> Option<Layer> {
+        let Queued::Many(queue) = &mut self.queued else {
+            return None;
+        };
+        match queue.items.pop_front() {
+            Some(Item::Layer(layer)) => {
+                self.drop_empty_queue();
+                Some(layer)
+            }
+            Some(item) => {
+                queue.items.push_front(item);
+                None
+            }
+            None => None,
+        }
+    }
+
+    /// Whether there is a layer in the queue.
+    pub(crate) fn has_layer(&self) -> bool {
+        let is_layer = |item: &Item| matches!(item, Item::Layer(_));
+        matches!(&self.queued, Queued::Many(queue) if queue.items.iter().any(is_layer))
+    }
+
     /// Drops everything, producers included. What was lost before stays lost.
     pub(crate) fn clear(&mut self) {
         self.sent = 0;
@@ -238,10 +269,10 @@ impl Output {
     /// Has `goodbye` follow the first item, in place of all the others, which are lost, as
     /// is `more`. The first may be sent in part, and ends where a push does: no push is cut
     /// in two. Returns `false`, and changes nothing, if that item is a part of what a
-    /// producer makes.
+    /// producer makes, or if a layer is to come: the goodbye belongs behind that.
     pub(crate) fn cut(&mut self, goodbye: Bytes, more: Unsent) -> bool {
         match &self.queued {
-            Queued::Many(queue) if queue.is_begun => return false,
+            Queued::Many(queue) if queue.is_begun || self.has_layer() => return false,
             _ => {}
         }
         let all = self.unsent().and(more);
@@ -538,21 +569,32 @@ impl Output {
 
 impl Queue {
     fn push(&mut self, item: Item) {
-        match item.data() {
-            Some(data) => self.len += data.len(),
-            None => self.producers += 1,
+        match &item {
+            Item::Producer(_) => self.producers += 1,
+            item => self.len += item.data().map_or(0, <[u8]>::len),
         }
         self.items.push_back(item);
     }
 }
 
 impl Item {
-    /// `None` for a producer.
+    /// `None` for a producer and a layer.
     fn data(&self) -> Option<&[u8]> {
         match self {
             Self::Shared(data) => Some(data),
             Self::Own(data) => Some(data),
-            Self::Producer(_) => None,
+            Self::Producer(_) | Self::Layer(_) => None,
+        }
+    }
+}
+
+impl fmt::Debug for Item {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Shared(data) => write!(f, "{} bytes, shared", data.len()),
+            Self::Own(data) => write!(f, "{} bytes", data.len()),
+            Self::Producer(producer) => producer.fmt(f),
+            Self::Layer(_) => f.write_str("a layer"),
         }
     }
 }

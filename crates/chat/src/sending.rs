@@ -11,7 +11,7 @@ use reactor::CloseReason;
 
 use crate::chat::Chat;
 use crate::endpoint::Endpoint;
-use crate::flags::{BLOCKED, EOF, HIGH, NOT_LIVE, REST_IN, REST_OUT, SHUT_DUE, UNOPENED};
+use crate::flags::{BLOCKED, EOF, HIGH, NOT_LIVE, REST_IN, REST_OUT, SECURING, SHUT_DUE, UNOPENED};
 use crate::life::{Origin, Stage};
 use crate::output::{Ask, MAX_SLICES};
 use crate::producer::{More, Producer};
@@ -353,6 +353,9 @@ impl Endpoint {
             && self.is_sending()
             && self.has_output()
         {
+            if self.flags & SECURING != 0 {
+                self.put_queued_layer();
+            }
             let max = self.limits.out_buffer_size.max(1);
             if let Err(error) = self.output.refill(max, handler) {
                 return self.close_with(CloseReason::Io(error));
@@ -470,7 +473,7 @@ impl Endpoint {
         }
         let mut slices = [IoSlice::new(&[]); MAX_SLICES];
         let (count, queued) = self.output.gather(&mut slices);
-        if count == MAX_SLICES || self.output.producers() > 0 {
+        if count == MAX_SLICES || self.output.producers() > 0 || self.flags & SECURING != 0 {
             self.send_ready(); // there is more before `data`
             return data;
         }

@@ -1,5 +1,6 @@
 //! A stream of bytes in place of a socket: [`Transport`].
 
+use std::any::Any;
 use std::fmt;
 use std::io::{self, IoSlice};
 
@@ -43,7 +44,7 @@ use crate::address::Address;
 /// # Ok::<(), io::Error>(())
 /// ```
 #[expect(unused_variables, reason = "the defaults name what they ignore")]
-pub trait Transport: fmt::Debug {
+pub trait Transport: Any + fmt::Debug {
     /// Called when the channel enters a map, or another one, before any other call: a
     /// transport whose events come by
     /// [`ChannelMap::dispatch`](reactor::ChannelMap::dispatch) learns the channel's token.
@@ -127,6 +128,13 @@ pub trait Transport: fmt::Debug {
     /// type there, and a message has all the time. The default is `true`.
     fn is_network(&self) -> bool {
         true
+    }
+
+    /// Whether a handshake is under way, which both sides must finish within
+    /// [`Limits::handshake`](crate::Limits::handshake). Until then a receive and a send return
+    /// `WouldBlock`. The default is `false`.
+    fn is_handshaking(&self) -> bool {
+        false
     }
 
     /// The socket underneath, for addresses and options. The default is `None`.

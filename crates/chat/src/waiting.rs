@@ -29,6 +29,8 @@ pub(crate) const OWN: u32 = u32::MAX;
 enum Wait {
     /// The connection, or the next attempt: [`Limits::connect`](crate::Limits::connect).
     Connect,
+    /// The end of a transport's handshake: [`Limits::handshake`](crate::Limits::handshake).
+    Handshake,
     /// The end of a message that has begun:
     /// [`Limits::message_time`](crate::Limits::message_time) or `message_rate`.
     Message,
@@ -40,8 +42,9 @@ enum Wait {
     Close,
 }
 
-const WAITS: [Wait; 5] = [
+const WAITS: [Wait; 6] = [
     Wait::Connect,
+    Wait::Handshake,
     Wait::Message,
     Wait::Room,
     Wait::Activity,
@@ -252,6 +255,10 @@ impl Endpoint {
                 self.end_by_deadline(Deadline::Stall);
                 return Due::Done;
             }
+            Wait::Handshake => {
+                self.end_by_deadline(Deadline::Handshake);
+                return Due::Done;
+            }
             Wait::Room => Deadline::Stall,
             Wait::Message => Deadline::Message,
             Wait::Activity => Deadline::Idle,
@@ -265,13 +272,14 @@ impl Endpoint {
         let reason = CloseReason::Missed(deadline);
         let limit = match deadline {
             Deadline::Connect => self.limits.connect,
+            Deadline::Handshake => self.limits.handshake,
             Deadline::Stall => self.limits.stall,
             Deadline::Idle => self.limits.idle,
             _ => self.limits.message_time,
         };
         log::warn!("channel {}: given up: {reason}: {limit:?}", self.me);
         match deadline {
-            Deadline::Stall | Deadline::Connect => self.close_with(reason),
+            Deadline::Stall | Deadline::Connect | Deadline::Handshake => self.close_with(reason),
             _ => self.close_when_done_with(reason),
         }
     }
@@ -362,7 +370,10 @@ impl Endpoint {
     fn waits_for(&self, wait: Wait) -> bool {
         let is_open = matches!(self.life.stage(), Stage::Live | Stage::Shut);
         match wait {
-            Wait::Connect => self.connecting() && !self.is_unopened(),
+            Wait::Connect => {
+                self.connecting() && !self.is_unopened() && !self.wire.is_handshaking()
+            }
+            Wait::Handshake => !self.is_closed() && self.wire.is_handshaking(),
             Wait::Message => {
                 is_open && self.flags & (PARTIAL | HELD | EOF) == PARTIAL && self.wire.is_network()
             }
@@ -402,7 +413,7 @@ impl Endpoint {
         match wait {
             Wait::Message => self.received,
             Wait::Room => self.sent(),
-            Wait::Connect | Wait::Activity | Wait::Close => 0,
+            Wait::Connect | Wait::Handshake | Wait::Activity | Wait::Close => 0,
         }
     }
 
@@ -412,6 +423,7 @@ impl Endpoint {
         let mut at = since.at;
         let patience = match wait {
             Wait::Connect => return self.next_look_at_attempts(since.at),
+            Wait::Handshake => limits.handshake,
             Wait::Message if self.flags & BY_COUNT != 0 => {
                 let bytes = self.received.saturating_sub(since.bytes);
                 let paid = bytes.checked_div(limits.message_rate)?;
@@ -443,7 +455,7 @@ impl Wait {
         match self {
             Self::Message => way == Way::In,
             Self::Room => way == Way::Out,
-            Self::Activity => true,
+            Self::Activity | Self::Handshake => true,
             Self::Connect | Self::Close => false,
         }
     }

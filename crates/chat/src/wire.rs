@@ -177,6 +177,11 @@ impl Wire {
         self.transport().is_none_or(Transport::is_network)
     }
 
+    /// Whether a transport's handshake is under way.
+    pub(crate) fn is_handshaking(&self) -> bool {
+        self.transport().is_some_and(Transport::is_handshaking)
+    }
+
     /// Whether it is to know in which channel it is.
     pub(crate) fn wants_token(&self) -> bool {
         match self {
@@ -219,6 +224,14 @@ impl Wire {
     pub(crate) fn transport(&self) -> Option<&dyn Transport> {
         match self {
             Self::Other(transport) => Some(&**transport),
+            _ => None,
+        }
+    }
+
+    /// The transport, to change it.
+    pub(crate) fn transport_mut(&mut self) -> Option<&mut dyn Transport> {
+        match self {
+            Self::Other(transport) => Some(&mut **transport),
             _ => None,
         }
     }

@@ -54,6 +54,8 @@ pub enum CloseReason {
 pub enum Deadline {
     /// To take the connection.
     Connect,
+    /// To finish its part of a handshake, such as that of TLS.
+    Handshake,
     /// To end a message that it had begun.
     Message,
     /// To take any of the output that is queued for it.
@@ -66,6 +68,7 @@ impl fmt::Display for Deadline {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Connect => "the connection took too long",
+            Self::Handshake => "the handshake took too long",
             Self::Message => "a message took too long",
             Self::Stall => "the peer took none of the output in time",
             Self::Idle => "nothing was sent or received for too long",

@@ -47,7 +47,7 @@ impl Output {
         match item {
             Item::Own(buffer) => self.give_back(buffer),
             Item::Shared(data) => self.recount(data.len(), 0),
-            Item::Producer(_) => {}
+            Item::Producer(_) | Item::Layer(_) => {}
         }
     }
 }
@@ -64,7 +64,7 @@ impl Item {
         match self {
             Self::Shared(data) => data.len(),
             Self::Own(data) => data.capacity(),
-            Self::Producer(_) => 0,
+            Self::Producer(_) | Self::Layer(_) => 0,
         }
     }
 }

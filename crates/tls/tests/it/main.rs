@@ -1,0 +1,10 @@
+//! The behaviour of `tls` through its public API.
+
+mod certificates;
+mod channels;
+mod foreign;
+mod handshake;
+mod pipe;
+mod same;
+mod starttls;
+mod transport;
