@@ -51,7 +51,7 @@ impl<H: ChatHandler> AsyncChat<H> {
                 }
                 endpoint.count_input(turn.received);
             }
-            if !turn.is_full {
+            if !turn.is_full && !self.chat.endpoint.wire.has_read_ahead() {
                 break; // that was all there is
             }
             turn.budget -= turn.received as isize;

@@ -47,6 +47,8 @@ pub struct Tls {
     unread: Vec<u8>,
     /// Plaintext that rustls has for us.
     readable: usize,
+    /// The last call received as much as it had room for: there may be more.
+    has_more: bool,
     /// Plaintext that rustls has taken since all was last sent.
     kept: usize,
     /// Bytes of ciphertext that were sent.
@@ -77,6 +79,7 @@ impl Tls {
             connection: connection.into(),
             unread: Vec::new(),
             readable: 0,
+            has_more: false,
             kept: 0,
             sent: 0,
             end: None,
@@ -227,7 +230,9 @@ impl Tls {
     /// end. Its plaintext is shorter, and comes into the beginning: with a record that was
     /// received in part before, it is at most a record longer than the ciphertext read so far.
     fn receive_many(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.has_more = false;
         let received = self.lower.recv(&mut buffer[RECORD_LEN..])?;
+        self.has_more = received == buffer.len() - RECORD_LEN;
         if received == 0 {
             self.end();
             return Ok(0);
@@ -250,6 +255,7 @@ impl Tls {
 
     /// Receives for a small buffer, or during a handshake.
     fn receive_little(&mut self, plain: &mut [u8]) -> io::Result<usize> {
+        self.has_more = false; // an event will tell
         let received = self.connection.read_tls(&mut Lower(&mut *self.lower))?;
         match received {
             0 if self.end.is_none() => self.end(),
@@ -356,7 +362,8 @@ impl Transport for Tls {
 
     fn has_input(&self) -> bool {
         let is_end_untold = matches!(self.end, Some(End::Failed(_)));
-        self.readable > 0 || !self.unread.is_empty() || is_end_untold || self.lower.has_input()
+        let is_known = self.readable > 0 || !self.unread.is_empty() || is_end_untold;
+        is_known || self.has_more || self.lower.has_input()
     }
 
     fn waits_for_room(&self) -> bool {
