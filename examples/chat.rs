@@ -1,6 +1,6 @@
 //! A chat room: each member reads what the others say.
 //!
-//!     cargo run --release --example chat -- [--listen ADDR]
+//!     cargo run --release --example chat -- [--listen ADDR] [--tls-cert FILE --tls-key FILE]
 //!     nc 127.0.0.1 7000
 //!
 //! The first line is the nick; every further line goes to the others as
@@ -18,7 +18,7 @@ use chat::{
     Address, AsyncChat, ChannelMap, Chat, ChatMap, CloseReason, DispatcherHandler, Endpoint,
     Limits, MessageHandler, Overflow, Result, State, Stream, Terminator, Token,
 };
-use examples::{Opt, printable};
+use examples::{Opt, Security, TLS_CERT, TLS_KEY, printable};
 
 /// In bytes: it goes before every line.
 const MAX_NICK: usize = 32;
@@ -57,11 +57,12 @@ impl Room {
 
 struct Listener {
     room: State<Room>,
+    security: Security,
     limits: Rc<Limits>,
 }
 
 impl Listener {
-    fn new(room: State<Room>) -> Self {
+    fn new(room: State<Room>, security: Security) -> Self {
         let mut limits = Limits::default();
         limits.message = 4096;
         // Everything goes to all others, escaped. All that many members say in one turn
@@ -71,6 +72,7 @@ impl Listener {
         limits.overflow = Overflow::DropOldest;
         Self {
             room,
+            security,
             limits: Rc::new(limits),
         }
     }
@@ -90,7 +92,7 @@ impl DispatcherHandler for Listener {
             nick: None,
             skipped: 0,
         };
-        let channel = AsyncChat::new(stream, Terminator::line(), member);
+        let channel = AsyncChat::new(self.security.accept(stream), Terminator::line(), member);
         map.insert(channel.limited(Rc::clone(&self.limits)))?;
         Ok(())
     }
@@ -162,8 +164,10 @@ fn parse_nick(line: &[u8]) -> Option<&str> {
 }
 
 fn main() -> Result {
-    let (mut map, stdout, [address]) = examples::start([Opt::listen("127.0.0.1:7000")])?;
+    let options = [Opt::listen("127.0.0.1:7000"), TLS_CERT, TLS_KEY];
+    let (mut map, stdout, [address, certificates, key]) = examples::start(options)?;
+    let security = Security::new(&certificates, &key)?;
     let room = map.insert_state(Room::default());
-    examples::listen(&address, Listener::new(room), stdout, &mut map)?;
+    examples::listen(&address, Listener::new(room, security), stdout, &mut map)?;
     map.run()
 }

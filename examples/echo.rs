@@ -1,14 +1,14 @@
 //! Sends every line back as it came.
 //!
-//!     cargo run --release --example echo -- [--listen ADDR]
+//!     cargo run --release --example echo -- [--listen ADDR] [--tls-cert FILE --tls-key FILE]
 
 use chat::{
     Address, AsyncChat, ChannelMap, Chat, DispatcherHandler, Endpoint, MessageHandler, Result,
     Stream,
 };
-use examples::Opt;
+use examples::{Opt, Security, TLS_CERT, TLS_KEY};
 
-struct Server;
+struct Server(Security);
 
 impl DispatcherHandler for Server {
     fn handle_accepted(
@@ -19,7 +19,7 @@ impl DispatcherHandler for Server {
         map: &mut ChannelMap,
     ) -> Result {
         log::debug!("connection from {addr}");
-        map.insert(AsyncChat::new(stream, "\n", Echo))?;
+        map.insert(AsyncChat::new(self.0.accept(stream), "\n", Echo))?;
         Ok(())
     }
 }
@@ -35,7 +35,9 @@ impl MessageHandler for Echo {
 }
 
 fn main() -> Result {
-    let (mut map, stdout, [address]) = examples::start([Opt::listen("127.0.0.1:7000")])?;
-    examples::listen(&address, Server, stdout, &mut map)?;
+    let options = [Opt::listen("127.0.0.1:7000"), TLS_CERT, TLS_KEY];
+    let (mut map, stdout, [address, certificates, key]) = examples::start(options)?;
+    let server = Server(Security::new(&certificates, &key)?);
+    examples::listen(&address, server, stdout, &mut map)?;
     map.run()
 }

@@ -1,6 +1,7 @@
 //! A web server of files: asynchat's `http_request_handler`, completed.
 //!
 //!     cargo run --release --example http -- [--listen ADDR] [--root DIR] [--list on]
+//!         [--tls-cert FILE --tls-key FILE]
 //!
 //! `GET` and `HEAD` of the files under the root, `GET /plaintext`, and
 //! `POST /echo`, which sends the body back. A folder is its `index.html`, or, with
@@ -31,13 +32,14 @@ mod site;
 use std::rc::Rc;
 
 use chat::{Address, AsyncChat, ChannelMap, DispatcherHandler, Endpoint, Limits, Result, Stream};
-use examples::Opt;
+use examples::{Opt, Security, TLS_CERT, TLS_KEY};
 
 use crate::handler::{HEAD_END, HttpRequestHandler};
 use crate::site::Site;
 
 struct HttpServer {
     site: Rc<Site>,
+    security: Security,
     limits: Rc<Limits>,
 }
 
@@ -50,14 +52,14 @@ impl DispatcherHandler for HttpServer {
         map: &mut ChannelMap,
     ) -> Result {
         let handler = HttpRequestHandler::new(addr, Rc::clone(&self.site));
-        let channel = AsyncChat::new(stream, HEAD_END, handler);
+        let channel = AsyncChat::new(self.security.accept(stream), HEAD_END, handler);
         map.insert(channel.limited(Rc::clone(&self.limits)))?;
         Ok(())
     }
 }
 
 fn main() -> Result {
-    let (mut map, stdout, [address, root, list]) = examples::start([
+    let (mut map, stdout, [address, root, list, certificates, key]) = examples::start([
         Opt::listen("127.0.0.1:8080"),
         Opt {
             name: "root",
@@ -69,6 +71,8 @@ fn main() -> Result {
             value: "on|off  lists of folders without an index.html",
             default: Some("off"),
         },
+        TLS_CERT,
+        TLS_KEY,
     ])?;
     let lists_folders = match &list[..] {
         "on" => true,
@@ -79,6 +83,7 @@ fn main() -> Result {
         Site::new(&root, lists_folders).map_err(|error| format!("cannot serve {root}: {error}"))?;
     let server = HttpServer {
         site: Rc::new(site),
+        security: Security::new(&certificates, &key)?,
         limits: Rc::new(handler::limits()),
     };
     examples::listen(&address, server, stdout, &mut map)?;

@@ -1,6 +1,10 @@
 //! Gets pages and prints them: the HTTP client of asyncore's documentation.
 //!
-//!     cargo run --release --example http_client -- http://HOST[:PORT]/PATH...
+//!     cargo run --release --example http_client -- [--cafile FILE] URL...
+//!
+//! A URL is `http://HOST[:PORT]/PATH`, or `https:` if the program was built with TLS
+//! (`--features tls`). A server must have a certificate for its name, of an authority that
+//! FILE lists, by default `/etc/ssl/certs/ca-certificates.crt`.
 //!
 //! It gets all of them concurrently in one loop, by HTTP/1.0. Heads and bodies are printed
 //! as they come, chunk sizes included, and those of several pages may be mixed. An answer
@@ -12,11 +16,13 @@
 //! leaves its end in doubt; a line on stderr says why.
 //!
 //! - `url.rs`: parses a URL. No I/O.
+//! - `secure.rs`: connects by TLS.
 //! - `head.rs`: finds the kind of body that follows a head. No I/O.
 //! - `answer.rs`: follows an answer up to its end. No I/O.
 
 mod answer;
 mod head;
+mod secure;
 mod url;
 
 use std::cell::Cell;
@@ -26,10 +32,13 @@ use std::mem;
 use std::process::ExitCode;
 use std::rc::Rc;
 
-use chat::{AsyncChat, ChannelMap, Chat, ChatHandler, CloseReason, Error, Limits, Result};
+use chat::{
+    AsyncChat, ChannelMap, Chat, ChatHandler, CloseReason, Endpoint, Error, Limits, Result,
+};
 use examples::Output;
 
 use crate::answer::Answer;
+use crate::secure::Connector;
 use crate::url::Url;
 
 struct HttpClient {
@@ -110,8 +119,15 @@ impl ChatHandler for HttpClient {
 }
 
 /// Begins to get a page.
-fn get(url: &str, stdout: Output, has_failed: &Rc<Cell<bool>>, map: &mut ChannelMap) -> Result {
+fn get(
+    url: &str,
+    connector: &Connector,
+    stdout: Output,
+    has_failed: &Rc<Cell<bool>>,
+    map: &mut ChannelMap,
+) -> Result {
     let Url {
+        is_secure,
         host,
         port,
         authority,
@@ -124,7 +140,11 @@ fn get(url: &str, stdout: Output, has_failed: &Rc<Cell<bool>>, map: &mut Channel
         stdout,
         has_failed: Rc::clone(has_failed),
     };
-    let channel = AsyncChat::connect((host.as_str(), port), head::END, client);
+    let endpoint = match is_secure {
+        true => connector.connect(&host, port)?,
+        false => Endpoint::connect((host.as_str(), port)),
+    };
+    let channel = AsyncChat::new(endpoint, head::END, client);
     let mut limits = Limits::default();
     limits.received_per_turn = 65_536; // as much of each page may wait to be printed
     let mut channel = channel.limited(limits);
@@ -137,16 +157,21 @@ fn get(url: &str, stdout: Output, has_failed: &Rc<Cell<bool>>, map: &mut Channel
 fn main() -> Result<ExitCode> {
     let urls = env::args_os().skip(1);
     // An argument that is not UTF-8 is refused later: it is no URL.
-    let urls: Vec<String> = urls.map(|url| url.to_string_lossy().into()).collect();
+    let mut urls: Vec<String> = urls.map(|url| url.to_string_lossy().into()).collect();
+    let mut connector = Connector::default();
+    if urls.len() > 1 && urls[0] == "--cafile" {
+        connector = Connector::new(&urls[1]);
+        urls.drain(..2);
+    }
     if urls.is_empty() || urls.iter().any(|url| url.starts_with('-')) {
-        writeln!(io::stderr(), "arguments: http://HOST[:PORT]/PATH...")?;
+        writeln!(io::stderr(), "arguments: [--cafile FILE] URL...")?;
         return Ok(ExitCode::from(2));
     }
     let (mut map, stdout) = examples::begin()?;
     stdout.end_without_reader(&mut map);
     let has_failed = Rc::new(Cell::new(false));
     for url in urls {
-        if let Err(error) = get(&url, stdout, &has_failed, &mut map) {
+        if let Err(error) = get(&url, &connector, stdout, &has_failed, &mut map) {
             log::error!("{}: {error}", url.escape_debug());
             has_failed.set(true);
         }

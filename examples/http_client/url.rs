@@ -3,9 +3,11 @@
 use std::net::Ipv6Addr;
 use std::str::FromStr;
 
-/// An `http` URL (RFC 9110, section 4.2.1).
+/// An `http` or `https` URL (RFC 9110, sections 4.2.1 and 4.2.2).
 #[derive(Debug)]
 pub(crate) struct Url {
+    /// It is `https`.
+    pub(crate) is_secure: bool,
     /// To be resolved: a name or an address, without brackets and with its zone.
     pub(crate) host: String,
     pub(crate) port: u16,
@@ -26,10 +28,12 @@ impl FromStr for Url {
             return Err("spaces, control characters and whatever is not ASCII must be %-encoded");
         }
         let (url, _fragment) = url.split_once('#').unwrap_or((url, ""));
-        let rest = match url.split_once("://") {
-            Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => rest,
-            _ => return Err("no http:// URL"),
+        let (is_secure, rest) = match url.split_once("://") {
+            Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => (false, rest),
+            Some((scheme, rest)) if scheme.eq_ignore_ascii_case("https") => (true, rest),
+            _ => return Err("no http:// or https:// URL"),
         };
+        let usual_port = if is_secure { 443 } else { 80 };
         let (authority, target) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
         if authority.contains('@') {
             return Err("a user name or password before the host is not taken");
@@ -47,13 +51,14 @@ impl FromStr for Url {
                 (name.to_owned(), name.to_owned(), port)
             }
         };
-        let port = parse_port(port)?;
+        let port = parse_port(port)?.unwrap_or(usual_port);
         Ok(Self {
+            is_secure,
             host,
             port,
-            authority: match port {
-                80 => uri_host,
-                _ => format!("{uri_host}:{port}"),
+            authority: match port == usual_port {
+                true => uri_host,
+                false => format!("{uri_host}:{port}"),
             },
             target: match target.starts_with('/') {
                 true => target.to_owned(),
@@ -103,15 +108,16 @@ fn is_unreserved(byte: u8) -> bool {
 }
 
 /// Parses the text after the host: nothing, or a colon and any number of digits.
-fn parse_port(port: &str) -> Result<u16, &'static str> {
+/// `None`: it is the scheme's.
+fn parse_port(port: &str) -> Result<Option<u16>, &'static str> {
     let digits = match port.strip_prefix(':') {
-        None if port.is_empty() => return Ok(80),
-        Some("") => return Ok(80),
+        None if port.is_empty() => return Ok(None),
+        Some("") => return Ok(None),
         Some(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => digits,
         _ => return Err("invalid port"),
     };
     match digits.parse() {
-        Ok(port) if port > 0 => Ok(port),
+        Ok(port) if port > 0 => Ok(Some(port)),
         _ => Err("no such port"),
     }
 }

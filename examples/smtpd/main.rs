@@ -2,6 +2,7 @@
 //! library's `smtpd.DebuggingServer`, of Python 3.11.
 //!
 //!     cargo run --release --example smtpd -- [--listen ADDR] [--size BYTES] [--timeout SECONDS]
+//!         [--tls-cert FILE --tls-key FILE]
 //!     swaks --server 127.0.0.1:8025 --to ada@example.org
 //!
 //! - `session.rs`: the connection, which is a state and a terminator.
@@ -23,12 +24,13 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use chat::{Address, AsyncChat, ChannelMap, DispatcherHandler, Endpoint, Result, Stream};
-use examples::{Opt, Output};
+use examples::{Opt, Output, Security, TLS_CERT, TLS_KEY};
 
 use crate::session::{Bounds, Session};
 
 struct SmtpServer {
     bounds: Rc<Bounds>,
+    security: Security,
     stdout: Output,
 }
 
@@ -41,7 +43,8 @@ impl DispatcherHandler for SmtpServer {
         map: &mut ChannelMap,
     ) -> Result {
         log::debug!("connection from {addr}");
-        let session = Session::new(addr, Rc::clone(&self.bounds), self.stdout);
+        let security = self.security.clone();
+        let session = Session::new(addr, Rc::clone(&self.bounds), security, self.stdout);
         let channel = AsyncChat::new(stream, session::LINE_END, session);
         map.insert(channel.limited(Rc::clone(&self.bounds.command)))?;
         Ok(())
@@ -49,7 +52,7 @@ impl DispatcherHandler for SmtpServer {
 }
 
 fn main() -> Result {
-    let (mut map, stdout, [address, size, timeout]) = examples::start([
+    let (mut map, stdout, [address, size, timeout, certificates, key]) = examples::start([
         Opt::listen("127.0.0.1:8025"),
         Opt {
             name: "size",
@@ -61,6 +64,8 @@ fn main() -> Result {
             value: "SECONDS  how long a command or a message may take",
             default: Some("300"),
         },
+        TLS_CERT,
+        TLS_KEY,
     ])?;
     let max_size = size.parse().map_err(|_| format!("no size: {size}"))?;
     // Of 32 bits: a time that is 136 years ahead is still one that the clock can tell.
@@ -70,6 +75,7 @@ fn main() -> Result {
     let bounds = Bounds::new(max_size, Duration::from_secs(seconds.into()));
     let server = SmtpServer {
         bounds: Rc::new(bounds),
+        security: Security::new(&certificates, &key)?,
         stdout,
     };
     examples::listen(&address, server, stdout, &mut map)?;

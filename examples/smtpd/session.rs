@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use chat::{Address, ChannelMap, Chat, Deadline, Hold, Limits, MessageHandler, Result, Timer};
-use examples::Output;
+use examples::{Output, Security};
 
 use crate::envelope::Envelope;
 use crate::message;
@@ -26,6 +26,9 @@ const MAX_MAIL_LINE: usize = MAX_LINE + 26 + 17 + 10;
 
 /// Of a client that says too much that is no mail, until its timer is due.
 const DELAYED: Hold = Hold::new(0);
+
+/// RFC 3207: only where TLS can begin.
+const STARTTLS: &str = "250-STARTTLS\r\n";
 
 const EXTENSIONS: &str = "250-8BITMIME\r\n250-SMTPUTF8\r\n250-PIPELINING\r\n250 HELP";
 
@@ -63,6 +66,9 @@ pub(crate) struct Session {
     stdout: Output,
     patience: Patience,
     bounds: Rc<Bounds>,
+    security: Security,
+    /// The session goes over TLS from now on.
+    is_secure: bool,
     greeting: Greeting,
     /// Begun by MAIL.
     envelope: Option<Envelope>,
@@ -80,12 +86,19 @@ enum Greeting {
 }
 
 impl Session {
-    pub(crate) fn new(peer: Address, bounds: Rc<Bounds>, stdout: Output) -> Self {
+    pub(crate) fn new(
+        peer: Address,
+        bounds: Rc<Bounds>,
+        security: Security,
+        stdout: Output,
+    ) -> Self {
         Self {
             peer,
             stdout,
             patience: Patience::default(),
             bounds,
+            security,
+            is_secure: false,
             greeting: Greeting::None,
             envelope: None,
             in_data: false,
@@ -114,8 +127,10 @@ impl Session {
             Ok(line) => self.answer(line, chat),
         };
         reply(chat, &answer);
-        if verb == "QUIT" {
-            return chat.close_when_done();
+        match (&verb[..], &answer[..3]) {
+            ("QUIT", _) | ("STARTTLS", "554") => return chat.close_when_done(),
+            ("STARTTLS", "220") => return self.start_tls(chat),
+            _ => {}
         }
         match self.patience.judge(&verb, &answer) {
             Then::GoOn => {}
@@ -160,8 +175,15 @@ impl Session {
                 self.greeting = Greeting::Ehlo;
                 self.envelope = None;
                 let size = format!("250-localhost\r\n250-SIZE {}\r\n", self.bounds.max_size);
-                return (size + EXTENSIONS).into();
+                let starttls = if self.may_start_tls() { STARTTLS } else { "" };
+                return (size + starttls + EXTENSIONS).into();
             }
+            ("STARTTLS", "") if self.may_start_tls() => match chat.undelivered() {
+                0 => "220 go ahead",
+                // Whoever is between us could have put it there (CVE-2011-0411).
+                _ => "554 nothing may follow STARTTLS",
+            },
+            ("STARTTLS", "") if self.is_secure => "503 this is TLS already",
             ("MAIL" | "RCPT" | "DATA", _) if !is_greeted => "503 HELO or EHLO first",
             ("MAIL", _) if self.envelope.is_some() => "503 one message at a time",
             ("MAIL", _) => {
@@ -184,7 +206,7 @@ impl Session {
                 self.envelope = None;
                 "250 OK"
             }
-            ("DATA" | "RSET", _) => "501 this command has no argument",
+            ("DATA" | "RSET" | "STARTTLS", _) => "501 this command has no argument",
             ("NOOP", _) => "250 OK",
             ("VRFY", "") => "501 syntax: VRFY address",
             ("VRFY", _) => "252 who knows; a message would be taken",
@@ -194,6 +216,21 @@ impl Session {
             _ => "500 no command of this server's",
         };
         answer.into()
+    }
+
+    fn may_start_tls(&self) -> bool {
+        self.security.is_there() && !self.is_secure
+    }
+
+    /// All that was said in the clear is forgotten (RFC 3207, section 4.2).
+    fn start_tls(&mut self, chat: &mut Chat) {
+        if let Err(pending) = self.security.start(chat) {
+            log::warn!("{}: {pending}", self.peer);
+            return chat.close();
+        }
+        self.is_secure = true;
+        self.greeting = Greeting::None;
+        self.envelope = None;
     }
 
     fn begin_data(&mut self, chat: &mut Chat) -> &'static str {

@@ -6,6 +6,7 @@
 //! - [`Output`]: standard output as a channel.
 //! - [`on_signal`]: a signal as a channel.
 //! - [`on_thread`]: a call that blocks, on a thread of its own.
+//! - [`Security`]: TLS, if the command line asks for it.
 //! - [`printable`]: a peer's text in a form that is safe to print.
 //! - [`Chunks`]: the end of an HTTP body in chunks.
 //! - [`lines`]: characters that no line of HTTP may have.
@@ -20,6 +21,7 @@ mod options;
 mod output;
 mod printable;
 mod quoted;
+mod security;
 mod signals;
 
 use std::io;
@@ -33,6 +35,7 @@ pub use options::Opt;
 pub use output::Output;
 pub use printable::printable;
 pub use quoted::find_unquoted;
+pub use security::{Security, TLS_CERT, TLS_KEY};
 pub use signals::on_signal;
 
 /// Begins a server, as [`begin`] does. The map ends on SIGINT and SIGTERM. Returns the values

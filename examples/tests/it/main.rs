@@ -39,3 +39,4 @@ mod smtpd_messages;
 mod stuck;
 mod syscalls;
 mod syslog;
+mod tls;

@@ -42,6 +42,9 @@ fn build(name: &str) -> Result<PathBuf, String> {
         .arg("--target-dir")
         .arg(target)
         .current_dir(env!("CARGO_MANIFEST_DIR"));
+    if cfg!(feature = "tls") {
+        command.args(["--features", "examples/tls"]);
+    }
     let output = command
         .output()
         .map_err(|error| format!("{command:?}: {error}"))?;
