@@ -36,6 +36,24 @@ http_client *urls:
 syslog *options:
     exec cargo run --release --example syslog -- {{options}}
 
+# An authority and a certificate for `localhost`, in target/certs
+certs:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    mkdir -p target/certs && cd target/certs
+    [[ -e cert.pem ]] && exit
+    new=(-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes)
+    openssl req -x509 "${new[@]}" -days 365 -keyout ca.key -out ca.pem -subj '/CN=an authority'
+    openssl req "${new[@]}" -keyout key.pem -out request.pem -subj '/CN=localhost'
+    printf 'subjectAltName=DNS:localhost\nbasicConstraints=CA:FALSE\n' >extensions
+    openssl x509 -req -in request.pem -CA ca.pem -CAkey ca.key -CAcreateserial -days 365 \
+        -extfile extensions -out cert.pem
+
+# A server over TLS: echo, http, chat or smtpd, as in `just tls echo --listen 127.0.0.1:7443`
+tls example *options: certs
+    exec cargo run --release --features tls --example {{example}} -- \
+        --tls-cert target/certs/cert.pem --tls-key target/certs/key.pem {{options}}
+
 # All tests
 test:
     cargo test --workspace
