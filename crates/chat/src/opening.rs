@@ -7,7 +7,7 @@ use reactor::{CloseReason, Opening};
 use socket2::{Domain, SockAddr, SockRef, Socket, Type};
 
 use crate::endpoint::{Endpoint, copy};
-use crate::flags::UNOPENED;
+use crate::flags::{SECURING, UNOPENED};
 use crate::inet_name::InetName;
 use crate::life::Stage;
 #[cfg(unix)]
@@ -92,6 +92,9 @@ impl Endpoint {
     pub(crate) fn enter_wire(&mut self, opening: &mut Opening<'_>) {
         self.flags &= !UNOPENED;
         self.wire.enter(opening.me());
+        if self.wire.is_handshaking() {
+            self.flags |= SECURING;
+        }
         if self.connecting() && self.wire.transport().is_some() {
             self.finish_connect(opening);
         }

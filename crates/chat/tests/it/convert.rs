@@ -157,8 +157,8 @@ fn a_chat_becomes_a_dispatcher_with_what_was_not_delivered() {
     let probe = Probe::default().on_message(move |_, chat, map| {
         let me: Handle<AsyncChat<Probe>> = chat.token().handle();
         let tunnel = Tunnel::new(&inner);
-        map.convert(me, |smtp| {
-            Dispatcher::new(smtp.chat.into_endpoint(), tunnel)
+        map.convert(me, |proxy| {
+            Dispatcher::new(proxy.chat.into_endpoint(), tunnel)
         })
         .unwrap();
         Ok(())
@@ -168,7 +168,7 @@ fn a_chat_becomes_a_dispatcher_with_what_was_not_delivered() {
         .unwrap()
         .token();
     theirs
-        .write_all(b"STARTTLS\r\nclient hello\r\nmore\r")
+        .write_all(b"CONNECT\r\nclient hello\r\nmore\r")
         .unwrap();
     turn_to_rest(&mut map);
     let tunnel: Handle<Dispatcher<Tunnel>> = me.handle();

@@ -1,11 +1,14 @@
 //! Where a channel and its transport meet: what TLS needs of both. Each test runs
 //! for a chat and for a dispatcher, as client and as server, over a socket pair and
-//! over the simulated line.
+//! over the simulated line, from the beginning and as a layer that comes in the middle.
 
 use std::io::ErrorKind;
 use std::time::Duration;
 
-use chat::{AsyncChat, ChannelMap, CloseReason, Dispatcher, Limits, Readiness, Token, Transport};
+use chat::{
+    AsyncChat, ChannelMap, ChatMap, CloseReason, Dispatcher, Endpoint, Limits, Readiness, Token,
+    Transport,
+};
 
 use crate::common::part::{Part, Record, Side};
 use crate::common::veil::{Far, HEAD, KEEP, MyError, Role, Veil};
@@ -17,16 +20,19 @@ struct Cell {
     role: Role,
     /// Over a socket pair, or else over the simulated line.
     is_real: bool,
+    /// As a layer over a channel that is in the map.
+    is_late: bool,
 }
 
 fn cells() -> impl Iterator<Item = Cell> {
-    (0..8).map(|n| Cell {
+    (0..16).map(|n| Cell {
         is_chat: n & 1 == 0,
         role: match n & 2 {
             0 => Role::Client,
             _ => Role::Server,
         },
         is_real: n & 4 == 0,
+        is_late: n & 8 != 0,
     })
 }
 
@@ -55,28 +61,44 @@ impl Seam {
         let record = Record::default();
         let part = f(Part::new(&record));
         let mut map = ChannelMap::new().unwrap();
-        let (veil, far) = match cell.is_real {
+        let (wire, far) = match cell.is_real {
             true => {
                 let (ours, theirs) = unix_pair();
-                let veil = Veil::new(ours, cell.role);
-                (veil, Far::of_pair(theirs, cell.role))
+                (Endpoint::from(ours), Far::of_pair(theirs, cell.role))
             }
             false => {
                 let (line, peer) = sim::line();
-                let veil = Veil::over(line, cell.role);
-                (veil, Far::of_line(&peer, cell.role))
+                (Endpoint::over(line), Far::of_line(&peer, cell.role))
             }
+        };
+        let veil = move |lower| Ok(Box::new(Veil::over(lower, cell.role)) as Box<dyn Transport>);
+        let wire = match cell.is_late {
+            true => wire,
+            false => wire.with_layer(veil),
         };
         let me = match cell.is_chat {
             true => {
-                let chat = AsyncChat::over(veil, "\r\n", part).limited(limits);
+                let chat = AsyncChat::new(wire, "\r\n", part).limited(limits);
                 map.insert(chat).unwrap().token()
             }
             false => {
-                let raw = Dispatcher::over(veil, part).limited(limits);
+                let raw = Dispatcher::new(wire, part).limited(limits);
                 map.insert(raw).unwrap().token()
             }
         };
+        if cell.is_late {
+            map.turn_at(map.now()).unwrap();
+            map.turn_at(map.now()).unwrap(); // it hears that it is connected
+            let put = match map.chat_mut(me) {
+                Ok(chat) => chat.put_layer(veil),
+                Err(_) => map
+                    .get_mut(me.handle::<Dispatcher<Part<0>>>())
+                    .unwrap()
+                    .endpoint
+                    .put_layer(veil),
+            };
+            put.unwrap();
+        }
         Self {
             cell,
             map,
@@ -649,7 +671,7 @@ fn an_end_without_a_close_notify_is_an_error() {
 #[test]
 fn a_transport_keeps_no_more_than_it_says() {
     for cell in simulated() {
-        let mut veil = Veil::over(sim::line().0, cell.role);
+        let mut veil = Veil::over(Box::new(sim::line().0), cell.role);
         assert!(veil.send_vectored(&[]).is_ok());
         let mut seam = Seam::shaken(cell, Limits::default());
         let peer = seam.far.line().clone();

@@ -177,12 +177,12 @@ impl Veil {
     /// Over a real socket.
     pub(crate) fn new(socket: UnixStream, role: Role) -> Self {
         socket.set_nonblocking(true).unwrap();
-        Self::over(Plain(Source::new(socket)), role)
+        Self::over(Box::new(Plain(Source::new(socket))), role)
     }
 
-    pub(crate) fn over(wire: impl Transport + 'static, role: Role) -> Self {
+    pub(crate) fn over(wire: Box<dyn Transport>, role: Role) -> Self {
         Self {
-            wire: Box::new(wire),
+            wire,
             session: Session::new(role),
             sent: 0,
             owes_alert: false,
@@ -300,6 +300,10 @@ impl Transport for Veil {
 
     fn waits_for_room(&self) -> bool {
         self.session.is_ready || !self.session.out.is_empty()
+    }
+
+    fn is_handshaking(&self) -> bool {
+        !self.session.is_ready && self.session.error.is_none()
     }
 
     fn queued(&self) -> usize {
