@@ -63,8 +63,10 @@ pub struct Tls {
 /// Why nothing more is received.
 #[derive(Debug)]
 enum End {
-    /// The peer has said so, or may end without a word.
+    /// The peer has said so, or may end without a word. Not told yet.
     Clean,
+    /// The same, told.
+    Over,
     /// Not told yet.
     Failed(io::Error),
     /// Told.
@@ -313,8 +315,8 @@ impl Transport for Tls {
         }
         match self.end.take() {
             None => Err(ErrorKind::WouldBlock.into()),
-            Some(End::Clean) => {
-                self.end = Some(End::Clean);
+            Some(End::Clean | End::Over) => {
+                self.end = Some(End::Over);
                 Ok(0)
             }
             Some(End::Failed(error)) => {
@@ -334,7 +336,12 @@ impl Transport for Tls {
             return Ok(0);
         }
         if self.connection.is_handshaking() {
-            return Err(ErrorKind::WouldBlock.into());
+            // After its end, nothing will ever leave.
+            let kind = match self.end {
+                None => ErrorKind::WouldBlock,
+                Some(_) => ErrorKind::ConnectionAborted,
+            };
+            return Err(kind.into());
         }
         let mut taken = 0;
         loop {
@@ -361,7 +368,7 @@ impl Transport for Tls {
     }
 
     fn has_input(&self) -> bool {
-        let is_end_untold = matches!(self.end, Some(End::Failed(_)));
+        let is_end_untold = matches!(self.end, Some(End::Clean | End::Failed(_)));
         let is_known = self.readable > 0 || !self.unread.is_empty() || is_end_untold;
         is_known || self.has_more || self.lower.has_input()
     }
