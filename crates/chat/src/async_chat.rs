@@ -350,7 +350,7 @@ impl<H: ChatHandler> Channel for AsyncChat<H> {
 
     fn readable(&self, _me: Token) -> bool {
         let chat = &self.chat;
-        let delivers = chat.endpoint.flags & HELD == 0;
+        let delivers = chat.endpoint.flags & HELD == 0 || chat.endpoint.connecting();
         chat.endpoint.receives() && (delivers || chat.takes_input() || chat.closing())
     }
 

@@ -283,7 +283,13 @@ impl<H: DispatcherHandler> Dispatcher<H> {
         (!endpoint.unread.is_empty() || endpoint.has_hidden_input() || endpoint.has_admitted())
             && self.accept_pause.is_none()
             && !endpoint.closing()
-            && self.handler.readable(endpoint)
+            && self.takes_input()
+    }
+
+    /// Whether the handler wants input, or a handshake needs it.
+    fn takes_input(&self) -> bool {
+        let endpoint = &self.endpoint;
+        endpoint.connecting() || endpoint.shakes_hands() || self.handler.readable(endpoint)
     }
 
     /// Whether `handle_connect` or `handle_convert` is due.
@@ -386,7 +392,7 @@ impl<H: DispatcherHandler> Channel for Dispatcher<H> {
     fn readable(&self, _me: Token) -> bool {
         self.endpoint.receives()
             && self.accept_pause.is_none()
-            && (self.endpoint.closing() || self.handler.readable(&self.endpoint))
+            && (self.endpoint.closing() || self.takes_input())
     }
 
     fn writable(&self, _me: Token) -> bool {
@@ -430,6 +436,10 @@ impl<H: DispatcherHandler> Channel for Dispatcher<H> {
             if this.endpoint.connecting() {
                 this.endpoint.finish_connect(&mut Opening::of(me, map));
                 return this.begin(me, map).map(|_| ());
+            }
+            if this.endpoint.shakes_hands() {
+                this.endpoint.shake_hands();
+                return Ok(()); // what came behind it is hidden input
             }
             this.handler.handle_read(&mut this.endpoint, map)?;
             this.tell_eof(map)

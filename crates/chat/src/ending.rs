@@ -6,7 +6,7 @@ use std::io;
 use reactor::{ChannelMap, CloseReason};
 
 use crate::endpoint::Endpoint;
-use crate::flags::EOF;
+use crate::flags::{AWAITS_LAYER, EOF};
 use crate::life::Stage;
 
 /// What a channel keeps account of while it ends.
@@ -41,7 +41,8 @@ impl Endpoint {
         match self.life.stage() {
             // What a peer sends for ever stays in the kernel, and holds it back.
             Stage::Finishing(ending) => {
-                self.flags & EOF == 0 && ending.received <= self.limits.linger_bytes
+                self.flags & (EOF | AWAITS_LAYER) == 0
+                    && ending.received <= self.limits.linger_bytes
             }
             Stage::Lingering(_) => true,
             _ => false,

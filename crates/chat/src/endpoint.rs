@@ -13,8 +13,8 @@ use socket2::{SockRef, Socket, Type};
 
 use crate::address::Address;
 use crate::flags::{
-    BEGIN, BLOCKED, CONVERTED, EOF, EOF_TOLD, Flags, NEW, NOT_LIVE, PEER_TOLD, REST_IN, REST_OUT,
-    RETIMED, UNOPENED,
+    AWAITS_LAYER, BEGIN, BLOCKED, CONVERTED, EOF, EOF_TOLD, Flags, NEW, NOT_LIVE, PEER_TOLD,
+    REST_IN, REST_OUT, RETIMED, UNOPENED,
 };
 use crate::ledger::Place;
 use crate::life::{Bound, Life, Origin, Stage};
@@ -163,6 +163,7 @@ impl Endpoint {
         }
         let received = match self.left_of_turn {
             0 => Err(io::ErrorKind::WouldBlock.into()),
+            _ if self.flags & AWAITS_LAYER != 0 => Err(io::ErrorKind::WouldBlock.into()),
             _ => self.receive(buffer),
         };
         if let Ok(len) = received {
@@ -385,7 +386,7 @@ impl Endpoint {
 
     /// Whether the channel receives: to hand input out, or to discard it.
     pub(crate) fn receives(&self) -> bool {
-        if self.flags & (REST_IN | UNOPENED) != 0 || self.awaits_layer() {
+        if self.flags & (REST_IN | UNOPENED | AWAITS_LAYER) != 0 {
             return false;
         }
         match self.life.stage() {

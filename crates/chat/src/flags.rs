@@ -60,6 +60,9 @@ pub(crate) const REST_OUT: Flags = 1 << 30;
 pub(crate) const RATED: Flags = 1 << 31;
 /// A layer is to be put over the connection, or shakes hands.
 pub(crate) const SECURING: Flags = 1 << 32;
+/// A layer waits in the queue, or was lost with that: no input is received, since it belongs
+/// to the layer.
+pub(crate) const AWAITS_LAYER: Flags = 1 << 33;
 /// Something is due that comes before anything else.
 pub(crate) const BEGIN: Flags = NEW | CONVERTED;
 /// The channel's answers outrun its peer, or what it says outruns another's: it is held until

@@ -7,7 +7,9 @@ use reactor::{ChannelMap, Result};
 use crate::async_chat::AsyncChat;
 use crate::chat::Chat;
 use crate::endpoint::Endpoint;
-use crate::flags::{EOF, EOF_TOLD, HELD, HUNG_UP, OUTRUN, PEER_TOLD, REST_IN, UNDELIVERED};
+use crate::flags::{
+    AWAITS_LAYER, EOF, EOF_TOLD, HELD, HUNG_UP, OUTRUN, PEER_TOLD, REST_IN, UNDELIVERED,
+};
 use crate::handler::ChatHandler;
 use crate::hold::Hold;
 use crate::life::Stage;
@@ -102,7 +104,7 @@ impl Chat {
     /// Whether the channel is held, and receives meanwhile.
     pub(crate) fn takes_input(&self) -> bool {
         self.endpoint.flags & HELD != 0
-            && self.endpoint.flags & (EOF | REST_IN) == 0
+            && self.endpoint.flags & (EOF | REST_IN | AWAITS_LAYER) == 0
             && matches!(
                 self.endpoint.life.stage(),
                 Stage::Live | Stage::Shut | Stage::Failing(_)

@@ -9,7 +9,7 @@ use reactor::CloseReason;
 use crate::attempts::Attempts;
 use crate::chat::Chat;
 use crate::endpoint::Endpoint;
-use crate::flags::{DISCARDED, NEW, PARTIAL, SECURING, UNOPENED};
+use crate::flags::{AWAITS_LAYER, BLOCKED, DISCARDED, NEW, PARTIAL, SECURING, UNOPENED};
 use crate::inet_name::InetName;
 use crate::life::Stage;
 use crate::opening::Target;
@@ -78,7 +78,14 @@ impl Endpoint {
             0 => {}
             bytes => return Err(InputPending { bytes }),
         }
-        self.flags |= SECURING;
+        if !self.takes_output() || self.has_layer_under_way() {
+            // Its input must not go on in the clear. One that is to close receives none.
+            if !self.closing() {
+                self.close_with(CloseReason::Io(no_room_for_layer()));
+            }
+            return Ok(());
+        }
+        self.flags |= SECURING | AWAITS_LAYER;
         self.output.push_layer(Box::new(layer));
         if self.connected() {
             self.put_queued_layer();
@@ -103,20 +110,38 @@ impl Endpoint {
         let Some(layer) = self.output.take_layer() else {
             return;
         };
+        self.flags &= !AWAITS_LAYER;
         match self.apply(layer) {
             Ok(()) => self.wire.enter(self.me),
             Err(error) => self.close_with(CloseReason::Io(error)),
         }
     }
 
-    /// Whether no input is received, since it belongs to a layer that is yet to be.
-    pub(crate) fn awaits_layer(&self) -> bool {
-        self.flags & SECURING != 0 && self.output.has_layer()
+    /// Whether a layer shakes hands. A handler has no part in that.
+    pub(crate) fn shakes_hands(&self) -> bool {
+        self.flags & SECURING != 0 && self.wire.is_handshaking()
+    }
+
+    /// Goes on with the handshake of a layer that came in the middle.
+    pub(crate) fn shake_hands(&mut self) {
+        self.flags &= !BLOCKED;
+        match self.wire.finish_connect() {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) if self.rests_after(&error) => {}
+            Err(error) => self.end_input(error),
+            Ok(()) => {}
+        }
+    }
+
+    /// Whether a layer is to be put over the connection, or shakes hands.
+    fn has_layer_under_way(&mut self) -> bool {
+        let is_awaited = self.life.attempts().is_some_and(|it| it.layer.is_some());
+        is_awaited || self.flags & AWAITS_LAYER != 0 || self.wire.is_handshaking()
     }
 
     /// When output has left and input has come: the layer may be at work.
     pub(crate) fn note_layer(&mut self) {
-        if self.flags & SECURING != 0 && !self.output.has_layer() && !self.wire.is_handshaking() {
+        if self.flags & (SECURING | AWAITS_LAYER) == SECURING && !self.wire.is_handshaking() {
             self.flags &= !SECURING;
         }
     }
@@ -207,6 +232,13 @@ impl fmt::Display for InputPending {
 }
 
 impl std::error::Error for InputPending {}
+
+fn no_room_for_layer() -> io::Error {
+    io::Error::new(
+        io::ErrorKind::InvalidInput,
+        "a layer needs a channel that takes output and has no other layer under way",
+    )
+}
 
 fn no_layer() -> io::Error {
     io::Error::new(

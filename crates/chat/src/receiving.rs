@@ -10,8 +10,8 @@ use reactor::{ChannelMap, CloseReason, Result};
 use crate::async_chat::AsyncChat;
 use crate::chat::Chat;
 use crate::flags::{
-    BY_COUNT, DISCARDED, EOF, EOF_TOLD, Flags, GATHERS, HELD, NOT_LIVE, OVER_LIMIT, PARTIAL, RATED,
-    REST_IN, UNDELIVERED,
+    AWAITS_LAYER, BY_COUNT, DISCARDED, EOF, EOF_TOLD, Flags, GATHERS, HELD, NOT_LIVE, OVER_LIMIT,
+    PARTIAL, RATED, REST_IN, UNDELIVERED,
 };
 use crate::framer::Frame;
 use crate::handler::ChatHandler;
@@ -332,7 +332,7 @@ impl Chat {
     fn is_open_for_input(&self) -> bool {
         let flags = self.endpoint.flags;
         // A channel that can send nothing any more goes on receiving; one that ends does not.
-        flags & (HELD | UNDELIVERED | OVER_LIMIT | EOF | REST_IN) == 0
+        flags & (HELD | UNDELIVERED | OVER_LIMIT | EOF | REST_IN | AWAITS_LAYER) == 0
             && (flags & NOT_LIVE == 0 || (self.endpoint.receives() && !self.closing()))
     }
 

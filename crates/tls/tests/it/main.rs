@@ -2,6 +2,7 @@
 
 mod certificates;
 mod channels;
+mod dispatchers;
 mod foreign;
 mod handshake;
 mod late;

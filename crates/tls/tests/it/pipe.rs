@@ -59,6 +59,9 @@ impl Transport for Pipe {
 
     fn send_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         let mut flow = self.outbound.borrow_mut();
+        if let Some(error) = flow.error {
+            return Err(error.into());
+        }
         let room = self.room.saturating_sub(flow.bytes.len()).min(self.piece);
         if room == 0 {
             return Err(ErrorKind::WouldBlock.into());

@@ -35,18 +35,22 @@ pub(crate) const SIDES: [Side; 4] = [
     Side::LateClient,
 ];
 
-/// Notes whatever happens.
-pub(crate) struct Probe(pub(crate) Log);
+/// Notes whatever happens. `STARTTLS` starts it, if that is the side to do so.
+pub(crate) struct Probe(pub(crate) Log, pub(crate) Side);
 
 impl MessageHandler for Probe {
     fn handle_connect(&mut self, _: &mut Chat, _: &mut ChannelMap) -> Result {
         self.0.borrow_mut().push("connect".into());
         Ok(())
     }
-    fn handle_message(&mut self, line: &[u8], _: &mut Chat, _: &mut ChannelMap) -> Result {
+    fn handle_message(&mut self, line: &[u8], chat: &mut Chat, _: &mut ChannelMap) -> Result {
         self.0
             .borrow_mut()
             .push(String::from_utf8_lossy(line).into());
+        if line == b"STARTTLS" {
+            chat.push("go ahead\n");
+            start_tls(self.1, chat);
+        }
         Ok(())
     }
     fn handle_eof(&mut self, chat: &mut Chat, _: &mut ChannelMap) -> Result {
@@ -94,7 +98,7 @@ impl Rig {
             Side::Client => connector().over("localhost", Endpoint::over(pipe)),
             Side::LateServer | Side::LateClient => Endpoint::over(pipe),
         };
-        let channel = AsyncChat::new(endpoint, "\n", Probe(Rc::clone(&log))).limited(limits);
+        let channel = AsyncChat::new(endpoint, "\n", Probe(Rc::clone(&log), side)).limited(limits);
         let me = map.insert(channel).unwrap();
         map.turn_at(map.now()).unwrap();
         map.turn_at(map.now()).unwrap();
