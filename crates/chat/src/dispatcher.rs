@@ -438,8 +438,8 @@ impl<H: DispatcherHandler> Channel for Dispatcher<H> {
                 return this.begin(me, map).map(|_| ());
             }
             if this.endpoint.shakes_hands() {
-                this.endpoint.shake_hands();
-                return Ok(()); // what came behind it is hidden input
+                this.endpoint.shake_hands(map);
+                return Ok(());
             }
             this.handler.handle_read(&mut this.endpoint, map)?;
             this.tell_eof(map)

@@ -4,12 +4,12 @@ use std::fmt;
 use std::io;
 use std::mem;
 
-use reactor::CloseReason;
+use reactor::{ChannelMap, CloseReason};
 
 use crate::attempts::Attempts;
 use crate::chat::Chat;
 use crate::endpoint::Endpoint;
-use crate::flags::{AWAITS_LAYER, BLOCKED, DISCARDED, NEW, PARTIAL, SECURING, UNOPENED};
+use crate::flags::{AWAITS_LAYER, DISCARDED, EOF, NEW, PARTIAL, SECURING, UNOPENED};
 use crate::inet_name::InetName;
 use crate::life::Stage;
 use crate::opening::Target;
@@ -122,14 +122,16 @@ impl Endpoint {
         self.flags & SECURING != 0 && self.wire.is_handshaking()
     }
 
-    /// Goes on with the handshake of a layer that came in the middle.
-    pub(crate) fn shake_hands(&mut self) {
-        self.flags &= !BLOCKED;
-        match self.wire.finish_connect() {
+    /// Goes on with the handshake of a layer that came in the middle. Input that comes with
+    /// its last words is kept.
+    pub(crate) fn shake_hands(&mut self, map: &ChannelMap) {
+        let mut buffer = map.buffers().read_buffer();
+        match self.receive(&mut buffer) {
+            Ok(0) => self.flags |= EOF,
+            Ok(len) => self.unread.append(&buffer[..len], len),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(error) if self.rests_after(&error) => {}
             Err(error) => self.end_input(error),
-            Ok(()) => {}
         }
     }
 

@@ -1,134 +1,7 @@
 //! Clients of others: OpenSSL's, GnuTLS' and Python's.
 
-use std::io::{self, Read, Write};
-use std::process::{Command, Stdio};
-use std::sync::mpsc;
-use std::thread;
-
-use chat::{
-    Address, AsyncChat, ChannelMap, Chat, Dispatcher, DispatcherHandler, Endpoint, MessageHandler,
-    Result, Stream,
-};
-use tls::{Acceptor, Tls};
-
 use crate::certificates;
-
-/// Answers each line with what it knows of the connection, and the line.
-struct Session(Acceptor);
-
-impl MessageHandler for Session {
-    fn handle_message(&mut self, line: &[u8], chat: &mut Chat, _: &mut ChannelMap) -> Result {
-        let line = String::from_utf8_lossy(line).into_owned();
-        match (&*line, chat.transport_mut::<Tls>()) {
-            ("STARTTLS", None) => {
-                chat.push("220 go ahead\r\n");
-                self.0.start_tls(chat)?;
-            }
-            ("KEYS", Some(tls)) => {
-                tls.refresh_keys()?;
-                chat.push("new keys\r\n");
-            }
-            ("BIG", _) => drop(chat.push("x".repeat(1_000_000) + "\r\n")),
-            ("QUIT", _) => chat.close_when_done(),
-            ("EHLO", None) => drop(chat.push("250-here\r\n250 STARTTLS\r\n")),
-            (_, None) => drop(chat.push(format!("clear {line}\r\n"))),
-            (_, Some(tls)) => {
-                let version = tls.version().unwrap();
-                let name = tls.server_name().unwrap_or("-");
-                let alpn = String::from_utf8_lossy(tls.alpn().unwrap_or(b"-"));
-                let is_resumed = tls.is_resumed();
-                let told = format!("{version:?} {name} {alpn} {is_resumed} {line}\r\n");
-                chat.push(told);
-            }
-        }
-        Ok(())
-    }
-}
-
-struct Server {
-    acceptor: Acceptor,
-    /// The client begins with TLS.
-    is_at_once: bool,
-}
-
-impl DispatcherHandler for Server {
-    fn handle_accepted(
-        &mut self,
-        stream: Stream,
-        _: Address,
-        _: &mut Endpoint,
-        map: &mut ChannelMap,
-    ) -> Result {
-        let endpoint = match self.is_at_once {
-            true => self.acceptor.accept(stream),
-            false => stream.into(),
-        };
-        let mut channel = AsyncChat::new(endpoint, "\n", Session(self.acceptor.clone()));
-        if !self.is_at_once {
-            channel.chat.set_terminator("\r\n");
-            channel.chat.push("220 here\r\n");
-        }
-        map.insert(channel)?;
-        Ok(())
-    }
-}
-
-/// A server on a thread; returns its port.
-fn serve(is_at_once: bool) -> u16 {
-    let (sender, receiver) = mpsc::channel();
-    thread::spawn(move || -> Result {
-        let [_, certificate, key] = certificates::files();
-        let acceptor = Acceptor::from_pem_files(certificate, key)?;
-        let server = Server {
-            acceptor,
-            is_at_once,
-        };
-        let mut map = ChannelMap::new()?;
-        let server = map.insert(Dispatcher::listen("127.0.0.1:0", server))?;
-        let address = map.get(server)?.endpoint.local_addr().unwrap();
-        sender.send(address.as_inet().unwrap().port())?;
-        map.run()
-    });
-    receiver.recv().unwrap()
-}
-
-/// What a program prints that gets these lines; `None` if there is no such program.
-fn run(program: &str, args: &[String], input: &str) -> Option<String> {
-    let spawned = Command::new("timeout")
-        .args(["20", program])
-        .args(args)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn();
-    let is_there = Command::new(program).arg("--version").output().is_ok();
-    if !is_there {
-        let _ = writeln!(io::stderr(), "skipped: no {program}");
-        return None;
-    }
-    let mut child = spawned.unwrap();
-    let mut stdin = child.stdin.take().unwrap();
-    let _ = stdin.write_all(input.as_bytes()); // what it prints tells more
-    let mut output = String::new();
-    let mut stdout = child.stdout.take().unwrap();
-    stdout.read_to_string(&mut output).unwrap();
-    drop(stdin);
-    let mut errors = String::new();
-    let mut stderr = child.stderr.take().unwrap();
-    stderr.read_to_string(&mut errors).unwrap();
-    child.wait().unwrap();
-    Some(output + &errors)
-}
-
-/// The words of a command line, with the port and the authority's file.
-fn args(line: &str, port: u16) -> Vec<String> {
-    let [ca, ..] = certificates::files();
-    let of = |word: &str| {
-        word.replace("$PORT", &port.to_string())
-            .replace("$CA", ca.to_str().unwrap())
-    };
-    line.split_whitespace().map(of).collect()
-}
+use crate::tools::{args, run, serve};
 
 #[test]
 fn openssl_talks_by_both_versions() {
@@ -210,5 +83,58 @@ for turn in range(2):
             );
             assert_eq!(said.replace('\r', ""), expected);
         }
+    }
+}
+
+/// Six connections: the first session is resumed, or, without tickets, by the server's store.
+#[test]
+fn openssl_reconnects_with_its_session_and_does_without_tickets() {
+    let port = serve(true);
+    let line = "s_client -connect 127.0.0.1:$PORT -servername localhost -CAfile $CA \
+                -verify_return_error -reconnect -tls1_2";
+    if let Some(said) = run("openssl", &args(line, port), "Q\n") {
+        assert_eq!(said.matches("Reused, TLSv1.2").count(), 5, "{said}");
+    }
+    for version in ["-tls1_2", "-tls1_3"] {
+        let line = "s_client -connect 127.0.0.1:$PORT -servername localhost -CAfile $CA \
+                    -verify_return_error -no_ticket -quiet";
+        let mut args = args(line, port);
+        args.push(version.into());
+        if let Some(said) = run("openssl", &args, "hello\nQUIT\n") {
+            assert!(said.contains("localhost - false hello"), "{said}");
+        }
+    }
+}
+
+/// `k` sends new keys; `K` asks for ours, too.
+#[test]
+fn openssl_asks_for_new_keys() {
+    let port = serve(true);
+    let script = format!(
+        r#"
+import socket, subprocess, sys
+client = subprocess.Popen(["openssl", "s_client", "-connect", "127.0.0.1:" + sys.argv[1],
+    "-servername", "localhost", "-CAfile", {:?}, "-tls1_3"], stdin=subprocess.PIPE,
+    stdout=subprocess.PIPE, stderr=subprocess.STDOUT, bufsize=0)
+def until(text):
+    line = b""
+    while text not in line:
+        line = client.stdout.readline()
+        assert line
+until(b"Verify return code: 0")
+for turn, command in enumerate((b"K\n", b"k\n", b"K\n")):
+    client.stdin.write(command)
+    until(b"KEYUPDATE")
+    client.stdin.write(b"hello %d\n" % turn)
+    until(b"false hello %d" % turn)
+client.stdin.write(b"QUIT\n")
+client.wait(10)
+print("all is well")
+"#,
+        certificates::files()[0]
+    );
+    let args = ["-c".into(), script, port.to_string()];
+    if let Some(said) = run("python3", &args, "") {
+        assert_eq!(said, "all is well\n");
     }
 }

@@ -2,6 +2,7 @@
 
 mod certificates;
 mod channels;
+mod configurations;
 mod dispatchers;
 mod foreign;
 mod handshake;
@@ -9,5 +10,7 @@ mod late;
 mod pipe;
 mod rig;
 mod same;
+mod servers;
 mod starttls;
+mod tools;
 mod transport;
