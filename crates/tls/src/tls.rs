@@ -187,17 +187,22 @@ impl Tls {
             self.sent += sent as u64;
         }
         self.kept = 0;
-        if self.shut_due {
-            self.lower.shutdown()?;
-            self.shut_due = false;
-        }
         Ok(())
+    }
+
+    /// All is sent: shuts the lower transport, if that is due. It fails if the peer is gone,
+    /// which is no failure to send.
+    fn shut_lower(&mut self) -> io::Result<()> {
+        match mem::take(&mut self.shut_due) {
+            true => self.lower.shutdown(),
+            false => Ok(()),
+        }
     }
 
     /// Sends it, where a failure is not the caller's matter: the next send tells it.
     fn flush_early(&mut self) {
-        if self.connection.wants_write() {
-            let _ = self.flush();
+        if self.connection.wants_write() && self.flush().is_ok() {
+            let _ = self.shut_lower();
         }
     }
 
@@ -332,6 +337,7 @@ impl Transport for Tls {
 
     fn send_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         self.flush()?;
+        let _ = self.shut_lower();
         if slices.is_empty() {
             return Ok(0);
         }
@@ -363,7 +369,7 @@ impl Transport for Tls {
         self.shut_due = true;
         match self.flush() {
             Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(()), // it is queued
-            flushed => flushed,
+            flushed => flushed.and_then(|()| self.shut_lower()),
         }
     }
 

@@ -345,6 +345,20 @@ fn a_host_that_is_no_name_closes_the_channel() {
     assert_eq!(rig.log(), ["Io(InvalidInput)"]);
 }
 
+/// All has left, and there is nobody to be told of the end.
+#[test]
+fn a_peer_that_has_gone_after_its_end_is_no_failure() {
+    for side in SIDES {
+        let mut rig = Rig::new(side);
+        rig.talk();
+        rig.log.borrow_mut().clear();
+        rig.from.borrow_mut().is_gone = true;
+        rig.peer.send_close_notify();
+        rig.talk();
+        assert_eq!(rig.log(), ["eof", "Done"]);
+    }
+}
+
 /// It reads on, to be able to close without a reset.
 #[test]
 fn garbage_behind_our_own_end_closes_the_channel() {

@@ -13,6 +13,8 @@ pub(crate) struct Flow {
     pub(crate) bytes: VecDeque<u8>,
     pub(crate) is_shut: bool,
     pub(crate) error: Option<ErrorKind>,
+    /// The reader has gone: there is nothing to shut.
+    pub(crate) is_gone: bool,
 }
 
 /// One end of a pipe that passes at most so many bytes a call, and holds at most so many.
@@ -73,7 +75,11 @@ impl Transport for Pipe {
     }
 
     fn shutdown(&mut self) -> io::Result<()> {
-        self.outbound.borrow_mut().is_shut = true;
-        Ok(())
+        let mut flow = self.outbound.borrow_mut();
+        flow.is_shut = true;
+        match flow.is_gone {
+            true => Err(ErrorKind::NotConnected.into()),
+            false => Ok(()),
+        }
     }
 }

@@ -8,7 +8,7 @@ use chat::{AsyncChat, ChannelMap, Chat, CloseReason, Endpoint, MessageHandler, R
 use tls::{Connector, Tls};
 
 use crate::certificates;
-use crate::tools::{Program, talk};
+use crate::tools::{Program, patience, talk};
 
 fn connect(port: u16) -> Endpoint {
     let endpoint = Endpoint::connect(("127.0.0.1", port));
@@ -61,8 +61,7 @@ while True:
                 break
             elif line == b"truncate\n":
                 tls.sendall(b"half of a li")
-                tls.detach() and None
-                plain.close()
+                socket.close(tls.detach())
                 break
             tls.sendall(line)
         tls.close()
@@ -177,6 +176,7 @@ while True:
                 stream.sendall(b"250 OK\r\n")
             elif word == b"QUIT":
                 stream.sendall(b"221 bye\r\n")
+                lines.close()
                 break
             else:
                 stream.sendall(b"250 OK\r\n")
@@ -198,8 +198,8 @@ fn sends_a_mail(python: &str, script: &str) {
     };
     let mut map = ChannelMap::new().unwrap();
     let address = ("127.0.0.1", server.port);
-    map.insert(AsyncChat::connect(address, "\r\n", sender))
-        .unwrap();
+    let channel = AsyncChat::connect(address, "\r\n", sender);
+    map.insert(channel.limited(patience())).unwrap();
     map.run().unwrap();
     let log = log.borrow();
     assert_eq!(log[..3], ["220 false", "250 false", "220 false"]);

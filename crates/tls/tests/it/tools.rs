@@ -8,10 +8,11 @@ use std::process::{Child, Command, Stdio};
 use std::rc::Rc;
 use std::sync::mpsc;
 use std::thread;
+use std::time::Duration;
 
 use chat::{
     Address, AsyncChat, ChannelMap, Chat, CloseReason, Dispatcher, DispatcherHandler, Endpoint,
-    MessageHandler, Result, Stream,
+    Limits, MessageHandler, Result, Stream,
 };
 use tls::{Acceptor, Tls};
 
@@ -181,6 +182,13 @@ impl MessageHandler for Talker {
     }
 }
 
+/// A server that neither speaks nor ends is no reason to wait for ever.
+pub(crate) fn patience() -> Limits {
+    let mut limits = Limits::default();
+    limits.idle = Duration::from_secs(20);
+    limits
+}
+
 /// What our client hears on a connection, until that is closed.
 pub(crate) fn talk(endpoint: Endpoint, lines: &'static str) -> Vec<String> {
     let log = Rc::default();
@@ -189,8 +197,9 @@ pub(crate) fn talk(endpoint: Endpoint, lines: &'static str) -> Vec<String> {
         log: Rc::clone(&log),
     };
     let mut map = ChannelMap::new().unwrap();
-    map.insert(AsyncChat::new(endpoint, "\n", talker)).unwrap();
-    map.run().unwrap(); // until the channel is closed, which its limits see to
+    let channel = AsyncChat::new(endpoint, "\n", talker);
+    map.insert(channel.limited(patience())).unwrap();
+    map.run().unwrap(); // until the channel is closed
     log.take()
 }
 
