@@ -75,6 +75,26 @@ h1spec:
     read -r _ _ address <"$work/stdout"
     deno run --allow-net "$work/http_test.ts" "${address%:*}" "${address#*:}"
 
+# What tlsfuzzer says of the web server over TLS. TLSFUZZER names its folder, PYTHON one that has its tlslite-ng
+tlsfuzz:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    python=${PYTHON:-python3}
+    [[ -d ${TLSFUZZER:-}/scripts ]] || { echo "skipped: no tlsfuzzer in \$TLSFUZZER"; exit 0; }
+    "$python" -c 'import tlslite' 2>/dev/null || { echo "skipped: no tlslite-ng in $python"; exit 0; }
+    command -v openssl >/dev/null || { echo "skipped: no openssl"; exit 0; }
+    cargo build --release -p examples --features tls --example http
+    work=$(mktemp -d)
+    trap 'kill "${server:-}" 2>/dev/null; rm -r "$work"' EXIT
+    mkdir "$work/site" && mkfifo "$work/stdout"
+    openssl req -x509 -newkey rsa:2048 -nodes -days 9 -keyout "$work/key.pem" -out "$work/cert.pem" \
+        -subj /CN=localhost -addext subjectAltName=DNS:localhost 2>/dev/null
+    RUST_LOG=error target/release/examples/http --listen 127.0.0.1:0 --root "$work/site" \
+        --tls-cert "$work/cert.pem" --tls-key "$work/key.pem" >"$work/stdout" &
+    server=$!
+    read -r _ _ address <"$work/stdout"
+    "$python" crates/tls/tests/tlsfuzzer.py "$TLSFUZZER" "${address##*:}"
+
 # What is run before anything lands
 ci:
     bash .ci/run

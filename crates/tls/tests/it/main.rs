@@ -4,6 +4,7 @@ mod certificates;
 mod channels;
 mod configurations;
 mod dispatchers;
+mod ends;
 mod foreign;
 mod handshake;
 mod late;
