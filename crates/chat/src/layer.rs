@@ -64,7 +64,8 @@ impl Endpoint {
     }
 
     /// Puts a layer, such as TLS, between the channel and its connection while it is at work:
-    /// see [`Chat::put_layer`].
+    /// see [`Chat::put_layer`]. Until its handshake is done, the handler of a
+    /// [`Dispatcher`](crate::Dispatcher) is not called to read.
     ///
     /// # Errors
     ///
@@ -177,7 +178,12 @@ impl Chat {
     /// clear before; whatever is pushed afterwards goes through the layer. From now on every
     /// byte that is received is the layer's. The channel keeps its token, timers, limits and
     /// handler. The layer's handshake has the time of
-    /// [`Limits::handshake`](crate::Limits::handshake).
+    /// [`Limits::handshake`](crate::Limits::handshake), and goes on while the channel is held.
+    /// [Offers](Self::offer) that wait are no part of the queue: they go through the layer.
+    ///
+    /// A channel that is to close puts no layer. One that takes no output, since its sending
+    /// half is shut or sending has failed, or that has another layer under way, closes with
+    /// `InvalidInput`: its input must not go on in the clear.
     ///
     /// # Errors
     ///

@@ -65,14 +65,14 @@ EXPECTED = {
     "tls13-session-resumption": r"sanity - TLS 1.2|use TLS 1.2 ticket.*|session resumption - PSK_ONLY",
     # Another alert than the script's.
     "tls13-empty-alert": r"empty alert.*",
-    "tls13-finished": r"(truncation|padding).*",
+    "tls13-finished": r"(empty|truncation|padding) .*",
     "tls13-finished-plaintext": r"Unencrypted Finished message",
     "tls13-keyshare-omitted": r"key_share extension omitted",
     "tls13-record-layer-limits": r"too big.*|max size payload.*",
-    # A hello of more than 64 KB ends the connection without one. Of schemes, an unknown one
-    # does no harm.
+    # A hello of more than 64 KB ends the connection without one. If the two sides have no
+    # signature scheme in common, the alert follows the server's hello.
     "tls13-signature-algorithms": r".*32715.*|only (undefined|legacy) sigalgs",
-    # So do these.
+    # These end it without one, too.
     "tls13-zero-content-type": r"zero content type.*",
     "tls13-zero-length-data": r".*interleaved in handshake",
     # The answer to a request for new keys waits for the next words, as RFC 8446 allows
@@ -82,8 +82,8 @@ EXPECTED = {
     "tls13-keyupdate-from-server": r"post-handshake KeyUpdate msg from server",
     # It answers a whole request, even if the peer is about to leave.
     "tls13-connection-abort": r"After NewSessionTicket",
-    # An extension that a client must not send has its place in the range.
-    "tls13-large-number-of-extensions": r".*ids in range from 64536 to 65535",
+    # The range has extensions that rustls knows, and their content is nonsense.
+    "tls13-large-number-of-extensions": r".*ids in range from \d+ to 65535",
     # A hello of more than 64 KB ends the connection without an alert; a plaintext record may be
     # a little too long.
     "record-layer-fragmentation": r"maximum size: .*|non fragmented, over fragmentation limit.*",
