@@ -260,8 +260,8 @@ pub use unsent::Unsent;
 pub use bytes;
 pub use reactor::{
     Absent, Buffers, Channel, ChannelMap, ChannelMut, CloseReason, Deadline, Entry, Error, Handle,
-    InsertError, Measured, NestedTurn, Opening, ReadBuffer, Readiness, Registration, Remote,
-    RemoteError, Result, Source, State, Statistics, Timer, TimerChannel, Token,
+    InsertError, InvalidToken, Measured, NestedTurn, Opening, ReadBuffer, Readiness, Registration,
+    Remote, RemoteError, Result, Source, State, Statistics, Timer, TimerChannel, Token,
 };
 pub use socket2;
 pub use socket2::{SockRef, Socket};

@@ -414,8 +414,14 @@ impl Endpoint {
             Wait::Connect => return self.next_look_at_attempts(since.at),
             Wait::Message if self.flags & BY_COUNT != 0 => {
                 let bytes = self.received.saturating_sub(since.bytes);
-                let paid = bytes.checked_div(limits.message_rate)?;
-                limits.message_grace.max(Duration::from_secs(paid))
+                let paid = bytes.checked_div(limits.message_rate);
+                let paid = paid.map(|paid| limits.message_grace.max(Duration::from_secs(paid)));
+                let silent = self.last_activity().map_or(at, |last| last.max(at));
+                let deadlines = [
+                    paid.and_then(|paid| at.checked_add(paid)),
+                    silent.checked_add(limits.message_time),
+                ];
+                return deadlines.into_iter().flatten().min();
             }
             Wait::Message => limits.message_time,
             Wait::Room => limits.stall,

@@ -109,4 +109,4 @@ pub use readiness::Readiness;
 pub use remote::{Remote, RemoteError};
 pub use source::{Registration, Source};
 pub use timer_channel::TimerChannel;
-pub use token::{Handle, Token};
+pub use token::{Handle, InvalidToken, Token};

@@ -250,3 +250,19 @@ fn the_buffers_tell_the_time_of_the_turn() {
     map.turn_at(made + 7 * SECOND).unwrap();
     assert_eq!(buffers.instant(buffers.time()), made + 7 * SECOND);
 }
+
+/// A console reads what the log has printed.
+#[test]
+fn a_token_is_read_as_it_is_printed() {
+    let mut map = ChannelMap::new().unwrap();
+    let token = map
+        .insert(TimerChannel::new(|_, _, _| Ok(())))
+        .unwrap()
+        .token();
+    assert_eq!(token.to_string().parse(), Ok(token));
+    for text in ["", "3", "3#", "#3", "3#0", "3#x", "-1#3", "3#17#2"] {
+        assert!(text.parse::<Token>().is_err(), "{text:?}");
+    }
+    let stranger: Token = "0#999999999999".parse().unwrap();
+    assert!(!map.is_open(stranger));
+}
