@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use reactor::{Entry, Token};
+use reactor::{ChannelEntry, Token};
 
 use crate::address::Address;
 use crate::chat::Chat;
@@ -24,7 +24,7 @@ use crate::offers::Dropped;
 /// `-` for nothing, times in seconds. No value has a space, except a name in quotes.
 #[derive(Clone, Copy)]
 pub struct ChannelView<'map> {
-    entry: Entry<'map>,
+    entry: ChannelEntry<'map>,
     chat: Option<&'map Chat>,
     endpoint: Option<&'map Endpoint>,
 }
@@ -59,7 +59,7 @@ pub enum ChannelState {
 }
 
 impl<'map> ChannelView<'map> {
-    pub(crate) fn new(entry: Entry<'map>) -> Self {
+    pub(crate) fn new(entry: ChannelEntry<'map>) -> Self {
         let wire = entry.channel().and_then(|channel| channel.wire());
         let chat = wire.and_then(|wire| wire.downcast_ref::<Chat>());
         let endpoint = match chat {

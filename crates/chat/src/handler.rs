@@ -223,7 +223,7 @@ pub trait ChatHandler: 'static {
     }
 
     /// Handles a deadline of the channel's [limits](crate::Limits) that the peer has missed:
-    /// `message_time`, `message_rate`, `idle` or `stall`. The default closes the channel as
+    /// `message_time`, `min_message_rate`, `idle` or `stall`. The default closes the channel as
     /// [`Missed`](CloseReason::Missed): at once for a stall, otherwise when the queued output
     /// is sent. An override may push an answer before it does so. If it leaves the channel
     /// open, the time begins anew.

@@ -244,7 +244,7 @@ pub use hold::Hold;
 pub use inet_name::InetName;
 pub use limits::{Limits, WhenFull};
 pub use network::{DatagramSocket, Listener, Network};
-pub use offers::{Dropped, Overflow};
+pub use offers::{Dropped, OfferPolicy};
 pub use producer::{
     ChunkedProducer, HookedProducer, IterProducer, More, Producer, ReadProducer, SimpleProducer,
 };
@@ -259,9 +259,10 @@ pub use unsent::Unsent;
 
 pub use bytes;
 pub use reactor::{
-    Absent, Buffers, Channel, ChannelMap, ChannelMut, CloseReason, Deadline, Entry, Error, Handle,
-    InsertError, InvalidToken, Measured, NestedTurn, Opening, ReadBuffer, Readiness, Registration,
-    Remote, RemoteError, Result, Source, State, Statistics, Timer, TimerChannel, Token,
+    Absent, Buffers, Channel, ChannelEntry, ChannelMap, ChannelMut, CloseReason, Deadline, Error,
+    Handle, InsertError, InvalidToken, Measured, NestedTurn, Opening, ReadBuffer, Readiness,
+    Registration, Remote, RemoteError, Result, Source, State, Statistics, Timer, TimerChannel,
+    Token,
 };
 pub use socket2;
 pub use socket2::{SockRef, Socket};

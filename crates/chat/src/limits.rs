@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::offers::Overflow;
+use crate::offers::OfferPolicy;
 use crate::rate::Rate;
 
 /// The limits of one channel. Every default is finite, but `idle` and the two rates.
@@ -72,12 +72,12 @@ pub struct Limits {
     /// could take any of it. Default 8 MiB.
     pub output: usize,
     /// Bytes of [offers](crate::Chat::offer) that may wait for a peer that is behind; each
-    /// counts 64 bytes more, for its place in the line. Beyond that, `overflow` decides.
+    /// counts 64 bytes more, for its place in the line. Beyond that, `offer_policy` decides.
     /// Default 1 MiB.
     pub offers: usize,
     /// What happens to an offer that does not fit into `offers`, or to those before it.
-    /// Default [`Overflow::Close`].
-    pub overflow: Overflow,
+    /// Default [`OfferPolicy::Close`].
+    pub offer_policy: OfferPolicy,
     /// Producers that may be queued. One more closes the channel, as too much `output` does.
     /// Default 1,024.
     pub producers: usize,
@@ -105,7 +105,7 @@ pub struct Limits {
     /// own socket fills. Default [`Rate::UNLIMITED`].
     ///
     /// Time in which the channel rests is no fault of the peer's: it does not count for
-    /// `message_time`, `message_rate` and `idle`. A channel that closes when done keeps both
+    /// `message_time`, `min_message_rate` and `idle`. A channel that closes when done keeps both
     /// rates, also for the input that it discards. A conversion keeps what is left of a burst,
     /// and so do other limits. Over a [`Transport`](crate::Transport) its bytes count, not
     /// those on the network. A socket that keeps bounds (datagrams, `SOCK_SEQPACKET`) has no
@@ -147,8 +147,8 @@ pub struct Limits {
     /// Bytes a second at which a message with a number for a terminator must come, on
     /// average since its beginning. If it is slower, `handle_deadline` is called, but not
     /// before `message_grace`. Otherwise as `message_time`. Default 240, and 5 s. 0: any.
-    pub message_rate: u64,
-    /// See `message_rate`.
+    pub min_message_rate: u64,
+    /// See `min_message_rate`.
     pub message_grace: Duration,
     /// How long nothing may be received and no output taken. Then `handle_deadline` is
     /// called. Default `Duration::MAX`: for ever, since a member of a room may just listen.
@@ -263,7 +263,7 @@ impl Limits {
         counted_message: 65_536,
         output: 8 * 1024 * 1024,
         offers: 1024 * 1024,
-        overflow: Overflow::Close,
+        offer_policy: OfferPolicy::Close,
         producers: 1_024,
         high_water: 65_536,
         low_water: 16_384,
@@ -275,7 +275,7 @@ impl Limits {
         linger_bytes: 64 * 1024 * 1024,
         connect: Duration::from_secs(30),
         message_time: Duration::from_secs(60),
-        message_rate: 240,
+        min_message_rate: 240,
         message_grace: Duration::from_secs(5),
         idle: Duration::MAX,
         stall: Duration::from_secs(120),

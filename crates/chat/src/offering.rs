@@ -46,10 +46,10 @@ impl Endpoint {
 
     #[cold]
     fn line_up(&mut self, key: Option<u64>, data: Bytes) -> bool {
-        let (limit, overflow, len) = (self.limits.offers, self.limits.overflow, data.len());
+        let (limit, policy, len) = (self.limits.offers, self.limits.offer_policy, data.len());
         let offers = &mut self.rare.get_or_insert_default().offers;
         let before = offers.len();
-        let fate = offers.add(key, data, limit, overflow);
+        let fate = offers.add(key, data, limit, policy);
         let kept = self.kept as usize + offers.len();
         self.recount_kept(kept.saturating_sub(before));
         match fate {
@@ -109,7 +109,7 @@ impl Chat {
     /// producer, the message waits, and so does every offer after it. They go into the
     /// queue when at most [`Limits::low_water`](crate::Limits::low_water) bytes are left
     /// of that. [`Limits::offers`](crate::Limits::offers) bounds those that wait. What does
-    /// not fit is the choice of [`Limits::overflow`](crate::Limits::overflow): to close the
+    /// not fit is the choice of [`Limits::offer_policy`](crate::Limits::offer_policy): to close the
     /// channel (the default), or to drop the newest or the oldest. A message of which a
     /// byte was sent, or that was pushed, is never dropped.
     ///
@@ -127,12 +127,12 @@ impl Chat {
     /// along. A [goodbye](crate::Limits::goodbye) replaces them.
     ///
     /// ```
-    /// use chat::{AsyncChat, Limits, Overflow};
+    /// use chat::{AsyncChat, Limits, OfferPolicy};
     ///
     /// let mut limits = Limits::default();
     /// limits.high_water = 4;
     /// limits.offers = 140; // two short lines: each counts 64 bytes more
-    /// limits.overflow = Overflow::DropOldest;
+    /// limits.offer_policy = OfferPolicy::DropOldest;
     /// // Not connected yet: nothing leaves.
     /// let chat = &mut AsyncChat::connect("127.0.0.1:7000", "\n", ()).limited(limits).chat;
     /// for line in ["first\n", "1\n", "2\n", "3\n"] {
@@ -154,7 +154,7 @@ impl Chat {
     }
 
     /// The number of [offers](Self::offer) dropped so far, by
-    /// [`Limits::overflow`](crate::Limits::overflow) or for a later one of the same key,
+    /// [`Limits::offer_policy`](crate::Limits::offer_policy) or for a later one of the same key,
     /// and their bytes. Offers that are lost when the channel closes are
     /// [unsent](Self::unsent) instead.
     pub fn dropped(&self) -> Dropped {

@@ -16,7 +16,7 @@ const PLACE: usize = 64;
 /// [`Limits::offers`](crate::Limits::offers).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Overflow {
+pub enum OfferPolicy {
     /// The channel is closed, as a [`SlowReader`](crate::CloseReason::SlowReader).
     #[default]
     Close,
@@ -75,16 +75,16 @@ impl Offers {
         key: Option<u64>,
         data: Bytes,
         limit: usize,
-        overflow: Overflow,
+        policy: OfferPolicy,
     ) -> Fate {
         while self.weight_with(key, data.len()) > limit {
-            match overflow {
-                Overflow::Close => return Fate::TooMuch,
-                Overflow::DropOldest if data.len() + PLACE <= limit => {
+            match policy {
+                OfferPolicy::Close => return Fate::TooMuch,
+                OfferPolicy::DropOldest if data.len() + PLACE <= limit => {
                     let oldest = self.next();
                     self.count_dropped(oldest.map_or(0, |oldest| oldest.len()));
                 }
-                Overflow::DropOldest | Overflow::DropNewest => {
+                OfferPolicy::DropOldest | OfferPolicy::DropNewest => {
                     self.count_dropped(data.len());
                     return Fate::Dropped;
                 }

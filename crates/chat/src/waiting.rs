@@ -30,7 +30,7 @@ enum Wait {
     /// The connection, or the next attempt: [`Limits::connect`](crate::Limits::connect).
     Connect,
     /// The end of a message that has begun:
-    /// [`Limits::message_time`](crate::Limits::message_time) or `message_rate`.
+    /// [`Limits::message_time`](crate::Limits::message_time) or `min_message_rate`.
     Message,
     /// That the peer takes some output: [`Limits::stall`](crate::Limits::stall).
     Room,
@@ -414,7 +414,7 @@ impl Endpoint {
             Wait::Connect => return self.next_look_at_attempts(since.at),
             Wait::Message if self.flags & BY_COUNT != 0 => {
                 let bytes = self.received.saturating_sub(since.bytes);
-                let paid = bytes.checked_div(limits.message_rate);
+                let paid = bytes.checked_div(limits.min_message_rate);
                 let paid = paid.map(|paid| limits.message_grace.max(Duration::from_secs(paid)));
                 let silent = self.last_activity().map_or(at, |last| last.max(at));
                 let deadlines = [

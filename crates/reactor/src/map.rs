@@ -42,7 +42,7 @@ use crate::source::Watch;
 use crate::token::{Handle, Token};
 
 pub use buffers::{Buffers, ReadBuffer};
-pub use entry::Entry;
+pub use entry::ChannelEntry;
 pub use iter::ChannelMut;
 pub use opening::Opening;
 pub use state::State;

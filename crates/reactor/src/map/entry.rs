@@ -1,4 +1,4 @@
-//! A look at the channels of a map: [`Entry`].
+//! A look at the channels of a map: [`ChannelEntry`].
 
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -10,12 +10,12 @@ use crate::token::Token;
 
 /// An open channel, as [`ChannelMap::entries`] finds it.
 #[derive(Clone, Copy)]
-pub struct Entry<'map> {
+pub struct ChannelEntry<'map> {
     slot: &'map Slot,
     map: &'map ChannelMap,
 }
 
-impl<'map> Entry<'map> {
+impl<'map> ChannelEntry<'map> {
     /// The channel's token.
     pub fn token(&self) -> Token {
         self.slot.token
@@ -62,10 +62,10 @@ impl ChannelMap {
     /// })?;
     /// # Ok::<(), reactor::Error>(())
     /// ```
-    pub fn entries(&self) -> impl Iterator<Item = Entry<'_>> {
+    pub fn entries(&self) -> impl Iterator<Item = ChannelEntry<'_>> {
         let slots = self.slots.iter().map(|(_, slot)| slot);
         let open = slots.filter(|slot| !slot.closing);
-        open.map(|slot| Entry { slot, map: self })
+        open.map(|slot| ChannelEntry { slot, map: self })
     }
 
     /// Gives a channel a name, for those who look at the map: a user's, or `console`. The
@@ -97,9 +97,9 @@ impl ChannelMap {
     }
 }
 
-impl fmt::Debug for Entry<'_> {
+impl fmt::Debug for ChannelEntry<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Entry")
+        f.debug_tuple("ChannelEntry")
             .field(&self.slot.token)
             .field(self.slot)
             .finish()
