@@ -353,7 +353,8 @@ impl Endpoint {
     /// accumulated, and how much output a transport keeps.
     pub(crate) fn count_kept(&mut self, message: usize) {
         let queued = self.wire.transport().map_or(0, |t| t.queued());
-        self.recount_kept(self.unread.len() + message + queued + self.offered());
+        let offers = self.rare.as_ref().map_or(0, |rare| rare.offers.weight());
+        self.recount_kept(self.unread.len() + message + queued + offers);
     }
 
     /// The account is told of this total of what is kept.

@@ -48,9 +48,9 @@ impl Endpoint {
     fn line_up(&mut self, key: Option<u64>, data: Bytes) -> bool {
         let (limit, policy, len) = (self.limits.offers, self.limits.offer_policy, data.len());
         let offers = &mut self.rare.get_or_insert_default().offers;
-        let before = offers.len();
+        let before = offers.weight();
         let fate = offers.add(key, data, limit, policy);
-        let kept = self.kept as usize + offers.len();
+        let kept = self.kept as usize + offers.weight();
         self.recount_kept(kept.saturating_sub(before));
         match fate {
             Fate::Waits => {

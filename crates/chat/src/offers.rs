@@ -144,11 +144,17 @@ impl Offers {
         self.len
     }
 
+    /// What all that wait count as: about the memory that they take.
+    pub(crate) fn weight(&self) -> usize {
+        self.len + self.line.len() * PLACE
+    }
+
     /// What all count as when such a message is added.
     fn weight_with(&self, key: Option<u64>, len: usize) -> usize {
-        let replaced = self.place_of(key).map(|place| self.line[place].data.len());
-        let places = self.line.len() + usize::from(replaced.is_none());
-        self.len - replaced.unwrap_or(0) + len + places * PLACE
+        match self.place_of(key) {
+            Some(place) => self.weight() + len - self.line[place].data.len(),
+            None => self.weight() + len + PLACE,
+        }
     }
 
     fn place_of(&self, key: Option<u64>) -> Option<usize> {

@@ -40,6 +40,7 @@ mod linger;
 mod lingering;
 mod looking;
 mod memory;
+mod memory_account;
 mod memory_cap;
 mod networks;
 mod not_a_stream;
