@@ -145,8 +145,8 @@ pub trait ChatMap {
     /// channel that [`iter`](ChannelMap::iter) finds.
     fn lingering(&self) -> usize;
 
-    /// The number of connections that the map's listeners have refused, for
-    /// [`Limits::channels`](crate::Limits::channels) or `channels_per_address`.
+    /// The number of connections that the map's listeners have refused:
+    /// [`Admission`](crate::Admission).
     fn refused(&self) -> u64;
 
     /// Iterates over all open channels, for those who look at the map: a console, a test, a

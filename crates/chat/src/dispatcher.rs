@@ -10,7 +10,6 @@ use reactor::{
     Channel, ChannelMap, CloseReason, Error, Opening, Registration, Result, Timer, Token,
 };
 
-use crate::admission::Room;
 use crate::dispatcher_handler::DispatcherHandler;
 use crate::endpoint::Endpoint;
 use crate::flags::{BEGIN, BLOCKED, EOF, EOF_TOLD, FINISHED_TOLD, HIGH};
@@ -238,9 +237,8 @@ impl<H: DispatcherHandler> Dispatcher<H> {
     }
 
     fn accept(&mut self, me: Token, map: &mut ChannelMap) {
-        let mut room = Room::default();
         for _ in 0..ACCEPTS_PER_TURN {
-            if !self.endpoint.admit(&mut room, map) {
+            if !self.endpoint.admit(map) {
                 continue;
             }
             self.endpoint.has_accepted = false;

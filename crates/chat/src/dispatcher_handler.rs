@@ -83,8 +83,8 @@ pub trait DispatcherHandler: 'static {
     }
 
     /// Accepts a connection. Called again while more are waiting, up to 64 times a
-    /// turn. Those that [`Limits::channels`](crate::Limits::channels) or
-    /// `channels_per_address` refuse do not come here. The default calls [`handle_accepted`](Self::handle_accepted) with it.
+    /// turn. Those that [`Limits::admission`](crate::Limits::admission) refuses do not come
+    /// here. The default calls [`handle_accepted`](Self::handle_accepted) with it.
     fn handle_accept(&mut self, endpoint: &mut Endpoint, map: &mut ChannelMap) -> Result {
         match endpoint.accept()? {
             Some((stream, addr)) => self.handle_accepted(stream, addr, endpoint, map),

@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::io::{self, IoSlice};
-use std::mem;
 use std::net::Shutdown;
 use std::rc::Rc;
 use std::time::Instant;
@@ -533,13 +532,6 @@ impl<S: Into<Socket>> From<S> for Endpoint {
             Ok((kind, stage)) => Self::with_wire(Wire::new(socket, kind), stage),
             Err(error) => Self::refused(socket, error),
         }
-    }
-}
-
-impl Endpoint {
-    /// The wire alone, without a channel.
-    pub(crate) fn take_wire(mut self) -> Wire {
-        mem::replace(&mut self.wire, Wire::Unopened(None))
     }
 }
 

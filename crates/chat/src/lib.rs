@@ -197,6 +197,7 @@ mod handler;
 mod hold;
 mod holding;
 mod inet_name;
+mod leavers;
 mod ledger;
 mod life;
 mod limits;
@@ -228,6 +229,7 @@ mod waiting;
 mod wire;
 
 pub use address::Address;
+pub use admission::{Admission, WhenFull};
 pub use async_chat::AsyncChat;
 pub use channel_view::{ChannelState, ChannelView};
 pub use chat::Chat;
@@ -242,7 +244,7 @@ pub use framing::{Framing, FramingError};
 pub use handler::{ChatHandler, MessageHandler};
 pub use hold::Hold;
 pub use inet_name::InetName;
-pub use limits::{Limits, WhenFull};
+pub use limits::Limits;
 pub use network::{DatagramSocket, Listener, Network};
 pub use offers::{Dropped, OfferPolicy};
 pub use producer::{

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::admission::Admission;
 use crate::offers::OfferPolicy;
 use crate::rate::Rate;
 
@@ -168,33 +169,8 @@ pub struct Limits {
     /// that takes nothing any more is noticed late, since its kernel and ours have room at
     /// first.
     pub stall: Duration,
-    /// Channels in the map, of any kind, at which a listener lets nobody else in. Default
-    /// 65,536. Those that [linger](Self::linger) count. Only a listener uses this and the next
-    /// four; a console's listener with a larger number lets its own in.
-    ///
-    /// At a full cap, the channel that lingers longest closes now, for the reason that it has.
-    /// If there is none, `when_full` says what happens. One goes for one that comes: where
-    /// more would have to go, the newcomer is refused.
-    ///
-    /// A refused connection calls no handler.
-    /// [`ChatMap::refused`](crate::ChatMap::refused) counts them, and the first of a row is a
-    /// warning in the log.
-    pub channels: usize,
-    /// Connections of one IP address, at which a listener lets in no more of that address, in
-    /// the same way. Default 65,536. A connection counts from its acceptance until its
-    /// [`Stream`](crate::Stream) or channel is dropped, on whatever thread, and through
-    /// [conversions](crate::ChannelMap::convert). All listeners of a map count together. One
-    /// with `usize::MAX` does not count its own. A Unix socket's peer has no address.
-    pub channels_per_address: usize,
-    /// The bits of an IPv6 address that count as one address. Default 64: the network that a
-    /// customer mostly gets.
-    pub ipv6_prefix: u8,
-    /// Who goes at a full cap, if nobody lingers. Default: the newcomer.
-    pub when_full: WhenFull,
-    /// A line for those that are refused, such as `421 too many connections`. Default none.
-    /// It is sent as far as there is room at once, and arrives even if the peer has sent
-    /// something already; not by TLS.
-    pub refusal: Bytes,
+    /// Whom a listener lets in: how many channels in all, and how many of one address.
+    pub admission: Admission,
     /// Whether the channel may be closed as [`Evicted`](crate::CloseReason::Evicted), to make
     /// room: when the map holds [too much memory](crate::ChannelMap::set_memory_cap) and this
     /// channel most of it, or for a newcomer. Default `true`. Say `false` for a console, or a
@@ -239,20 +215,6 @@ pub struct Limits {
     pub goodbye: Bytes,
 }
 
-/// What a listener does with a newcomer where [`Limits::channels`] or
-/// [`Limits::channels_per_address`] has no room for it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum WhenFull {
-    /// Refuses it, with [`Limits::refusal`].
-    #[default]
-    Refuse,
-    /// Closes the connection that has neither received nor sent anything for longest, as
-    /// [`Evicted`](crate::CloseReason::Evicted), with its goodbye. One that is not
-    /// [evictable](Limits::evictable) stays. If there is no other, the newcomer is refused.
-    EvictIdle,
-}
-
 impl Limits {
     /// The defaults, in a constant.
     pub const DEFAULT: Self = Self {
@@ -279,11 +241,7 @@ impl Limits {
         message_grace: Duration::from_secs(5),
         idle: Duration::MAX,
         stall: Duration::from_secs(120),
-        channels: 65_536,
-        channels_per_address: 65_536,
-        ipv6_prefix: 64,
-        when_full: WhenFull::Refuse,
-        refusal: Bytes::new(),
+        admission: Admission::DEFAULT,
         evictable: true,
         goodbye: Bytes::new(),
     };

@@ -9,7 +9,7 @@ use chat::{
     WhenFull,
 };
 
-use super::crowd::{Client, Crowd};
+use super::network::{Client, Crowd};
 use super::{GOODBYE, REFUSAL, Server, Told, caps, take};
 use crate::common::journal;
 
@@ -62,7 +62,7 @@ fn an_address_has_its_own_cap_and_an_ipv6_network_is_one() {
     ] {
         let told = Told::default();
         let mut limits = caps(ANY, 2, WhenFull::Refuse);
-        limits.ipv6_prefix = prefix;
+        limits.admission.ipv6_prefix = prefix;
         let mut crowd = Crowd::new(Server::new(&told), limits);
         let same = if prefix == 128 {
             "2001:db8::1"
@@ -90,7 +90,7 @@ fn all_listeners_count_the_connections_of_an_address_together() {
     let (mut crowd, told) = crowd(ANY, 2, WhenFull::Refuse);
     let (first, second) = (crowd.enter("10.0.0.1"), crowd.enter("10.0.0.2"));
     let mut limits = caps(ANY, 1, WhenFull::Refuse);
-    limits.refusal = chat::bytes::Bytes::new();
+    limits.admission.refusal = chat::bytes::Bytes::new();
     let strict = Dispatcher::listen("10.0.0.1:2", Server::new(&told)).limited(limits);
     crowd.server = crowd.map.insert(strict).unwrap().token();
     let third = crowd.enter("10.0.0.1");
@@ -210,7 +210,7 @@ impl Channel for Seen {
 }
 
 #[test]
-fn a_flood_costs_one_look_at_all_channels_a_turn() {
+fn a_flood_costs_one_look_at_all_channels_in_250_ms() {
     for (channels, per_address) in [(12, ANY), (ANY, 10)] {
         for when_full in [WhenFull::Refuse, WhenFull::EvictIdle] {
             let (mut crowd, _told) = crowd(channels, per_address, when_full);
@@ -230,8 +230,68 @@ fn a_flood_costs_one_look_at_all_channels_a_turn() {
                 (crowd.map.evicted(), crowd.map.refused()),
                 (evicted, refused)
             );
+            // In later turns, too.
+            for looks in 1..4 {
+                for _ in 0..249 {
+                    crowd.come("10.0.0.1");
+                    crowd.pass(Duration::from_millis(1));
+                    assert_eq!(seen.get(), looks);
+                }
+                crowd.come("10.0.0.1");
+                crowd.pass(Duration::from_millis(1));
+                assert_eq!(seen.get(), looks + 1);
+            }
         }
     }
+}
+
+#[test]
+fn one_that_is_not_idle_any_more_stays_and_one_that_lingers_by_now_goes_for_its_reason() {
+    for (channels, per_address) in [(5, ANY), (ANY, 4)] {
+        let (mut crowd, told) = crowd(channels, per_address, WhenFull::EvictIdle);
+        let guests: Vec<_> = (0..4).map(|_| crowd.enter("10.0.0.1")).collect();
+        crowd.pass(Duration::from_secs(1));
+        take(&told);
+        crowd.enter("10.0.0.1");
+        assert_eq!(take(&told), ["4 came", "0 Evicted"]);
+        // Since that look:
+        crowd.say_after(&guests[1], "still here\n", Duration::from_millis(1));
+        crowd.say_after(&guests[2], "quit\n", Duration::from_millis(1));
+        take(&told);
+        crowd.enter("10.0.0.1");
+        assert_eq!(take(&told), ["5 came", "2 Done"]);
+        crowd.enter("10.0.0.1");
+        assert_eq!(take(&told), ["6 came", "3 Evicted"]);
+        assert_refused(&crowd.enter("10.0.0.1"));
+        // The next look finds who is idle by now.
+        crowd.pass(Duration::from_millis(250));
+        crowd.enter("10.0.0.1");
+        assert_eq!(take(&told), ["7 came", "4 Evicted"]);
+        assert!(!guests[1].is_gone());
+    }
+}
+
+#[test]
+fn who_begins_to_linger_after_a_look_goes_after_the_next() {
+    let (mut crowd, told) = crowd(3, ANY, WhenFull::Refuse);
+    let guests: Vec<_> = (0..2).map(|_| crowd.enter("10.0.0.1")).collect();
+    assert_refused(&crowd.enter("10.0.0.1"));
+    crowd.say_after(&guests[1], "quit\n", Duration::from_millis(100));
+    assert_refused(&crowd.enter("10.0.0.1"));
+    crowd.pass(Duration::from_millis(150));
+    assert_eq!(crowd.enter("10.0.0.1").take_sent(), "");
+    assert_eq!(take(&told), ["0 came", "1 came", "2 came", "1 Done"]);
+}
+
+#[test]
+fn an_address_is_counted_only_where_its_cap_is_below_that_of_all() {
+    let (mut crowd, told) = crowd(4, 4, WhenFull::Refuse);
+    (0..3).for_each(|_| drop(crowd.enter("10.0.0.1")));
+    let strict = Dispatcher::listen("10.0.0.1:2", Server::new(&told));
+    let strict = strict.limited(caps(ANY, 1, WhenFull::Refuse));
+    crowd.server = crowd.map.insert(strict).unwrap().token();
+    assert_eq!(crowd.enter("10.0.0.1").take_sent(), "");
+    assert_refused(&crowd.enter("10.0.0.1"));
 }
 
 /// Takes what it gets, or not, as often as it can.
