@@ -98,8 +98,8 @@ impl Framer {
     }
 
     /// The number of bytes to receive at once, where reads have this size. A part of a
-    /// message by count, or without a terminator, is never held: one read is then all that
-    /// is left of the turn's `budget`.
+    /// message by count, or without a terminator, is never held: one read then asks for up to
+    /// 256 KiB, within what is left of the turn's `budget`.
     #[inline]
     pub(crate) fn read_len(&self, size: usize, budget: usize) -> usize {
         match &self.terminator.0 {

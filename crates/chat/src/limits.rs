@@ -9,12 +9,17 @@ use crate::admission::Admission;
 use crate::offers::OfferPolicy;
 use crate::rate::Rate;
 
-/// The limits of one channel. Every default is finite, but `idle` and the two rates.
+/// The limits of one channel. Every default is finite except `idle` and the two rates.
 ///
-/// Change the fields of a `default()`. 0 never means "unlimited". Where 0 would stop
-/// the channel for ever, it counts as 1.
+/// Change the fields of a `default()`. Unless a field says otherwise, 0 does not mean
+/// unlimited. Where 0 would stop the channel for ever, it counts as 1.
 ///
-/// Only chat channels use `in_buffer_size`, `held`, `message` and `counted_message`.
+/// A message is bounded by the way it ends. If by a string, a line's end, a framing or
+/// silence: `message` and `message_time`. If by a number, or not at all: `counted_message`,
+/// `min_message_rate` and `message_grace`.
+///
+/// Only chat channels use these five, `in_buffer_size` and `held`. Only listeners use
+/// `admission`.
 ///
 /// ```
 /// use chat::Limits;
@@ -30,7 +35,7 @@ pub struct Limits {
     /// at most 262,144.
     ///
     /// A message with a numeric terminator, or none, is not searched. So one `recv` asks for
-    /// all that [`received_per_turn`](Self::received_per_turn) has left.
+    /// up to 256 KiB, within what [`received_per_turn`](Self::received_per_turn) has left.
     #[doc(alias = "ac_in_buffer_size")]
     pub in_buffer_size: usize,
     /// Undelivered bytes up to which a [held](crate::Chat::hold) channel goes on
@@ -50,6 +55,12 @@ pub struct Limits {
     /// [`handle_overlimit`](crate::ChatHandler::handle_overlimit), and the channel
     /// closes unless that skips the message. Default 65,536.
     pub message: usize,
+    /// How long a message that `message` bounds may take, from its first bytes to its end.
+    /// Then [`handle_deadline`](crate::ChatHandler::handle_deadline) is called. Default 60 s.
+    ///
+    /// The time of a [held](crate::Chat::hold) channel does not count. One that silence ends,
+    /// and one of a pipe or a terminal, where somebody types, has all the time.
+    pub message_time: Duration,
     /// Bytes of a message with a number for a terminator, where something bounds it: for a
     /// [`MessageHandler`](crate::MessageHandler), a handler that
     /// [asks for it](crate::ChatHandler::bounds_counts), or a message
@@ -65,6 +76,13 @@ pub struct Limits {
     /// limits.counted_message = 1 << 20;
     /// ```
     pub counted_message: usize,
+    /// The least bytes a second at which a message with a number for a terminator must come,
+    /// on average since its beginning. If it is slower, `handle_deadline` is called, but not
+    /// before `message_grace`. Default 240. 0: any. A message without a terminator has all the
+    /// time. Otherwise as `message_time`.
+    pub min_message_rate: u64,
+    /// How long a message with a number for a terminator may come at any rate. Default 5 s.
+    pub message_grace: Duration,
     /// Bytes that may be queued. A push beyond that makes one more attempt to send,
     /// which cannot get past a producer. If it is still too much, the channel is closed, at
     /// once or after the `goodbye`: as a [`SlowReader`](crate::CloseReason::SlowReader), or
@@ -102,21 +120,21 @@ pub struct Limits {
     pub received_per_turn: usize,
     /// Bytes sent in one turn, approximately. Default 1 MiB.
     pub sent_per_turn: usize,
-    /// Bytes a second that the channel receives. It rests when that is used up, and the peer's
-    /// own socket fills. Default [`Rate::UNLIMITED`].
+    /// The most bytes a second that the channel receives. When they are used up it stops
+    /// reading, and the peer's own socket fills. Default [`Rate::UNLIMITED`].
     ///
     /// Time in which the channel rests is no fault of the peer's: it does not count for
-    /// `message_time`, `min_message_rate` and `idle`. A channel that closes when done keeps both
-    /// rates, also for the input that it discards. A conversion keeps what is left of a burst,
-    /// and so do other limits. Over a [`Transport`](crate::Transport) its bytes count, not
-    /// those on the network. A socket that keeps bounds (datagrams, `SOCK_SEQPACKET`) has no
-    /// rate.
+    /// `message_time`, `min_message_rate` and `idle`. A channel that closes when done keeps
+    /// both rates, also for the input that it discards. Neither a conversion nor `set_limits`
+    /// grants a new burst. Over a [`Transport`](crate::Transport) its bytes count, not those
+    /// on the network. A socket that keeps bounds (datagrams, `SOCK_SEQPACKET`) has no rate.
     ///
     /// A dispatcher's [`recv`](crate::Endpoint::recv) gets as much as there is, and
     /// `WouldBlock` while the channel rests.
     pub receive_rate: Rate,
-    /// Bytes a second that the channel sends. What is pushed beyond that is queued, within
-    /// `output`: producers do not run ahead. Default [`Rate::UNLIMITED`].
+    /// The most bytes a second that the channel sends. When they are used up it stops sending,
+    /// and further output is queued, within `output`: producers do not run ahead. Default
+    /// [`Rate::UNLIMITED`].
     ///
     /// Time in which the channel rests does not count for `stall` and `idle`. A goodbye that
     /// leaves when the map closes the channel does not wait for the rate. Otherwise as
@@ -133,24 +151,10 @@ pub struct Limits {
     /// Default 64 MiB: more than the buffers of both ends hold of input that a peer sent
     /// before it could know.
     pub linger_bytes: usize,
-    /// How long a connection may take. Each address of a name has that time, and the next one
-    /// is tried after 250 ms already. When the last is given up, the channel is closed, as
+    /// How long one attempt to connect may take. Each address of a name has this time; the
+    /// next one is tried after 250 ms. When the last is given up, the channel is closed, as
     /// [`Missed`](crate::CloseReason::Missed)`(Connect)`. Default 30 s.
     pub connect: Duration,
-    /// How long a message with a string terminator may take, from its first bytes to its
-    /// end. Then [`handle_deadline`](crate::ChatHandler::handle_deadline) is called. Default
-    /// 60 s.
-    ///
-    /// The time of a [held](crate::Chat::hold) channel does not count. A message without a
-    /// terminator, one that silence ends, and one of a pipe or a terminal, where somebody
-    /// types, has all the time.
-    pub message_time: Duration,
-    /// Bytes a second at which a message with a number for a terminator must come, on
-    /// average since its beginning. If it is slower, `handle_deadline` is called, but not
-    /// before `message_grace`. Otherwise as `message_time`. Default 240, and 5 s. 0: any.
-    pub min_message_rate: u64,
-    /// See `min_message_rate`.
-    pub message_grace: Duration,
     /// How long nothing may be received and no output taken. Then `handle_deadline` is
     /// called. Default `Duration::MAX`: for ever, since a member of a room may just listen.
     /// The time counts from the [last activity](crate::Endpoint::last_activity), or from the
@@ -189,7 +193,7 @@ pub struct Limits {
     ///   [`ChatMap::push`](crate::ChatMap::push) returns `Ok(false)`: `handle_close` is late.
     /// - when the map closes its channel with the reason
     ///   [`Shutdown`](crate::CloseReason::Shutdown) or
-    ///   [`Evicted`](crate::CloseReason::Evicted), or one of those two, as
+    ///   [`Evicted`](crate::CloseReason::Evicted), or with either reason above, as
     ///   [`ChannelMap::shut_down`](reactor::ChannelMap::shut_down) does at its deadline. The
     ///   channel makes one attempt to send, directly before `handle_close`.
     ///
@@ -222,7 +226,10 @@ impl Limits {
         held: 65_536,
         out_buffer_size: 65_536,
         message: 65_536,
+        message_time: Duration::from_secs(60),
         counted_message: 65_536,
+        min_message_rate: 240,
+        message_grace: Duration::from_secs(5),
         output: 8 * 1024 * 1024,
         offers: 1024 * 1024,
         offer_policy: OfferPolicy::Close,
@@ -236,9 +243,6 @@ impl Limits {
         linger: Duration::from_secs(2),
         linger_bytes: 64 * 1024 * 1024,
         connect: Duration::from_secs(30),
-        message_time: Duration::from_secs(60),
-        min_message_rate: 240,
-        message_grace: Duration::from_secs(5),
         idle: Duration::MAX,
         stall: Duration::from_secs(120),
         admission: Admission::DEFAULT,

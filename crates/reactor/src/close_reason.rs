@@ -33,7 +33,7 @@ pub enum CloseReason {
     /// of it: the loop had not waited for the peer. Otherwise as
     /// [`SlowReader`](Self::SlowReader).
     OutputOverLimit,
-    /// The channel went to make room: the channels of the map held
+    /// The channel was closed to make room: the channels of the map held
     /// [too much memory](crate::ChannelMap::set_memory_cap), and this one most of it; or, in the
     /// `chat` crate, a newcomer was let in, and this one was idle for longest.
     Evicted,
