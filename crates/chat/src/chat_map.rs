@@ -45,7 +45,9 @@ use crate::network::Network;
 /// }
 /// # Ok::<(), chat::Error>(())
 /// ```
-pub trait ChatMap {
+///
+/// Only [`ChannelMap`] has these methods: other types cannot implement the trait.
+pub trait ChatMap: sealed::Sealed {
     /// Borrows the [`Chat`] of a chat channel, as [`get_mut`](ChannelMap::get_mut) borrows
     /// a channel.
     ///
@@ -53,6 +55,15 @@ pub trait ChatMap {
     ///
     /// [`Absent`]. `OtherType`: it is no chat channel.
     fn chat_mut(&mut self, channel: impl Into<Token>) -> Result<&mut Chat, Absent>;
+
+    /// Borrows the [`Endpoint`] of a dispatcher, as [`get_mut`](ChannelMap::get_mut) borrows
+    /// a channel. That of a chat channel is the framing's: its [`Chat`] has the methods that
+    /// do not get in the way of that.
+    ///
+    /// # Errors
+    ///
+    /// [`Absent`]. `OtherType`: it is no dispatcher.
+    fn endpoint_mut(&mut self, channel: impl Into<Token>) -> Result<&mut Endpoint, Absent>;
 
     /// Pushes to a chat channel or a dispatcher, as [`Chat::push_bytes`] does: `false` if
     /// it takes no output any more, and closes.
@@ -150,8 +161,8 @@ pub trait ChatMap {
     fn refused(&self) -> u64;
 
     /// Iterates over all open channels, for those who look at the map: a console, a test, a
-    /// log of the slowest. The page `docs/looking.md` has an example. Costs the channels
-    /// nothing.
+    /// log of the slowest. The page `docs/looking.md` has an example. The iteration allocates
+    /// nothing and disturbs no channel.
     fn channels(&self) -> impl Iterator<Item = ChannelView<'_>>;
 
     /// Has the channels that enter the map from now on open their sockets in `network`, in
@@ -159,9 +170,19 @@ pub trait ChatMap {
     fn set_network(&mut self, network: impl Network);
 }
 
+mod sealed {
+    pub trait Sealed {}
+
+    impl Sealed for reactor::ChannelMap {}
+}
+
 impl ChatMap for ChannelMap {
     fn chat_mut(&mut self, channel: impl Into<Token>) -> Result<&mut Chat, Absent> {
-        chat_of(self.get_any_mut(channel)?)
+        wire_of(self.get_any_mut(channel)?)
+    }
+
+    fn endpoint_mut(&mut self, channel: impl Into<Token>) -> Result<&mut Endpoint, Absent> {
+        wire_of(self.get_any_mut(channel)?)
     }
 
     fn push(&mut self, channel: impl Into<Token>, data: impl Into<Bytes>) -> Result<bool, Absent> {
@@ -266,7 +287,8 @@ pub(crate) fn endpoint_of(channel: &mut dyn Channel) -> Result<&mut Endpoint, Ab
     .ok_or(Absent::OtherType)
 }
 
-fn chat_of(channel: &mut dyn Channel) -> Result<&mut Chat, Absent> {
+/// The `Chat` of a chat channel, or the `Endpoint` of a dispatcher.
+fn wire_of<W: 'static>(channel: &mut dyn Channel) -> Result<&mut W, Absent> {
     let wire = channel.wire_mut().and_then(|wire| wire.downcast_mut());
     wire.ok_or(Absent::OtherType)
 }
