@@ -6,7 +6,7 @@ use std::net::Shutdown;
 use std::rc::Rc;
 use std::time::Instant;
 
-use reactor::{Buffers, CloseReason, Source, Token};
+use reactor::{Buffers, CloseReason, Moment, Source, Token};
 use socket2::{SockRef, Socket, Type};
 
 use crate::address::Address;
@@ -61,7 +61,7 @@ pub struct Endpoint {
     /// Counts the connection among those of its address.
     pub(crate) place: Option<Place>,
     /// When bytes last passed: [`Buffers::time`].
-    pub(crate) active: u64,
+    pub(crate) active: Moment,
     /// Input that was received and not handed out yet.
     pub(crate) unread: Unread,
     /// The timers that the channel has set for itself.
@@ -115,7 +115,7 @@ impl Endpoint {
             received: 0,
             limits,
             place: None,
-            active: 0,
+            active: Moment::default(),
             unread: Unread::default(),
             waiting: None,
             rare: None,
@@ -366,9 +366,14 @@ impl Endpoint {
     /// The bytes that closing the channel would free; 0 if it is not to be closed for that.
     pub(crate) fn reclaimable(&self) -> usize {
         match self.limits.evictable {
-            true => self.output.memory() + self.kept as usize,
+            true => self.memory(),
             false => 0,
         }
+    }
+
+    /// The bytes that the map's account has for the channel.
+    pub(crate) fn memory(&self) -> usize {
+        self.output.memory() + self.kept as usize
     }
 
     /// Whether the channel receives: to hand input out, or to discard it.
@@ -406,13 +411,12 @@ impl Endpoint {
     /// The buffers are another map's, where its memory counts no more.
     #[cold]
     fn leave_map(&mut self) {
-        let held = self.output.memory() + self.kept as usize;
-        self.output.recount(held, 0);
+        self.output.recount(self.memory(), 0);
         self.output.buffers = None;
     }
 
     /// The channel is in another map, from this time on, and its memory counts there.
-    pub(crate) fn move_to(&mut self, buffers: &Buffers, time: u64) {
+    pub(crate) fn move_to(&mut self, buffers: &Buffers, time: Moment) {
         let kept = self.kept as usize;
         self.output.recount(kept, 0);
         self.output.use_buffers(buffers);

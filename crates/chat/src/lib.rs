@@ -261,10 +261,10 @@ pub use unsent::Unsent;
 
 pub use bytes;
 pub use reactor::{
-    Absent, Buffers, Channel, ChannelEntry, ChannelMap, ChannelMut, CloseReason, Deadline, Error,
-    Handle, InsertError, InvalidToken, Measured, NestedTurn, Opening, ReadBuffer, Readiness,
-    Registration, Remote, RemoteError, Result, Source, State, Statistics, Timer, TimerChannel,
-    Token,
+    Absent, Buffers, Call, Channel, ChannelEntry, ChannelMap, ChannelMut, CloseReason, Deadline,
+    Error, Handle, InsertError, InvalidToken, Measured, Moment, NestedTurn, Opening, ReadBuffer,
+    Readiness, Registration, Remote, RemoteError, Result, Source, State, Statistics, Timer,
+    TimerChannel, Token,
 };
 pub use socket2;
 pub use socket2::{SockRef, Socket};

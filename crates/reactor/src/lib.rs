@@ -103,8 +103,8 @@ pub use channel::Channel;
 pub use close_reason::{CloseReason, Deadline};
 pub use error::{Absent, Error, InsertError, NestedTurn, Result};
 pub use map::{
-    Buffers, ChannelEntry, ChannelMap, ChannelMut, Measured, Opening, ReadBuffer, State,
-    Statistics, Timer,
+    Buffers, Call, ChannelEntry, ChannelMap, ChannelMut, Measured, Moment, Opening, ReadBuffer,
+    State, Statistics, Timer,
 };
 pub use readiness::Readiness;
 pub use remote::{Remote, RemoteError};

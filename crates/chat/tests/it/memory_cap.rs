@@ -133,7 +133,7 @@ fn two_thousand_clients_that_fill_their_queues_stay_under_the_cap() {
     }
     let evicted = seen.evicted.get();
     assert!((1_000..2_000).contains(&evicted), "{evicted} were evicted");
-    assert_eq!(map.evicted(), evicted as u64);
+    assert_eq!(map.statistics().evicted, evicted as u64);
     assert_eq!(map.len(), 2_001 - evicted);
     assert!(map.memory() > CAP / 16 * 14, "no more went than had to");
     assert!(seen.most_held.get() <= CAP + LONGEST);
@@ -201,7 +201,7 @@ fn a_callback_that_passes_the_cap_delivers_nothing_more_before_the_biggest_are_g
             let _ = map.push(member, vec![line[0]; LEN]); // it may be gone
         }
         inner.set(inner.get().max(map.memory()));
-        told.borrow_mut().push(map.evicted());
+        told.borrow_mut().push(map.statistics().evicted);
         Ok(())
     });
     let (speaker, peer) = silent(speaker, &mut map);
@@ -330,7 +330,7 @@ fn many_that_hold_a_little_input_are_too_much_together() {
     }
     let now = map.now();
     map.turn_at(now).unwrap();
-    assert!(map.evicted() > 0 && map.memory() <= MIB);
+    assert!(map.statistics().evicted > 0 && map.memory() <= MIB);
     let is_open: Vec<bool> = all.iter().map(|(me, _)| map.is_open(*me)).collect();
     let (stay, go) = is_open.split_at(34);
     assert!(stay.iter().all(|it| *it) && go.iter().all(|it| !it));

@@ -1,13 +1,13 @@
-//! Buffers that the channels of one map share, and its time, for channels that have no map at
-//! hand.
+//! What the channels of one map share: [`Buffers`].
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::ChannelMap;
+use super::clock::{Clock, Moment};
 use super::memory::Memory;
 use crate::token::Token;
 
@@ -23,11 +23,12 @@ const SPARE_MAX_CAPACITY: usize = 65_536;
 /// How many bytes of idle output buffers are kept: 4 MiB.
 const SPARE_MAX: usize = 4 * 1024 * 1024;
 
-/// The buffers of one map: one to read into, and spare ones for output. They tell the
-/// [time](Self::time), too.
+/// What the channels of one map share: buffers, the account of memory, the time.
 ///
-/// They are shared so that an idle channel holds no buffer and a busy one does
-/// not allocate. A clone is the same set of buffers.
+/// One buffer is to read into, and spare ones are for output, so that an idle channel holds
+/// no buffer and a busy one does not allocate. The account has what the channels
+/// [hold](Self::charge). The [time](Self::time) is that of the turn. A clone is the same
+/// set.
 ///
 /// ```
 /// use reactor::ChannelMap;
@@ -56,14 +57,6 @@ pub(super) struct Shelf {
     spare: RefCell<Vec<Box<Vec<u8>>>>,
     /// Capacities of those in `spare`.
     spare_len: Cell<usize>,
-}
-
-/// The map's time, as its channels see it.
-pub(super) struct Clock {
-    /// When the map was made.
-    pub(super) began: Instant,
-    /// Nanoseconds since then: enough for 584 years.
-    pub(super) time: Cell<u64>,
 }
 
 impl ChannelMap {
@@ -169,10 +162,9 @@ impl Buffers {
 
 /// # Time
 impl Buffers {
-    /// The time of the turn, in nanoseconds since the map was made:
-    /// [`ChannelMap::now`] in one word, which a channel can note whenever bytes pass. Output
-    /// that leaves at the beginning of a turn has the time of that beginning.
-    /// [`instant`](Self::instant) reads the word.
+    /// The time of the turn: [`ChannelMap::now`] in one word. Output that leaves at the
+    /// beginning of a turn has the time of that beginning. [`instant`](Self::instant) reads
+    /// the word.
     ///
     /// ```
     /// use reactor::ChannelMap;
@@ -185,35 +177,21 @@ impl Buffers {
     /// ```
     #[must_use]
     #[inline]
-    pub fn time(&self) -> u64 {
+    pub fn time(&self) -> Moment {
         self.0.clock.time.get()
     }
 
-    /// The instant that [`time`](Self::time) stands for.
+    /// The word for an instant; for any before the map was made, that of its making.
     #[must_use]
-    pub fn instant(&self, time: u64) -> Instant {
-        self.0.clock.began + Duration::from_nanos(time)
-    }
-
-    /// The word for an instant; 0 for any before the map was made.
-    #[must_use]
-    pub fn time_of(&self, at: Instant) -> u64 {
-        at.saturating_duration_since(self.0.clock.began).as_nanos() as u64
+    #[inline]
+    pub fn moment(&self, at: Instant) -> Moment {
+        Moment(at.saturating_duration_since(self.0.clock.began).as_nanos() as u64)
     }
 }
 
 impl fmt::Debug for Buffers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Buffers").finish_non_exhaustive()
-    }
-}
-
-impl Default for Clock {
-    fn default() -> Self {
-        Self {
-            began: Instant::now(),
-            time: Cell::default(),
-        }
     }
 }
 

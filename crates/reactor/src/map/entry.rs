@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use super::ChannelMap;
+use super::clock::Moment;
 use super::slot::Slot;
 use crate::channel::Channel;
 use crate::token::Token;
@@ -13,6 +14,8 @@ use crate::token::Token;
 pub struct ChannelEntry<'map> {
     slot: &'map Slot,
     map: &'map ChannelMap,
+    /// The time of the look.
+    now: Instant,
 }
 
 impl<'map> ChannelEntry<'map> {
@@ -37,10 +40,9 @@ impl<'map> ChannelEntry<'map> {
         self.map.buffers.instant(since)
     }
 
-    /// How long it has been in the map.
+    /// How long it had been in the map when [`entries`](ChannelMap::entries) was called.
     pub fn age(&self) -> Duration {
-        let now = self.map.after(Duration::ZERO);
-        now.saturating_duration_since(self.since())
+        self.now.saturating_duration_since(self.since())
     }
 }
 
@@ -65,7 +67,12 @@ impl ChannelMap {
     pub fn entries(&self) -> impl Iterator<Item = ChannelEntry<'_>> {
         let slots = self.slots.iter().map(|(_, slot)| slot);
         let open = slots.filter(|slot| !slot.closing);
-        open.map(|slot| ChannelEntry { slot, map: self })
+        let now = self.after(Duration::ZERO);
+        open.map(move |slot| ChannelEntry {
+            slot,
+            map: self,
+            now,
+        })
     }
 
     /// Gives a channel a name, for those who look at the map: a user's, or `console`. The
@@ -84,9 +91,9 @@ impl ChannelMap {
 
     pub(super) fn note_insertion(&mut self, token: Token) {
         self.counts.inserted += 1;
-        let since = self.buffers.time_of(self.after(Duration::ZERO));
+        let since = self.buffers.moment(self.after(Duration::ZERO));
         if self.since.len() <= token.slot {
-            self.since.resize(token.slot + 1, 0);
+            self.since.resize(token.slot + 1, Moment::default());
         }
         self.since[token.slot] = since;
     }

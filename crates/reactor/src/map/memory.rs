@@ -135,12 +135,6 @@ impl ChannelMap {
         self.relieve();
     }
 
-    /// The number of channels that were closed as [`Evicted`](CloseReason::Evicted) since the
-    /// map was made.
-    pub fn evicted(&self) -> u64 {
-        self.evicted
-    }
-
     /// Ends the call of a channel that is to be settled, and may have passed the cap of
     /// memory.
     #[cold]

@@ -160,7 +160,10 @@ fn the_one_that_was_idle_for_longest_goes_and_is_told_why() {
             assert_eq!(guests[idlest].take_sent(), GOODBYE);
             assert!(guests[idlest].is_gone());
         }
-        assert_eq!((crowd.map.evicted(), crowd.map.refused()), (2, 0));
+        assert_eq!(
+            (crowd.map.statistics().evicted, crowd.map.refused()),
+            (2, 0)
+        );
         assert!(!guests[2].is_gone());
     }
 }
@@ -191,7 +194,7 @@ fn one_goes_for_one_that_comes_and_no_more() {
         .set_limits(caps(4, ANY, WhenFull::EvictIdle));
     assert_refused(&crowd.enter("10.0.0.1"));
     assert!(guests.iter().all(|guest| !guest.is_gone()));
-    assert_eq!((take(&told).len(), crowd.map.evicted()), (8, 0));
+    assert_eq!((take(&told).len(), crowd.map.statistics().evicted), (8, 0));
 }
 
 /// Counts how often somebody looks at it.
@@ -227,7 +230,7 @@ fn a_flood_costs_one_look_at_all_channels_in_250_ms() {
                 _ => (10, 54), // those that came in this turn do not go in it
             };
             assert_eq!(
-                (crowd.map.evicted(), crowd.map.refused()),
+                (crowd.map.statistics().evicted, crowd.map.refused()),
                 (evicted, refused)
             );
             // In later turns, too.

@@ -93,6 +93,6 @@ fn a_full_map_refuses_without_a_listener_that_spins() {
     for client in &mut clients {
         assert_eq!(read_to_end(&mut map, client), REFUSAL.as_bytes());
     }
-    assert_eq!((map.refused(), map.evicted()), (100, 0));
+    assert_eq!((map.refused(), map.statistics().evicted), (100, 0));
     assert_rest(&mut map);
 }
