@@ -77,9 +77,9 @@ pub struct Limits {
     /// ```
     pub counted_message: usize,
     /// The least bytes a second at which a message with a number for a terminator must come,
-    /// on average since its beginning. If it is slower, `handle_deadline` is called, but not
-    /// before `message_grace`. Default 240. 0: any. A message without a terminator has all the
-    /// time. Otherwise as `message_time`.
+    /// on average since its beginning. If it is slower, but not before `message_grace`, or if
+    /// nothing of it comes for `message_time`, `handle_deadline` is called. Default 240. 0: any.
+    /// A message without a terminator has all the time. Otherwise as `message_time`.
     pub min_message_rate: u64,
     /// How long a message with a number for a terminator may come at any rate. Default 5 s.
     pub message_grace: Duration,
