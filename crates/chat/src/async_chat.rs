@@ -232,7 +232,7 @@ impl<H: ChatHandler> AsyncChat<H> {
             due |= HIGH;
         }
         let chat = &self.chat;
-        let takes_input = chat.may_receive() || chat.takes_input() || chat.gathers();
+        let takes_input = chat.may_receive() || chat.takes_input() || chat.may_receive_behind();
         if endpoint.has_hidden_input() && takes_input {
             due |= HIDDEN_INPUT;
         }
@@ -298,9 +298,9 @@ impl<H: ChatHandler> AsyncChat<H> {
         if self.chat.endpoint.discards_input() {
             self.chat.endpoint.discard_input(map);
         } else if self.chat.takes_input() {
-            self.chat.receive_held(map);
-        } else if self.chat.gathers() {
-            self.chat.receive_held(map);
+            self.chat.receive_behind(map);
+        } else if self.chat.may_receive_behind() {
+            self.chat.receive_behind(map);
             if self.due() & UNDELIVERED != 0 {
                 self.deliver_held(map)?;
             }

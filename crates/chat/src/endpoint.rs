@@ -11,6 +11,7 @@ use reactor::{Buffers, CloseReason, Source, Token};
 use socket2::{SockRef, Socket, Type};
 
 use crate::address::Address;
+use crate::extras::Extras;
 use crate::flags::{
     BEGIN, BLOCKED, CONVERTED, EOF, EOF_TOLD, Flags, NEW, NOT_LIVE, PEER_TOLD, REST_IN, REST_OUT,
     RETIMED, UNOPENED,
@@ -20,7 +21,6 @@ use crate::life::{Bound, Life, Origin, Stage};
 use crate::limits::Limits;
 use crate::listening::is_listener;
 use crate::output::{Output, clip};
-use crate::rare::Rare;
 use crate::rate::Way;
 use crate::receiving::MESSAGE_COST;
 use crate::transport::Transport;
@@ -67,7 +67,7 @@ pub struct Endpoint {
     pub(crate) unread: Unread,
     /// The timers that the channel has set for itself.
     pub(crate) waiting: Option<Box<Waiting>>,
-    pub(crate) rare: Option<Box<Rare>>,
+    pub(crate) extras: Option<Box<Extras>>,
 }
 
 impl Endpoint {
@@ -119,7 +119,7 @@ impl Endpoint {
             active: 0,
             unread: Unread::default(),
             waiting: None,
-            rare: None,
+            extras: None,
         };
         endpoint.use_limits();
         endpoint
@@ -341,7 +341,7 @@ impl Endpoint {
                 self.leave_map();
                 self.flags |= RETIMED;
             }
-            self.leave_crowd();
+            self.forget_speakers();
             if self.wire.wants_token() {
                 self.flags |= UNOPENED; // it does not know where it is
             }

@@ -15,13 +15,13 @@ impl Endpoint {
     #[cold]
     pub(crate) fn cut_off(&mut self, more: Unsent) {
         if !self.says_goodbye(self.fault(), more) {
-            self.close_as_slow(more);
+            self.close_for_output(more);
         }
     }
 
     /// The same, where no goodbye fits.
     #[cold]
-    pub(crate) fn close_as_slow(&mut self, more: Unsent) {
+    pub(crate) fn close_for_output(&mut self, more: Unsent) {
         self.lose_output();
         self.output.lose_also(more);
         self.close_with(self.fault());

@@ -110,11 +110,11 @@ impl Chat {
             && self.undelivered() < self.endpoint.limits.held
     }
 
-    /// Receives once, behind what is kept, up to the bound, if the channel
-    /// [takes input](Self::takes_input) or [gathers](Self::gathers) it. What that brings is
-    /// delivered after the release, or when there is enough of it.
+    /// Receives once, behind what is kept, up to the bound: for a channel that is held and
+    /// [takes input](Self::takes_input), or that [keeps it first](Self::may_receive_behind).
+    /// What that brings is delivered after the release, or when there is enough of it.
     #[cold]
-    pub(crate) fn receive_held(&mut self, map: &ChannelMap) {
+    pub(crate) fn receive_behind(&mut self, map: &ChannelMap) {
         let limits = &self.endpoint.limits;
         let usual = limits.in_buffer_size.max(1);
         let kept = self.undelivered();

@@ -27,8 +27,8 @@ impl Endpoint {
 
     /// The number of offers dropped so far, and their bytes: see [`Chat::dropped`].
     pub fn dropped(&self) -> Dropped {
-        let rare = self.rare.as_ref();
-        rare.map_or_else(Dropped::default, |rare| rare.offers.dropped)
+        let extras = self.extras.as_ref();
+        extras.map_or_else(Dropped::default, |extras| extras.offers.dropped)
     }
 
     pub(crate) fn offer_with_key(&mut self, key: Option<u64>, data: Bytes) -> bool {
@@ -47,7 +47,7 @@ impl Endpoint {
     #[cold]
     fn line_up(&mut self, key: Option<u64>, data: Bytes) -> bool {
         let (limit, overflow, len) = (self.limits.offers, self.limits.overflow, data.len());
-        let offers = &mut self.rare.get_or_insert_default().offers;
+        let offers = &mut self.extras.get_or_insert_default().offers;
         let before = offers.len();
         let fate = offers.add(key, data, limit, overflow);
         let kept = self.kept as usize + offers.len();
@@ -67,25 +67,26 @@ impl Endpoint {
 
     /// Bytes of the offers that wait.
     pub(crate) fn offered(&self) -> usize {
-        self.rare.as_ref().map_or(0, |rare| rare.offers.len())
+        self.extras.as_ref().map_or(0, |extras| extras.offers.len())
     }
 
     /// Moves offers into a queue that has drained, up to the high-water mark. One message
     /// may be longer.
     #[cold]
     pub(crate) fn queue_offers(&mut self) {
-        let Some(rare) = &mut self.rare else {
+        let Some(extras) = &mut self.extras else {
             return;
         };
         let output = &mut self.output;
         if output.len() > self.limits.low_water || output.producers() > 0 {
             return;
         }
-        while let Some(len) = rare.offers.next_len() {
+        while let Some(len) = extras.offers.next_len() {
             if !output.is_empty() && output.len() + len > output.mark() {
                 break;
             }
-            rare.offers
+            extras
+                .offers
                 .next()
                 .into_iter()
                 .for_each(|data| output.push_bytes(data));
@@ -94,8 +95,8 @@ impl Endpoint {
 
     /// Drops the offers that wait, without a count.
     pub(crate) fn take_offers(&mut self) -> Unsent {
-        let rare = self.rare.as_mut();
-        Unsent::bytes(rare.map_or(0, |rare| rare.offers.clear()))
+        let extras = self.extras.as_mut();
+        Unsent::bytes(extras.map_or(0, |extras| extras.offers.clear()))
     }
 }
 

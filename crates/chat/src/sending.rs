@@ -190,7 +190,8 @@ impl Endpoint {
         is_borne
     }
 
-    /// Whether one more producer may be queued. If there are too many, the peer is cut off.
+    /// Whether one more producer may be queued. If there are too many, the channel
+    /// is cut off.
     fn bears_producer(&mut self) -> bool {
         if !self.takes_output() || self.wire.keeps_bounds() {
             return false;
@@ -296,7 +297,7 @@ impl Endpoint {
         if let Some(waiting) = &mut self.waiting {
             waiting.is_behind = self.flags & BLOCKED != 0;
         }
-        if self.rare.is_some() {
+        if self.extras.is_some() {
             self.release_speakers_if_drained();
         }
     }
@@ -357,7 +358,7 @@ impl Endpoint {
             if let Err(error) = self.output.refill(max, handler) {
                 return self.close_with(CloseReason::Io(error));
             }
-            if self.rare.is_some() {
+            if self.extras.is_some() {
                 self.queue_offers();
             }
             let sent = self.send_ready();
@@ -414,7 +415,7 @@ impl Endpoint {
             return 0;
         }
         let before = self.queued();
-        let left = left(&self.rare, Way::Out);
+        let left = left(&self.extras, Way::Out);
         let sent = self.wire.send_within(left, &slices[..count]);
         let sent = self.note_sent(len.min(left.unwrap_or(len)), sent);
         if self.queued() < before {
@@ -475,21 +476,21 @@ impl Endpoint {
             return data;
         }
         slices[count] = IoSlice::new(data);
-        let left = left(&self.rare, Way::Out);
+        let left = left(&self.extras, Way::Out);
         let sent = self.wire.send_within(left, &slices[..=count]);
         let sent = self.note_sent(len.min(left.unwrap_or(len)), sent);
         &data[sent.saturating_sub(queued)..]
     }
 
     /// Whether the queue may have `left` bytes more, the end of a push of `len`. If not, the
-    /// peer is too slow, and is cut off.
+    /// channel is cut off.
     fn bears(&mut self, len: usize, left: usize) -> bool {
         let is_borne = self.output.len() + left <= self.limits.output;
         if !is_borne {
             let lost = Unsent::bytes(left);
             match left == len {
                 true => self.cut_off(lost),
-                false => self.close_as_slow(lost), // a goodbye would follow half a push
+                false => self.close_for_output(lost), // a goodbye would follow half a push
             }
         }
         is_borne

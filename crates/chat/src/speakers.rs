@@ -15,11 +15,11 @@ use crate::flags::OUTRUN;
 
 /// Who waits for whom.
 #[derive(Debug, Default)]
-pub(crate) struct Crowd {
+pub(crate) struct Speakers {
     /// Of a member: the speakers that wait for it.
-    speakers: Vec<Rc<Speaker>>,
+    waiting: Vec<Rc<Speaker>>,
     /// Of a speaker: itself, as long as it waits for anybody.
-    speaker: Weak<Speaker>,
+    own: Weak<Speaker>,
 }
 
 /// A speaker that waits.
@@ -50,23 +50,23 @@ impl Endpoint {
     pub(crate) fn wait_for_members(&mut self, remote: Remote) -> Rc<Speaker> {
         self.flags |= OUTRUN;
         let me = self.me;
-        let crowd = &mut self.rare.get_or_insert_default().crowd;
-        crowd.speaker.upgrade().unwrap_or_else(|| {
+        let speakers = &mut self.extras.get_or_insert_default().speakers;
+        speakers.own.upgrade().unwrap_or_else(|| {
             let speaker = Rc::new(Speaker { me, remote });
-            crowd.speaker = Rc::downgrade(&speaker);
+            speakers.own = Rc::downgrade(&speaker);
             speaker
         })
     }
 
     /// Whether this speaker waits for a member.
     pub(crate) fn waits_for_members(&self) -> bool {
-        let rare = self.rare.as_ref();
-        rare.is_some_and(|rare| rare.crowd.speaker.strong_count() > 0)
+        let extras = self.extras.as_ref();
+        extras.is_some_and(|extras| extras.speakers.own.strong_count() > 0)
     }
 
     /// Has a speaker wait for this member.
     pub(crate) fn keep_speaker(&mut self, speaker: Rc<Speaker>) {
-        let speakers = &mut self.rare.get_or_insert_default().crowd.speakers;
+        let speakers = &mut self.extras.get_or_insert_default().speakers.waiting;
         // What one callback pushes comes in a row.
         if speakers
             .last()
@@ -88,15 +88,15 @@ impl Endpoint {
     }
 
     pub(crate) fn release_speakers(&mut self) {
-        if let Some(rare) = &mut self.rare {
-            rare.crowd.speakers = Vec::new();
+        if let Some(extras) = &mut self.extras {
+            extras.speakers.waiting = Vec::new();
         }
     }
 
     /// The channel is in another map, where nobody waits for it, nor it for anybody.
-    pub(crate) fn leave_crowd(&mut self) {
-        if let Some(rare) = &mut self.rare {
-            rare.crowd = Crowd::default();
+    pub(crate) fn forget_speakers(&mut self) {
+        if let Some(extras) = &mut self.extras {
+            extras.speakers = Speakers::default();
         }
     }
 }
@@ -121,9 +121,9 @@ mod tests {
             member.keep_speaker(goes.wait_for_members(map.remote()));
         }
         let kept = member
-            .rare
+            .extras
             .as_ref()
-            .map_or(0, |rare| rare.crowd.speakers.len());
+            .map_or(0, |extras| extras.speakers.waiting.len());
         assert!(kept <= 8, "{kept}");
         assert!(stays.waits_for_members());
         member.release_speakers();
