@@ -30,7 +30,7 @@ impl Endpoint {
     /// Whose fault it is that too much is queued: the peer's, if the loop has waited for it.
     fn fault(&self) -> CloseReason {
         match &self.waiting {
-            Some(waiting) if waiting.is_behind => CloseReason::SlowReader,
+            Some(waiting) if waiting.was_blocked => CloseReason::SlowReader,
             _ => CloseReason::OutputOverLimit,
         }
     }

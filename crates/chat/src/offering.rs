@@ -36,9 +36,9 @@ impl Endpoint {
             return self.push_bytes(data);
         }
         let queued = self.output.len();
-        let is_behind = self.offered() > 0 || self.output.producers() > 0;
-        let is_behind = is_behind || queued > self.output.mark();
-        if !is_behind && queued + data.len() <= self.limits.output {
+        let must_wait =
+            self.offered() > 0 || self.output.producers() > 0 || queued > self.output.mark();
+        if !must_wait && queued + data.len() <= self.limits.output {
             return self.push_bytes(data);
         }
         self.takes_output() && (data.is_empty() || self.line_up(key, data))

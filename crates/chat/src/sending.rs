@@ -295,7 +295,7 @@ impl Endpoint {
             self.send_queued(handler);
         }
         if let Some(waiting) = &mut self.waiting {
-            waiting.is_behind = self.flags & BLOCKED != 0;
+            waiting.was_blocked = self.flags & BLOCKED != 0;
         }
         if self.extras.is_some() {
             self.release_speakers_if_drained();

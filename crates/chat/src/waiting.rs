@@ -71,7 +71,7 @@ pub(crate) struct Waiting {
     /// timer stays.
     silent: Option<Instant>,
     /// At the last settle the peer had not taken all.
-    pub(crate) is_behind: bool,
+    pub(crate) was_blocked: bool,
 }
 
 /// What a timer that is due means.
