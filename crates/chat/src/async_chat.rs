@@ -12,9 +12,9 @@ use reactor::{
 use crate::chat::Chat;
 use crate::endpoint::Endpoint;
 use crate::flags::{
-    BEGIN, BLOCKED, CONVERTED, EOF, EOF_TOLD, FINISHED, FINISHED_TOLD, Flags, HELD, HIGH, NOT_LIVE,
-    OUTRUN, OVER_LIMIT, PARTIAL, PEER_TOLD, RATED, REST_IN, REST_OUT, RETIMED, UNDELIVERED,
-    UNOPENED,
+    BEGIN, BLOCKED, CONVERTED, EOF, EOF_TOLD, FINISHED, FINISHED_TOLD, Flags, HELD, HIDDEN_INPUT,
+    HIGH, NOT_LIVE, OUTRUN, OVER_LIMIT, PARTIAL, PEER_TOLD, RATED, REST_IN, REST_OUT, RETIMED,
+    UNDELIVERED, UNOPENED,
 };
 use crate::handler::ChatHandler;
 use crate::inet_name::InetName;
@@ -27,10 +27,6 @@ use crate::transport::Transport;
 #[cfg(unix)]
 use crate::unix_name::UnixName;
 use crate::waiting::Due;
-
-/// A bit of [`AsyncChat::due`]: a transport has input that no event will announce. As a flag
-/// it means another thing, which is never due.
-const HIDDEN_INPUT: Flags = RATED;
 
 /// Flags that are looked at together, since most channels have none of them.
 const RARE: Flags = EOF | REST_IN | REST_OUT | NOT_LIVE | UNOPENED | BLOCKED | PARTIAL | RETIMED;
@@ -198,7 +194,7 @@ impl<H: ChatHandler> AsyncChat<H> {
         self
     }
 
-    /// The work that is due without an event: bits of the flags, and the one above.
+    /// The work that is due without an event: bits of the flags.
     pub(crate) fn due(&self) -> Flags {
         let endpoint = &self.chat.endpoint;
         let flags = endpoint.flags;
