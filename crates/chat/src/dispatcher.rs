@@ -18,7 +18,7 @@ use crate::inet_name::InetName;
 use crate::life::{Bound, Stage};
 use crate::limits::Limits;
 use crate::opening::Target;
-use crate::sending::later;
+use crate::producing::later;
 use crate::transport::Transport;
 #[cfg(unix)]
 use crate::unix_bind::UnixBind;

@@ -352,8 +352,8 @@ impl Endpoint {
     /// Has the map's account know how much input is kept, with `message` bytes of one that is
     /// accumulated, and how much output a transport keeps.
     pub(crate) fn count_kept(&mut self, message: usize) {
-        let queued = self.wire.transport().map_or(0, |t| t.queued());
-        self.recount_kept(self.unread.len() + message + queued + self.offered());
+        let queued = self.wire.queued() + self.offered();
+        self.recount_kept(self.unread.len() + message + queued);
     }
 
     /// The account is told of this total of what is kept.

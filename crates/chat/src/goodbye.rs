@@ -7,7 +7,7 @@ use reactor::{ChannelMap, CloseReason};
 
 use crate::endpoint::Endpoint;
 use crate::flags::{BLOCKED, NOT_LIVE, REST_IN, REST_OUT, SHUT_DUE};
-use crate::sending::later;
+use crate::producing::later;
 use crate::unsent::Unsent;
 
 impl Endpoint {

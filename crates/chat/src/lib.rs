@@ -212,6 +212,7 @@ mod output;
 mod pattern;
 mod process;
 mod producer;
+mod producing;
 mod rate;
 mod receiving;
 mod sending;

@@ -9,7 +9,6 @@ use std::mem;
 use std::time::{Duration, Instant};
 
 use crate::endpoint::Endpoint;
-use crate::extras::Extras;
 use crate::flags::{Flags, RATED, REST_IN, REST_OUT, RETIMED};
 
 /// Bytes a second in one direction of one stream: a token bucket, which is full at first.
@@ -171,15 +170,6 @@ impl Bucket {
     }
 }
 
-/// The bytes that may pass now; `None` without a rate.
-pub(crate) fn left(extras: &Option<Box<Extras>>, way: Way) -> Option<usize> {
-    let bucket = extras.as_ref()?.buckets.0[way as usize].as_ref()?;
-    match bucket.is_dry {
-        true => Some(0),
-        false => Some(usize::try_from(bucket.level).unwrap_or(usize::MAX)),
-    }
-}
-
 impl Buckets {
     /// Has buckets for these rates. Those of before stay as full as they are.
     fn use_rates(&mut self, rates: [Rate; 2]) {
@@ -242,7 +232,11 @@ impl Endpoint {
 
     /// The bytes that may pass now; `None` without a rate.
     pub(crate) fn left(&self, way: Way) -> Option<usize> {
-        left(&self.extras, way)
+        let bucket = self.extras.as_ref()?.buckets.0[way as usize].as_ref()?;
+        match bucket.is_dry {
+            true => Some(0),
+            false => Some(usize::try_from(bucket.level).unwrap_or(usize::MAX)),
+        }
     }
 
     /// So much has passed.

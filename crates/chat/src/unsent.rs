@@ -63,7 +63,7 @@ impl Endpoint {
         let mut unsent = Unsent::default();
         if self.is_closed() {
             unsent = self.output.unsent();
-            unsent.bytes += self.wire.transport().map_or(0, |t| t.queued());
+            unsent.bytes += self.wire.queued();
         }
         unsent
     }

@@ -12,8 +12,8 @@ use reactor::{ChannelMap, CloseReason, Deadline, Opening, Timer};
 use crate::endpoint::Endpoint;
 use crate::flags::{BLOCKED, BY_COUNT, EOF, Flags, HELD, PARTIAL, REST_IN, REST_OUT, RETIMED};
 use crate::life::Stage;
+use crate::producing::later;
 use crate::rate::Way;
-use crate::sending::later;
 
 /// How long a channel rests when the system is short of something, memory or
 /// descriptors. Nothing but time helps then, and the poller reports that the channel is

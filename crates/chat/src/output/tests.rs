@@ -2,7 +2,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use super::*;
-use crate::sending::later;
+use crate::producing::later;
 
 #[path = "../../tests/common/rng.rs"]
 #[allow(clippy::duplicate_mod, reason = "ten lines that several tests need")]
