@@ -1,7 +1,10 @@
 use std::cell::{Cell, RefCell};
+use std::io;
 use std::rc::Rc;
 
+use super::producers::EMPTY_ANSWERS;
 use super::*;
+use crate::producer::More;
 use crate::producing::later;
 
 #[path = "../../tests/common/rng.rs"]
