@@ -12,7 +12,8 @@ use crate::endpoint::Endpoint;
 use crate::flags::{Flags, RATED, REST_IN, REST_OUT, RETIMED};
 
 /// Bytes a second in one direction of one stream: a token bucket, which is full at first.
-/// See [`Limits::receive_rate`] and [`Limits::send_rate`].
+/// See [`Limits::receive_rate`](crate::Limits::receive_rate) and
+/// [`Limits::send_rate`](crate::Limits::send_rate).
 ///
 /// ```
 /// use chat::{Limits, Rate};
