@@ -32,10 +32,12 @@ impl Endpoint {
     ///
     /// If more than [`Limits::output`](crate::Limits::output) is queued, even after one
     /// more attempt to send, the queue is dropped and the channel is closed, with a
-    /// [goodbye](crate::Limits::goodbye) if it has one: as a
-    /// [`SlowReader`](CloseReason::SlowReader), or as
-    /// [`OutputOverLimit`](CloseReason::OutputOverLimit) if the loop has not waited for the
-    /// peer yet. Use a producer for large output. If sending fails, the queue is dropped,
+    /// [goodbye](crate::Limits::goodbye) if it has one: as
+    /// [`SlowReader`](CloseReason::SlowReader) if, when the loop last went to wait, the peer
+    /// had not taken all that it was offered; otherwise as
+    /// [`OutputOverLimit`](CloseReason::OutputOverLimit): the program has queued more than
+    /// `output` by itself, or more than [`send_rate`](crate::Limits::send_rate) lets out. Use a
+    /// producer for large output. If sending fails, the queue is dropped,
     /// and the channel closes when the input that is left has been handed out.
     ///
     /// On a socket that keeps bounds (datagrams, `SOCK_SEQPACKET`), `data` is one record.
@@ -462,10 +464,12 @@ impl Chat {
     ///
     /// If more than [`Limits::output`](crate::Limits::output) is queued, even after one
     /// more attempt to send, the queue is dropped and the channel is closed, with a
-    /// [goodbye](crate::Limits::goodbye) if it has one: as a
-    /// [`SlowReader`](CloseReason::SlowReader), or as
-    /// [`OutputOverLimit`](CloseReason::OutputOverLimit) if the loop has not waited for the
-    /// peer yet. Use a producer for large output. If sending fails, the queue is dropped,
+    /// [goodbye](crate::Limits::goodbye) if it has one: as
+    /// [`SlowReader`](CloseReason::SlowReader) if, when the loop last went to wait, the peer
+    /// had not taken all that it was offered; otherwise as
+    /// [`OutputOverLimit`](CloseReason::OutputOverLimit): the program has queued more than
+    /// `output` by itself, or more than [`send_rate`](crate::Limits::send_rate) lets out. Use a
+    /// producer for large output. If sending fails, the queue is dropped,
     /// and the channel closes when the input that is left has been delivered.
     #[inline]
     pub fn push(&mut self, data: impl AsRef<[u8]>) -> bool {
