@@ -69,7 +69,8 @@ impl Chat {
     }
 
     /// Whether the channel is held, by [`pause`](Self::pause) or another
-    /// [hold](Self::hold). [Backpressure](Self::set_backpressure) does not count.
+    /// [hold](Self::hold). Neither [backpressure](Self::set_backpressure) nor the wait of
+    /// [`push_from`](crate::ChatMap::push_from) counts.
     pub fn is_held(&self) -> bool {
         self.endpoint.flags & (HELD & !OUTRUN) != 0
     }
