@@ -111,8 +111,9 @@ impl<H: ChatHandler> AsyncChat<H> {
     }
 
     /// Connects to a TCP port, as soon as it is in a map. Several addresses are tried in their
-    /// order: the next one when one has failed, or has said nothing for 250 ms. That one goes
-    /// on, and the first that answers is taken (RFC 8305, section 5).
+    /// order: the next one when one has failed, or has said nothing for 250 ms. The earlier
+    /// ones go on, eight attempts at most together, and are looked at every 250 ms; the first
+    /// found connected is taken (RFC 8305, section 5).
     ///
     /// [`handle_connect`](ChatHandler::handle_connect) follows on success,
     /// [`handle_close`](ChatHandler::handle_close) on failure. Output pushed before is
@@ -373,7 +374,7 @@ impl<H: ChatHandler> Channel for AsyncChat<H> {
     fn settle(&mut self, me: Token) -> Result<(), CloseReason> {
         self.chat.endpoint.enter(me);
         let Self { chat, handler, .. } = self;
-        let ask: Ask<'_> = &mut |data, max| handler.produce(data, max);
+        let ask: Ask<'_> = &mut |out, max| handler.produce(out, max);
         chat.endpoint.settle_output(ask);
         if self.chat.endpoint.flags & OUTRUN != 0 {
             self.chat.endpoint.release_if_drained();

@@ -93,12 +93,12 @@ impl Chat {
     ///     fn handle_message(&mut self, _: &[u8], _: &mut Chat, _: &mut ChannelMap) -> Result {
     ///         Ok(())
     ///     }
-    ///     fn produce(&mut self, data: &mut Vec<u8>, max: usize) -> io::Result<More> {
-    ///         while data.len() < max {
+    ///     fn produce(&mut self, out: &mut Vec<u8>, max: usize) -> io::Result<More> {
+    ///         while out.len() < max {
     ///             let Some((name, price)) = self.news.pop_first() else {
     ///                 return Ok(More::Done);
     ///             };
-    ///             writeln!(data, "{name} {price}")?;
+    ///             writeln!(out, "{name} {price}")?;
     ///         }
     ///         Ok(More::Again)
     ///     }
