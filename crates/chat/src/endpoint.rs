@@ -149,8 +149,9 @@ impl Endpoint {
     /// # Errors
     ///
     /// `WouldBlock` if there is nothing to receive now, or enough was received in this turn
-    /// ([`Limits::received_per_turn`]). A callback must expect it at any time. `InvalidData` if a datagram, or a record of a `SOCK_SEQPACKET` socket, is
-    /// longer than `buffer`. `buffer` has its beginning then, and the rest is lost.
+    /// ([`Limits::received_per_turn`]). A callback must expect it at any time. `InvalidData` if
+    /// a datagram, or a record of a `SOCK_SEQPACKET` socket, is longer than `buffer`. `buffer`
+    /// has its beginning then, and the rest is lost.
     ///
     /// Any error but `WouldBlock` closes the channel with [`CloseReason::Io`] after the
     /// callback; over a transport, when the queued output is sent. A datagram socket

@@ -109,9 +109,9 @@ impl Chat {
     /// than [`Limits::high_water`](crate::Limits::high_water) bytes are queued, or a
     /// producer, the message waits, and so does every offer after it. They go into the
     /// queue when at most [`Limits::low_water`](crate::Limits::low_water) bytes are left
-    /// of that. [`Limits::offers`](crate::Limits::offers) bounds those that wait. What does
-    /// not fit is the choice of [`Limits::overflow`](crate::Limits::overflow): to close the
-    /// channel (the default), or to drop the newest or the oldest. A message of which a
+    /// of that. [`Limits::offers`](crate::Limits::offers) bounds those that wait. When a
+    /// message does not fit, [`Limits::overflow`](crate::Limits::overflow) decides: it closes
+    /// the channel (the default), or drops the newest or the oldest. A message of which a
     /// byte was sent, or that was pushed, is never dropped.
     ///
     /// Returns `false` if `data` is dropped: for the reasons of [`push`](Self::push), or as
