@@ -130,8 +130,9 @@ impl<'map> ChannelView<'map> {
         Hold::all().filter(move |&hold| chat.is_some_and(|chat| chat.has_hold(hold)))
     }
 
-    /// Whether the channel is held because its answers outrun the peer:
-    /// [`Chat::set_backpressure`].
+    /// Whether the channel is held because its answers outrun the peer
+    /// ([`set_backpressure`](Chat::set_backpressure)), or because it waits for members
+    /// ([`push_from`](crate::ChatMap::push_from)).
     pub fn is_outrun(&self) -> bool {
         self.chat.is_some_and(Chat::is_outrun)
     }

@@ -90,9 +90,8 @@ pub trait ChatMap: sealed::Sealed {
     /// The channel is behind when it [needs to drain](Chat::needs_drain). The speaker
     /// delivers no further message then, as while its own answers outrun its peer
     /// ([`set_backpressure`](Chat::set_backpressure)), and with the same bounds. It goes on
-    /// in the turn after the last channel that it waits for has drained, takes no more
-    /// output, is converted or closed, or was taken out of the map and dropped or inserted
-    /// into another.
+    /// when the last channel that it waits for has drained, takes no more output, is converted
+    /// or closed, or was taken out of the map and dropped or inserted into another.
     ///
     /// `channel` may be the speaker's own: it waits for itself from its next call on, since
     /// `data` comes later. Two speakers may wait for each other. Both still send, so they go
@@ -211,15 +210,22 @@ impl ChatMap for ChannelMap {
         data: impl Into<Bytes>,
     ) -> Result<bool, Absent> {
         let token = channel.into();
-        let is_taken = self.push(token, data)?;
-        let is_own = token == speaker.token();
-        let is_behind = match self.get_any_mut(token) {
-            Ok(channel) => endpoint_of(channel)?.has_speakers_wait(),
-            Err(_) => is_own && speaker.endpoint.has_speakers_wait(),
+        let (is_taken, is_behind) = match self.get_any_mut(token) {
+            Ok(channel) => {
+                let member = endpoint_of(channel)?;
+                (member.push_bytes(data), member.is_behind())
+            }
+            Err(_) => {
+                let is_own = token == speaker.token();
+                (
+                    self.push(token, data)?,
+                    is_own && speaker.endpoint.is_behind(),
+                )
+            }
         };
         // One that is closed, or another map's, delivers nothing here.
         if is_behind && self.is_open(speaker.token()) {
-            let waiting = speaker.endpoint.wait_for_members(self.remote());
+            let waiting = speaker.endpoint.wait_for_members(self.buffers());
             match self.get_any_mut(token) {
                 Ok(channel) => endpoint_of(channel)?.keep_speaker(waiting),
                 Err(_) => speaker.endpoint.keep_speaker(waiting),

@@ -10,6 +10,7 @@ use reactor::{Buffers, CloseReason, Moment, Source, Token};
 use socket2::{SockRef, Socket, Type};
 
 use crate::address::Address;
+use crate::extras::Extras;
 use crate::flags::{
     BEGIN, BLOCKED, CONVERTED, EOF, EOF_TOLD, Flags, NEW, NOT_LIVE, PEER_TOLD, REST_IN, REST_OUT,
     RETIMED, UNOPENED,
@@ -19,7 +20,6 @@ use crate::life::{Bound, Life, Origin, Stage};
 use crate::limits::Limits;
 use crate::listening::is_listener;
 use crate::output::{Output, clip};
-use crate::rare::Rare;
 use crate::rate::Way;
 use crate::receiving::MESSAGE_COST;
 use crate::transport::Transport;
@@ -66,7 +66,7 @@ pub struct Endpoint {
     pub(crate) unread: Unread,
     /// The timers that the channel has set for itself.
     pub(crate) waiting: Option<Box<Waiting>>,
-    pub(crate) rare: Option<Box<Rare>>,
+    pub(crate) extras: Option<Box<Extras>>,
 }
 
 impl Endpoint {
@@ -118,7 +118,7 @@ impl Endpoint {
             active: Moment::default(),
             unread: Unread::default(),
             waiting: None,
-            rare: None,
+            extras: None,
         };
         endpoint.use_limits();
         endpoint
@@ -148,8 +148,9 @@ impl Endpoint {
     /// # Errors
     ///
     /// `WouldBlock` if there is nothing to receive now, or enough was received in this turn
-    /// ([`Limits::received_per_turn`]). A callback must expect it at any time. `InvalidData` if a datagram, or a record of a `SOCK_SEQPACKET` socket, is
-    /// longer than `buffer`. `buffer` has its beginning then, and the rest is lost.
+    /// ([`Limits::received_per_turn`]). A callback must expect it at any time. `InvalidData` if
+    /// a datagram, or a record of a `SOCK_SEQPACKET` socket, is longer than `buffer`. `buffer`
+    /// has its beginning then, and the rest is lost.
     ///
     /// Any error but `WouldBlock` closes the channel with [`CloseReason::Io`] after the
     /// callback; over a transport, when the queued output is sent. A datagram socket
@@ -340,7 +341,7 @@ impl Endpoint {
                 self.leave_map();
                 self.flags |= RETIMED;
             }
-            self.leave_crowd();
+            self.forget_speakers();
             if self.wire.wants_token() {
                 self.flags |= UNOPENED; // it does not know where it is
             }
@@ -351,9 +352,8 @@ impl Endpoint {
     /// Has the map's account know how much input is kept, with `message` bytes of one that is
     /// accumulated, and how much output a transport keeps.
     pub(crate) fn count_kept(&mut self, message: usize) {
-        let queued = self.wire.transport().map_or(0, |t| t.queued());
-        let offers = self.rare.as_ref().map_or(0, |rare| rare.offers.weight());
-        self.recount_kept(self.unread.len() + message + queued + offers);
+        let offers = self.extras.as_ref().map_or(0, |it| it.offers.weight());
+        self.recount_kept(self.unread.len() + message + self.wire.queued() + offers);
     }
 
     /// The account is told of this total of what is kept.

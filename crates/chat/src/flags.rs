@@ -5,7 +5,7 @@
 //! cleared by the function that knows its reason.
 
 /// A set of the bits below.
-pub(crate) type Flags = u32;
+pub(crate) type Flags = u64;
 
 /// The life of the channel is not `Live`: it connects, listens, has datagrams,
 /// or ends. Kept by `life.rs`.
@@ -52,17 +52,20 @@ pub(crate) const PARTIAL: Flags = 1 << 17;
 pub(crate) const BY_COUNT: Flags = 1 << 18;
 /// The timers are to be looked at: a limit was changed, or, as due work, time has begun.
 pub(crate) const RETIMED: Flags = 1 << 19;
-/// Input is kept until there is enough of it for a message that is delivered whole.
-pub(crate) const GATHERS: Flags = 1 << 29;
-/// The same of sending.
-pub(crate) const REST_OUT: Flags = 1 << 30;
-/// The bytes received or sent have a rate.
-pub(crate) const RATED: Flags = 1 << 31;
-/// Something is due that comes before anything else.
-pub(crate) const BEGIN: Flags = NEW | CONVERTED;
 /// The channel's answers outrun its peer, or what it says outruns another's: it is held until
 /// that has drained.
 pub(crate) const OUTRUN: Flags = 1 << 28;
-/// The channel is held: nothing is delivered. A bit for each [`Hold`](crate::Hold), and
-/// the one above.
+/// Input is kept until there is enough of it for a message that is delivered whole.
+pub(crate) const GATHERS: Flags = 1 << 29;
+/// As `REST_IN`, of sending.
+pub(crate) const REST_OUT: Flags = 1 << 30;
+/// The bytes received or sent have a rate.
+pub(crate) const RATED: Flags = 1 << 31;
+/// A transport has input that no event will announce. Never set: a bit of the work that is due
+/// (`due` of a chat channel), which the transport is asked for.
+pub(crate) const HIDDEN_INPUT: Flags = 1 << 63;
+/// Something is due that comes before anything else.
+pub(crate) const BEGIN: Flags = NEW | CONVERTED;
+/// The channel is held: nothing is delivered. A bit for each [`Hold`](crate::Hold), 20 to 27,
+/// and `OUTRUN`.
 pub(crate) const HELD: Flags = 0xff << 20 | OUTRUN;

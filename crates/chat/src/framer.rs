@@ -7,7 +7,6 @@
 //! depend on how the network cut the stream.
 
 use std::mem;
-use std::rc::Rc;
 use std::time::Duration;
 
 use reactor::{Error, Result};
@@ -286,7 +285,7 @@ impl Framer {
     pub(crate) fn next_whole<'d>(
         &mut self,
         data: &'d [u8],
-        limits: &Rc<Limits>, // read only where a message was found
+        limits: &Limits,
     ) -> Option<(&'d [u8], &'d [u8])> {
         if self.state != State::Start {
             return None;

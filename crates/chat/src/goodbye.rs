@@ -7,7 +7,7 @@ use reactor::{ChannelMap, CloseReason};
 
 use crate::endpoint::Endpoint;
 use crate::flags::{BLOCKED, NOT_LIVE, REST_IN, REST_OUT, SHUT_DUE};
-use crate::sending::later;
+use crate::producing::later;
 use crate::unsent::Unsent;
 
 impl Endpoint {
@@ -15,13 +15,13 @@ impl Endpoint {
     #[cold]
     pub(crate) fn cut_off(&mut self, more: Unsent) {
         if !self.says_goodbye(self.fault(), more) {
-            self.close_as_slow(more);
+            self.close_for_output(more);
         }
     }
 
     /// The same, where no goodbye fits.
     #[cold]
-    pub(crate) fn close_as_slow(&mut self, more: Unsent) {
+    pub(crate) fn close_for_output(&mut self, more: Unsent) {
         self.lose_output();
         self.output.lose_also(more);
         self.close_with(self.fault());
@@ -30,7 +30,7 @@ impl Endpoint {
     /// Whose fault it is that too much is queued: the peer's, if the loop has waited for it.
     fn fault(&self) -> CloseReason {
         match &self.waiting {
-            Some(waiting) if waiting.is_behind => CloseReason::SlowReader,
+            Some(waiting) if waiting.was_blocked => CloseReason::SlowReader,
             _ => CloseReason::OutputOverLimit,
         }
     }

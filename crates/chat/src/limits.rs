@@ -85,10 +85,10 @@ pub struct Limits {
     pub message_grace: Duration,
     /// Bytes that may be queued. A push beyond that makes one more attempt to send,
     /// which cannot get past a producer. If it is still too much, the channel is closed, at
-    /// once or after the `goodbye`: as a [`SlowReader`](crate::CloseReason::SlowReader), or
-    /// as [`OutputOverLimit`](crate::CloseReason::OutputOverLimit) if at the last settle
-    /// nothing was left unsent. Then the program has pushed too much at once, before the peer
-    /// could take any of it. Default 8 MiB.
+    /// once or after the `goodbye`: as [`SlowReader`](crate::CloseReason::SlowReader) if, when
+    /// the loop last went to wait, the peer had not taken all that it was offered; otherwise as
+    /// [`OutputOverLimit`](crate::CloseReason::OutputOverLimit): the program has queued more
+    /// than `output` by itself, or more than `send_rate` lets out. Default 8 MiB.
     pub output: usize,
     /// Bytes of [offers](crate::Chat::offer) that may wait for a peer that is behind; each
     /// counts 64 bytes more, for its place in the line. Beyond that, `offer_policy` decides.

@@ -17,11 +17,11 @@ const PLACE: usize = 64;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum OfferPolicy {
-    /// The channel is closed, as a [`SlowReader`](crate::CloseReason::SlowReader).
+    /// The channel is closed, as by too much [`output`](crate::Limits::output).
     #[default]
     Close,
-    /// The new message is dropped. Of [the same key](crate::Chat::offer_latest), the one
-    /// that waits stays.
+    /// The new message is dropped. If one of [the same key](crate::Chat::offer_latest) waits,
+    /// that one stays.
     DropNewest,
     /// The messages that have waited longest are dropped, as many as make room. One that is
     /// longer than all of the room is dropped itself.

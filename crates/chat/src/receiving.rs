@@ -315,16 +315,17 @@ impl Chat {
 
     /// Whether input may be received: what is held comes first.
     pub(crate) fn may_receive(&self) -> bool {
-        !self.is_gathering() && self.is_open_for_input()
+        !self.keeps_input_first() && self.is_open_for_input()
     }
 
-    /// Whether input may be received behind that which is kept for a message. Input that has
-    /// a rate is received in the same way.
-    pub(crate) fn gathers(&self) -> bool {
-        self.is_gathering() && self.is_open_for_input()
+    /// Whether input may be received behind that which is kept.
+    pub(crate) fn may_receive_behind(&self) -> bool {
+        self.keeps_input_first() && self.is_open_for_input()
     }
 
-    fn is_gathering(&self) -> bool {
+    /// Whether input is kept before it is delivered: until there is enough of it for a
+    /// message that is delivered whole, or since it has a rate.
+    fn keeps_input_first(&self) -> bool {
         let flags = self.endpoint.flags;
         flags & GATHERS != 0 || (flags & RATED != 0 && self.endpoint.has_receive_rate())
     }

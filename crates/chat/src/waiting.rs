@@ -12,8 +12,8 @@ use reactor::{ChannelMap, CloseReason, Deadline, Opening, Timer};
 use crate::endpoint::Endpoint;
 use crate::flags::{BLOCKED, BY_COUNT, EOF, Flags, HELD, PARTIAL, REST_IN, REST_OUT, RETIMED};
 use crate::life::Stage;
+use crate::producing::later;
 use crate::rate::Way;
-use crate::sending::later;
 
 /// How long a channel rests when the system is short of something, memory or
 /// descriptors. Nothing but time helps then, and the poller reports that the channel is
@@ -71,7 +71,7 @@ pub(crate) struct Waiting {
     /// timer stays.
     silent: Option<Instant>,
     /// At the last settle the peer had not taken all.
-    pub(crate) is_behind: bool,
+    pub(crate) was_blocked: bool,
 }
 
 /// What a timer that is due means.

@@ -57,6 +57,10 @@ pub(super) struct Shelf {
     spare: RefCell<Vec<Box<Vec<u8>>>>,
     /// Capacities of those in `spare`.
     spare_len: Cell<usize>,
+    /// Channels that were touched where no map is at hand, and whether there are any: that is
+    /// asked in each turn.
+    touched: Cell<Vec<Token>>,
+    pub(super) has_touched: Cell<bool>,
 }
 
 impl ChannelMap {
@@ -157,6 +161,56 @@ impl Buffers {
         }
         self.0.spare.take();
         self.refund(self.0.spare_len.take());
+    }
+}
+
+/// # Channels of the same map
+impl Buffers {
+    /// Has the map settle the channel before its next wait, as [`ChannelMap::touch`] does. It
+    /// needs no map: it can be called where a channel is dropped, or from inside another one.
+    /// Nothing happens if the map has no such channel.
+    ///
+    /// ```
+    /// use reactor::{Buffers, Token};
+    ///
+    /// /// What one channel lends to another, which may be dropped anywhere.
+    /// struct Share {
+    ///     lender: Token,
+    ///     buffers: Buffers,
+    /// }
+    ///
+    /// impl Drop for Share {
+    ///     fn drop(&mut self) {
+    ///         self.buffers.touch(self.lender); // which looks whether it has all back
+    ///     }
+    /// }
+    /// ```
+    #[cold]
+    pub fn touch(&self, channel: impl Into<Token>) {
+        let mut touched = self.0.touched.take();
+        if touched.len() == touched.capacity() {
+            touched.sort_unstable();
+            touched.dedup();
+        }
+        touched.push(channel.into());
+        self.0.touched.set(touched);
+        self.0.has_touched.set(true);
+    }
+
+    /// Those that were touched since this was last called.
+    fn take_touched(&self) -> Vec<Token> {
+        self.0.has_touched.set(false);
+        self.0.touched.take()
+    }
+}
+
+impl ChannelMap {
+    /// Touches the channels that were touched without the map.
+    #[cold]
+    pub(super) fn touch_those(&mut self) {
+        for token in self.buffers.take_touched() {
+            self.touch(token);
+        }
     }
 }
 

@@ -52,8 +52,8 @@ impl ChannelMap {
             if self.stopping {
                 break;
             }
-            let has_work = self.remote.inbox.waiting.load(Ordering::SeqCst) > 0;
-            if self.slots.is_empty() && !has_work && self.posts.is_empty() {
+            let has_work = || self.remote.inbox.waiting.load(Ordering::SeqCst) > 0;
+            if self.slots.is_empty() && self.posts.is_empty() && !has_work() {
                 self.shutdown_deadline = None;
                 self.set_alarm();
                 break;
@@ -229,6 +229,9 @@ impl ChannelMap {
             }
             self.batch.clear();
             self.run_closes();
+            if self.buffers.0.has_touched.get() {
+                self.touch_those();
+            }
             if self.touched.get_mut().is_empty() {
                 break;
             }
