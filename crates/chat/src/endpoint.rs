@@ -353,7 +353,7 @@ impl Endpoint {
     /// accumulated, and how much output a transport keeps.
     pub(crate) fn count_kept(&mut self, message: usize) {
         let offers = self.extras.as_ref().map_or(0, |it| it.offers.weight());
-        self.recount_kept(self.unread.len() + message + self.wire.queued() + offers);
+        self.recount_kept(self.unread.memory() + message + self.wire.queued() + offers);
     }
 
     /// The account is told of this total of what is kept.

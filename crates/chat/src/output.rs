@@ -4,7 +4,7 @@
 //! they are, and producers are asked only when they are at the head. What was
 //! sent in part stays whole, and how much of it was sent is kept beside it.
 
-mod account;
+pub(crate) mod account;
 mod producers;
 
 use std::collections::VecDeque;

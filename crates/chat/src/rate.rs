@@ -189,7 +189,10 @@ impl Endpoint {
         for way in Way::BOTH {
             self.flags &= !(self.dry(way) | RATED);
         }
-        let rates = [self.limits.receive_rate, self.limits.send_rate];
+        let mut rates = [self.limits.receive_rate, self.limits.send_rate];
+        if self.closing() || self.output_failed() {
+            rates[Way::In as usize] = Rate::UNLIMITED;
+        }
         if self.wire.keeps_bounds() || !rates.into_iter().any(Rate::is_limited) {
             return self.end_rates();
         }
@@ -201,6 +204,14 @@ impl Endpoint {
     pub(crate) fn end_rates(&mut self) {
         if let Some(extras) = &mut self.extras {
             extras.buckets = Buckets::default();
+        }
+    }
+
+    /// The channel ends. Input that is left too long would reset the connection.
+    pub(crate) fn end_receive_rate(&mut self) {
+        self.flags &= !self.dry(Way::In);
+        if let Some(extras) = &mut self.extras {
+            extras.buckets.0[Way::In as usize] = None;
         }
     }
 
@@ -242,7 +253,7 @@ impl Endpoint {
 
     /// So much has passed.
     pub(crate) fn spend(&mut self, way: Way, bytes: usize) {
-        if let Some(bucket) = self.bucket(way) {
+        if let Some(bucket) = self.bucket(way).filter(|_| bytes > 0) {
             bucket.spend(bytes as u64);
             let rest = if bucket.is_dry { way.rest() } else { 0 };
             self.flags |= RETIMED | rest;

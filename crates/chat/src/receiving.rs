@@ -4,7 +4,6 @@ use std::io;
 use std::mem;
 use std::time::Instant;
 
-use bytes::Bytes;
 use reactor::{ChannelMap, CloseReason, Result};
 
 use crate::async_chat::AsyncChat;
@@ -15,6 +14,7 @@ use crate::flags::{
 };
 use crate::framer::Frame;
 use crate::handler::ChatHandler;
+use crate::unread::Kept;
 
 /// What a message costs of a turn's budget, besides its bytes.
 pub(crate) const MESSAGE_COST: usize = 256;
@@ -71,7 +71,7 @@ impl<H: ChatHandler> AsyncChat<H> {
             budget: isize::try_from(budget).unwrap_or(isize::MAX),
             ..Turn::default()
         };
-        self.deliver(&held, Some(&held), &mut turn, map)
+        self.deliver(&held.data, Some(&held), &mut turn, map)
     }
 
     /// Cuts `data` into messages and calls the handler with them, until the `budget` is
@@ -80,7 +80,7 @@ impl<H: ChatHandler> AsyncChat<H> {
     fn deliver(
         &mut self,
         data: &[u8],
-        whole: Option<&Bytes>,
+        whole: Option<&Kept>,
         turn: &mut Turn,
         map: &mut ChannelMap,
     ) -> Result {
@@ -212,6 +212,7 @@ impl<H: ChatHandler> AsyncChat<H> {
             return Ok(());
         }
         self.chat.endpoint.flags |= EOF_TOLD;
+        self.chat.endpoint.forget_silence();
         self.handler.handle_eof(&mut self.chat, map)
     }
 }
@@ -265,11 +266,11 @@ impl Chat {
     /// Keeps the rest of a read that cannot be delivered now; but not for a channel
     /// that is closing, or whose buffers were discarded.
     #[cold]
-    fn keep(&mut self, rest: &[u8], whole: Option<&Bytes>) {
+    fn keep(&mut self, rest: &[u8], whole: Option<&Kept>) {
         let left = mem::take(&mut self.left_of_read);
         if left > 0 && !self.closing() {
             let rest = &rest[rest.len() - left..];
-            let rest = whole.map_or_else(|| Bytes::copy_from_slice(rest), |it| it.slice_ref(rest));
+            let rest = whole.map_or_else(|| rest.to_vec().into(), |it| it.end(rest));
             self.endpoint.unread.put_behind(rest);
         }
         self.endpoint.flags &= !DISCARDED;
@@ -297,8 +298,8 @@ impl Chat {
 
     /// A part of a message that silence ends has come.
     fn await_silence(&mut self, now: Instant) {
-        if let Some(at) = self.framer.silence().and_then(|time| now.checked_add(time)) {
-            self.endpoint.await_silence_until(at);
+        if let Some(time) = self.framer.silence() {
+            self.endpoint.await_silence(time, now);
         }
     }
 

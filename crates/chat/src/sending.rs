@@ -13,6 +13,7 @@ use crate::chat::Chat;
 use crate::endpoint::Endpoint;
 use crate::flags::{BLOCKED, EOF, HIGH, NOT_LIVE, REST_IN, REST_OUT, SHUT_DUE, UNOPENED};
 use crate::life::{Origin, Stage};
+use crate::output::account::Lent;
 use crate::output::{Ask, MAX_SLICES};
 use crate::rate::Way;
 use crate::unsent::Unsent;
@@ -572,13 +573,9 @@ impl Write for Chat {
 
     /// One push, whatever parts it is made of.
     fn write_fmt(&mut self, parts: fmt::Arguments<'_>) -> io::Result<()> {
-        let mut data = self.endpoint.output.take_buffer();
-        let capacity = data.capacity();
-        let written = data.write_fmt(parts).and_then(|()| self.write_all(&data));
-        let output = &self.endpoint.output;
-        output.recount(capacity, data.capacity());
-        output.give_back(data);
-        written
+        let mut lent = Lent::of(&self.endpoint.output);
+        lent.data().write_fmt(parts)?;
+        self.write_all(lent.data())
     }
 
     /// As `write`, which takes all data.

@@ -306,12 +306,23 @@ impl Endpoint {
     }
 
     /// The message ends at that time, unless more of it comes before.
-    pub(crate) fn await_silence_until(&mut self, at: Instant) {
+    pub(crate) fn await_silence(&mut self, time: Duration, now: Instant) {
         let waiting = self.waiting.get_or_insert_default();
+        let from = waiting.rests[Way::In as usize].map_or(now, |(at, _)| at.max(now));
+        let Some(at) = from.checked_add(time) else {
+            return;
+        };
         waiting.silent = Some(at);
         waiting.is_timed &= waiting.timer.is_some_and(|(set, _)| set <= at);
         if !waiting.is_timed {
             self.flags |= RETIMED; // it has no flag of its own
+        }
+    }
+
+    /// The input has ended: nothing more ends by silence.
+    pub(crate) fn forget_silence(&mut self) {
+        if let Some(waiting) = &mut self.waiting {
+            waiting.silent = None;
         }
     }
 
@@ -471,6 +482,9 @@ impl Waiting {
             if let Some(since) = since.as_mut().filter(|_| wait.is_of(way)) {
                 since.at = since.at.checked_add(time).unwrap_or(since.at);
             }
+        }
+        if way == Way::In {
+            self.silent = self.silent.map(|at| at.checked_add(time).unwrap_or(at));
         }
     }
 

@@ -2,9 +2,7 @@
 
 use std::io;
 
-use reactor::Buffers;
-
-use super::account::recount;
+use super::account::Lent;
 use super::{Item, Output, Queued};
 use crate::producer::{More, Producer};
 
@@ -52,46 +50,45 @@ impl Output {
     pub(crate) fn refill(&mut self, max: usize, handler: Ask<'_>) -> io::Result<()> {
         let weight = self.weight();
         for _ in 0..EMPTY_ANSWERS {
-            let buffers = self.buffers.as_ref();
+            if !self.has_producer_to_ask() {
+                return Ok(());
+            }
+            let mut lent = Lent::of(self);
             let Queued::Many(queue) = &mut self.queued else {
                 return Ok(());
             };
             let Some(Item::Producer(producer)) = queue.items.front_mut() else {
                 return Ok(());
             };
-            if queue.is_stalled {
-                return Ok(());
-            }
-            let mut made = buffers.map_or_else(Box::default, Buffers::take_spare);
-            let capacity = made.capacity();
             let more = match producer {
-                Some(producer) => producer.more(&mut made, max),
-                None => handler(&mut made, max),
+                Some(producer) => producer.more(lent.data(), max)?,
+                None => handler(lent.data(), max)?,
             };
-            recount(buffers, capacity, made.capacity());
-            let more = match more {
-                Ok(more) => more,
-                Err(error) => {
-                    self.give_back(made);
-                    return Err(error);
-                }
-            };
+            let made = lent.data().len();
             if more == More::Done {
                 queue.items.pop_front();
                 queue.producers -= 1;
                 self.answers = self.answers.saturating_sub(weight);
             }
             queue.is_stalled = more == More::Later;
-            queue.is_begun = more != More::Done && (queue.is_begun || !made.is_empty());
-            if !made.is_empty() {
-                queue.len += made.len();
-                queue.made = made.len();
-                queue.items.push_front(Item::Own(made));
+            queue.is_begun = more != More::Done && (queue.is_begun || made > 0);
+            if made > 0 {
+                queue.len += made;
+                queue.made = made;
+                queue.items.push_front(Item::Own(lent.take()));
                 return Ok(());
             }
-            self.give_back(made);
+            drop(lent);
             self.drop_empty_queue();
         }
         Ok(())
+    }
+
+    /// Whether there is a producer at the head, and it did not just say `Later`.
+    fn has_producer_to_ask(&self) -> bool {
+        let Queued::Many(queue) = &self.queued else {
+            return false;
+        };
+        !queue.is_stalled && matches!(queue.items.front(), Some(Item::Producer(_)))
     }
 }

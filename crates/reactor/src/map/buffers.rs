@@ -139,7 +139,7 @@ impl Buffers {
         let last_len = last.as_ref().map_or(0, |last| last.capacity());
         self.0.last.set(last);
         let len = self.0.spare_len.get() + buffer.capacity();
-        if len + last_len <= SPARE_MAX {
+        if len + last_len <= SPARE_MAX.min(self.memory().step()) {
             self.0.spare_len.set(len);
             self.0.spare.borrow_mut().push(buffer);
         } else {

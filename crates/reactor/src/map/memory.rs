@@ -37,7 +37,7 @@ impl Default for Memory {
 }
 
 impl Memory {
-    fn step(&self) -> usize {
+    pub(super) fn step(&self) -> usize {
         (self.cap.get() / STEPS).max(1)
     }
 
@@ -132,7 +132,9 @@ impl ChannelMap {
     /// log for each further sixteenth of the cap.
     pub fn set_memory_cap(&mut self, bytes: usize) {
         self.buffers.memory().set_cap(bytes);
-        self.relieve();
+        if !self.home.is_busy() {
+            self.relieve(); // or when the callback has returned
+        }
     }
 
     /// Ends the call of a channel that is to be settled, and may have passed the cap of
