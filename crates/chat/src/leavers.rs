@@ -39,9 +39,10 @@ enum Standing {
 }
 
 impl Leavers {
-    /// Forgets a look that is too old.
+    /// Forgets a look that is too old, or of another map's time.
     pub(crate) fn expire(&mut self, now: Instant) {
-        let is_old = |at| now.saturating_duration_since(at) >= LOOK;
+        let age = |at| now.checked_duration_since(at);
+        let is_old = |at| age(at).is_none_or(|age| age >= LOOK);
         if self.looked.is_some_and(is_old) {
             *self = Self::default();
         }

@@ -9,7 +9,8 @@ use crate::admission::Admission;
 use crate::offers::OfferPolicy;
 use crate::rate::Rate;
 
-/// The limits of one channel. Every default is finite except `idle` and the two rates.
+/// The limits of one channel. Every default is finite except `idle`, `receive_rate` and
+/// `send_rate`.
 ///
 /// Change the fields of a `default()`. Unless a field says otherwise, 0 does not mean
 /// unlimited. Where 0 would stop the channel for ever, it counts as 1.
@@ -188,9 +189,9 @@ pub struct Limits {
     ///   `producers` or `offers`. The channel then
     ///   [closes when done](crate::Chat::close_when_done): `handle_close` comes when the peer
     ///   has read the goodbye and closed, or after `stall` or `linger`. The reason stays,
-    ///   unless the map closes the channel before.
-    ///   So a room announces that a member leaves when
-    ///   [`ChatMap::push`](crate::ChatMap::push) returns `Ok(false)`: `handle_close` is late.
+    ///   unless the map closes the channel before. So a room announces that a member leaves
+    ///   when [`ChatMap::push`](crate::ChatMap::push) returns `Ok(false)`: `handle_close` is
+    ///   late.
     /// - when the map closes its channel with the reason
     ///   [`Shutdown`](crate::CloseReason::Shutdown) or
     ///   [`Evicted`](crate::CloseReason::Evicted), or with either reason above, as
