@@ -74,18 +74,17 @@ impl<H: ChatHandler> AsyncChat<H> {
         self.deliver(&held.data, Some(&held), &mut turn, map)
     }
 
-    /// Cuts `data` into messages and calls the handler with them, until the `budget` is
-    /// used up; the rest is held. `whole` is the same as `data`, if that is shared.
+    /// Cuts `rest` into messages and calls the handler with them, until the `budget` is used
+    /// up; what is left is held. `whole` is the same data, if that is shared.
     #[inline(always)] // the read path then needs neither a call nor `whole`
     fn deliver(
         &mut self,
-        data: &[u8],
+        mut rest: &[u8],
         whole: Option<&Kept>,
         turn: &mut Turn,
         map: &mut ChannelMap,
     ) -> Result {
         let mut others = self.chat.endpoint.output.others();
-        let mut rest = data;
         let result = loop {
             let Self { chat, handler, .. } = self;
             let result = match chat.framer.next_whole(rest, &chat.endpoint.limits) {
@@ -100,13 +99,7 @@ impl<H: ChatHandler> AsyncChat<H> {
                         }
                         None => {
                             rest = &rest[message.len()..];
-                            chat.framer.reopen(rest.len() - behind.len());
-                            chat.endpoint.flags |= UNDELIVERED;
-                            chat.left_of_read = rest.len();
-                            match message {
-                                [] => Ok(()),
-                                part => handler.collect_incoming_data(part, chat, map),
-                            }
+                            self.deliver_before_end(message, rest.len(), behind.len(), map)
                         }
                     }
                 }
@@ -142,8 +135,27 @@ impl<H: ChatHandler> AsyncChat<H> {
         }
         self.chat.endpoint.judge_answers(others);
         self.chat.keep(rest, whole);
-        result?;
-        self.tell_over_limit(map)
+        result.and_then(|()| self.tell_over_limit(map))
+    }
+
+    /// Delivers a whole message to a handler that gets its end by a call of its own. Behind
+    /// it, `left` bytes are left of the read, `behind` of them after the end.
+    #[inline]
+    fn deliver_before_end(
+        &mut self,
+        message: &[u8],
+        left: usize,
+        behind: usize,
+        map: &mut ChannelMap,
+    ) -> Result {
+        let Self { chat, handler, .. } = self;
+        chat.framer.reopen(left - behind);
+        chat.endpoint.flags |= UNDELIVERED;
+        chat.left_of_read = left;
+        match message {
+            [] => Ok(()),
+            part => handler.collect_incoming_data(part, chat, map),
+        }
     }
 
     /// Delivers what comes next and is no whole message; `None` if it needs more data.

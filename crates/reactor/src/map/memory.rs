@@ -106,8 +106,8 @@ impl Buffers {
 /// # Memory
 impl ChannelMap {
     /// Bytes that the channels hold, and spare buffers. Of the `chat` crate's channels these
-    /// are queued output and partial messages by the capacity of their buffers; undelivered
-    /// input, waiting offers, and output that a transport keeps by their length (offers 64
+    /// are queued output, partial messages and undelivered input by the capacity of their
+    /// buffers; waiting offers, and output that a transport keeps, by their length (offers 64
     /// bytes more each). Shared data counts for each channel that holds it, as if each had a
     /// copy. What handlers and producers keep is not known, and the channels themselves do
     /// not count.
