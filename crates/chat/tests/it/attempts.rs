@@ -207,13 +207,13 @@ fn each_attempt_has_its_own_thirty_seconds() {
 }
 
 #[test]
-fn the_last_failure_is_told_once_when_all_have_failed() {
+fn one_failure_is_told_when_all_have_failed() {
     let mut client = Client::new(2);
     client.wait(250 * MS);
     client.is_to(0, Err(ErrorKind::ConnectionReset));
     client.is_to(1, Err(ErrorKind::ConnectionRefused));
     client.hears();
-    assert_eq!(client.log.all(), ["close Io(ConnectionReset)"]);
+    assert_eq!(client.log.all(), ["close Io(ConnectionRefused)"]); // the latest attempt's
     assert_eq!(client.open(), 0);
 }
 
