@@ -20,10 +20,15 @@ use crate::stream::Stream;
 /// Whom a listener lets in, and what becomes of the others: [`Limits::admission`]. Only a
 /// listener reads it.
 ///
-/// There are two caps: of all channels in the map, and of the connections of one address. At a
-/// full cap, the channel that lingers longest closes now, for the reason that it has: of all,
-/// or of those of the address. If no channel lingers, `when_full` decides. At most one channel
-/// is closed for each newcomer. If the map is further above the cap, the newcomer is refused.
+/// There are two caps: of all connections that the listeners of the map have let in, and of
+/// those of one address. At a full cap, the connection that lingers longest closes now, for the
+/// reason that it has: of all, or of those of the address. If none lingers, `when_full` or
+/// `when_address_full` decides. At most one is closed for each newcomer. If there are more than
+/// that above the cap, the newcomer is refused.
+///
+/// A connection counts from its acceptance until its [`Stream`](crate::Stream) or channel is
+/// dropped, on whatever thread, and through [conversions](crate::ChannelMap::convert).
+/// Connections that the program has made, or brought along, do not count.
 ///
 /// The listener looks for channels that can go at most every 250 ms. One that begins to linger,
 /// or becomes idle, after a look is found by the next.
@@ -35,7 +40,7 @@ use crate::stream::Stream;
 /// use chat::{Limits, WhenFull};
 ///
 /// let mut limits = Limits::default();
-/// limits.admission.channels = 10_000;
+/// limits.admission.connections = 10_000;
 /// limits.admission.connections_per_address = 50;
 /// limits.admission.when_full = WhenFull::EvictIdle;
 /// limits.admission.refusal = "421 too many connections\r\n".into();
@@ -45,32 +50,34 @@ use crate::stream::Stream;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Admission {
-    /// The number of channels in the map, of any kind, at which a listener refuses newcomers.
-    /// Those that [linger](crate::Limits::linger) count. Default 65,536. A console's listener
-    /// with a larger number lets its own in.
-    pub channels: usize,
+    /// The number of connections at which a listener refuses newcomers. Those that
+    /// [linger](crate::Limits::linger) count. Default 65,536.
+    ///
+    /// All listeners of a map count together. One with `usize::MAX`, such as a console's, lets
+    /// everybody in, and does not count them.
+    pub connections: usize,
     /// The number of connections of one IP address, at which a listener refuses more of that
     /// address. Default 65,536.
     ///
-    /// A cap that is not below `channels` does not act, and the listener does not count its
-    /// connections. A connection counts from its acceptance until its
-    /// [`Stream`](crate::Stream) or channel is dropped, on whatever thread, and through
-    /// [conversions](crate::ChannelMap::convert). All listeners of a map that count do so
-    /// together. A Unix socket's peer has no address.
+    /// A cap that is not below `connections` does not act, and the listener does not count its
+    /// addresses. All listeners of a map that count them do so together. A Unix socket's peer
+    /// has no address.
     pub connections_per_address: usize,
     /// The bits of an IPv6 address that count as one address. Default 64: the network that a
     /// customer mostly gets.
     pub ipv6_prefix: u8,
-    /// Whether a full cap refuses the newcomer (the default) or evicts an idle channel, if no
-    /// channel lingers.
+    /// Whether a newcomer beyond `connections` is refused (the default) or an idle connection
+    /// evicted, if none lingers.
     pub when_full: WhenFull,
+    /// The same beyond `connections_per_address`: a connection of the same address is evicted.
+    pub when_address_full: WhenFull,
     /// A line for those that are refused, such as `421 too many connections`. Default none.
     /// It is sent as far as there is room at once, and usually arrives even if the peer has
     /// sent something already; not by TLS.
     pub refusal: Bytes,
 }
 
-/// What a listener does with a newcomer where [`Admission::channels`] or
+/// What a listener does with a newcomer where [`Admission::connections`] or
 /// [`Admission::connections_per_address`] has no room for it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -107,15 +114,24 @@ pub(crate) struct Entrance {
 impl Admission {
     /// The defaults, in a constant.
     pub const DEFAULT: Self = Self {
-        channels: 65_536,
+        connections: 65_536,
         connections_per_address: 65_536,
         ipv6_prefix: 64,
         when_full: WhenFull::Refuse,
+        when_address_full: WhenFull::Refuse,
         refusal: Bytes::new(),
     };
 
     fn counts_addresses(&self) -> bool {
-        self.connections_per_address < self.channels
+        self.connections_per_address < self.connections
+    }
+
+    /// The place of a newcomer, if it is counted.
+    fn place(&self, address: &Address, ledger: &mut Ledger) -> Option<Place> {
+        match address.as_inet().filter(|_| self.counts_addresses()) {
+            Some(address) => Some(ledger.place(address.ip(), self.ipv6_prefix)),
+            None => (self.connections < usize::MAX).then(|| ledger.place_of_any()),
+        }
     }
 }
 
@@ -186,25 +202,28 @@ impl Endpoint {
         };
         let (admission, leavers) = (&self.limits.admission, &mut entrance.leavers);
         leavers.expire(map.now());
-        if map.len() > admission.channels {
-            return Err(Full);
-        }
+        let Some(place) = admission.place(address, ledger(map)) else {
+            return Ok(None);
+        };
         let evicts = admission.when_full == WhenFull::EvictIdle;
-        let mut place = None;
-        if let Some(address) = address.as_inet().filter(|_| admission.counts_addresses()) {
-            let taken = ledger(map).place(address.ip(), admission.ipv6_prefix);
-            let excess = taken
-                .count()
-                .saturating_sub(admission.connections_per_address);
-            if excess > 1 || (excess == 1 && !leavers.make_room(Some(taken.block()), evicts, map)) {
-                return Err(Full);
+        let evicts_of_address = admission.when_address_full == WhenFull::EvictIdle;
+        let mut make_room = |excess, of, does_evict, map: &mut ChannelMap| match excess {
+            0 => Ok(()),
+            1 => {
+                leavers.look_if_due(evicts || evicts_of_address, map);
+                let is_made = leavers.make_room(of, does_evict, map);
+                is_made.then_some(()).ok_or(Full)
             }
-            place = Some(taken);
+            _ => Err(Full),
+        };
+        if let Some(block) = place.block() {
+            let limit = admission.connections_per_address;
+            let excess = place.count().saturating_sub(limit);
+            make_room(excess, Some(block), evicts_of_address, map)?;
         }
-        if map.len() == admission.channels && !leavers.make_room(None, evicts, map) {
-            return Err(Full);
-        }
-        Ok(place)
+        let excess = ledger(map).count().saturating_sub(admission.connections);
+        make_room(excess, None, evicts, map)?;
+        Ok(Some(place))
     }
 
     /// Sends the refusal, as far as there is room at once, and closes the connection.

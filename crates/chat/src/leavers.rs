@@ -7,7 +7,7 @@ use reactor::{ChannelMap, CloseReason, Token};
 
 use crate::chat_map::{ChatMap, endpoint_of};
 use crate::endpoint::Endpoint;
-use crate::ledger::{Block, Place};
+use crate::ledger::Block;
 use crate::life::Stage;
 
 /// How long one look at all channels serves: a flood of newcomers must not have the loop look
@@ -48,6 +48,14 @@ impl Leavers {
         }
     }
 
+    /// Looks for channels that can go, unless a look is fresh: for those that linger, and, if
+    /// it `evicts` any, for those that are idle.
+    pub(crate) fn look_if_due(&mut self, evicts: bool, map: &ChannelMap) {
+        if self.looked.is_none() {
+            *self = Self::look(evicts, map);
+        }
+    }
+
     /// Has one channel go, of this block of addresses if it must be of one; only one that
     /// lingers, unless it `evicts`. Returns whether there was any to go.
     pub(crate) fn make_room(
@@ -56,10 +64,7 @@ impl Leavers {
         evicts: bool,
         map: &mut ChannelMap,
     ) -> bool {
-        if self.looked.is_none() {
-            *self = Self::look(evicts, map);
-        }
-        while let Some(leaver) = self.pop(of) {
+        while let Some(leaver) = self.pop(of, evicts) {
             if leaver.goes(evicts, map) {
                 return true;
             }
@@ -71,10 +76,11 @@ impl Leavers {
     fn look(evicts: bool, map: &ChannelMap) -> Self {
         let channels = map.channels().filter_map(|channel| {
             let endpoint = channel.endpoint()?;
+            let place = endpoint.place.as_ref()?; // others would make no room
             Some(Leaver {
                 standing: Standing::of(endpoint, evicts, map.now())?,
                 token: channel.token(),
-                block: endpoint.place.as_ref().map(Place::block),
+                block: place.block(),
             })
         });
         let mut all: Vec<Leaver> = channels.collect();
@@ -86,9 +92,16 @@ impl Leavers {
         }
     }
 
-    fn pop(&mut self, of: Option<Block>) -> Option<Leaver> {
+    fn pop(&mut self, of: Option<Block>, evicts: bool) -> Option<Leaver> {
+        let queue = self.queue(of)?;
+        let first = queue.front()?;
+        let may_go = evicts || matches!(first.standing, Standing::Lingers(_));
+        may_go.then(|| queue.pop_front())?
+    }
+
+    fn queue(&mut self, of: Option<Block>) -> Option<&mut VecDeque<Leaver>> {
         let Some(block) = of else {
-            return self.all.pop_front();
+            return Some(&mut self.all);
         };
         let by_block = self.by_block.get_or_insert_with(|| {
             let mut by_block: HashMap<Block, VecDeque<Leaver>> = HashMap::new();
@@ -99,7 +112,7 @@ impl Leavers {
             }
             by_block
         });
-        by_block.get_mut(&block)?.pop_front()
+        by_block.get_mut(&block)
     }
 }
 

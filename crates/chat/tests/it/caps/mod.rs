@@ -95,11 +95,12 @@ fn take(told: &Told) -> Vec<String> {
 }
 
 /// A listener's limits: so many channels in all and of one address, and a refusal.
-fn caps(channels: usize, connections_per_address: usize, when_full: WhenFull) -> Limits {
+fn caps(connections: usize, connections_per_address: usize, when_full: WhenFull) -> Limits {
     let mut limits = Limits::default();
-    limits.admission.channels = channels;
+    limits.admission.connections = connections;
     limits.admission.connections_per_address = connections_per_address;
     limits.admission.when_full = when_full;
+    limits.admission.when_address_full = when_full;
     limits.admission.refusal = Bytes::from_static(REFUSAL.as_bytes());
     limits
 }
