@@ -59,7 +59,7 @@ impl Endpoint {
             }
             Fate::Dropped => false,
             Fate::TooMuch => {
-                self.cut_off(Unsent::bytes(len));
+                self.cut_off_for_output(Unsent::bytes(len));
                 false
             }
         }

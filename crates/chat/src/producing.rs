@@ -46,7 +46,7 @@ impl Endpoint {
         let is_borne = self.output.producers() < self.limits.producers;
         match is_borne {
             true => self.flags |= HIGH,
-            false => self.cut_off(Unsent {
+            false => self.cut_off_for_output(Unsent {
                 bytes: 0,
                 producers: 1,
             }),

@@ -444,7 +444,7 @@ impl Endpoint {
         if !is_borne {
             let lost = Unsent::bytes(left);
             match left == len {
-                true => self.cut_off(lost),
+                true => self.cut_off_for_output(lost),
                 false => self.close_for_output(lost), // a goodbye would follow half a push
             }
         }
