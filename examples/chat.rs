@@ -16,7 +16,7 @@ use std::rc::Rc;
 use chat::bytes::Bytes;
 use chat::{
     Address, AsyncChat, ChannelMap, Chat, ChatMap, CloseReason, DispatcherHandler, Endpoint,
-    Limits, MessageHandler, Overflow, Result, State, Stream, Terminator, Token,
+    Limits, MessageHandler, OfferPolicy, Result, State, Stream, Terminator, Token,
 };
 use examples::{Opt, Security, TLS_CERT, TLS_KEY, printable};
 
@@ -69,7 +69,7 @@ impl Listener {
         // must fit into the offers of each.
         limits.in_buffer_size = 1024;
         limits.received_per_turn = 1024;
-        limits.overflow = Overflow::DropOldest;
+        limits.offer_policy = OfferPolicy::DropOldest;
         Self {
             room,
             security,

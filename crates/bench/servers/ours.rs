@@ -146,7 +146,7 @@ fn limits(variant: Option<&str>) -> Rc<Limits> {
         Some("bare") => {
             limits.connect = Duration::MAX;
             limits.message_time = Duration::MAX;
-            limits.message_rate = 0;
+            limits.min_message_rate = 0;
             limits.stall = Duration::MAX;
             limits.idle = Duration::MAX;
         }

@@ -3,21 +3,94 @@
 //! The dispatcher accepts a connection before it calls the handler, and hands it out when the
 //! handler calls [`Endpoint::accept`]. So a refused one calls no handler.
 
-use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::mem;
 use std::net::Shutdown;
-use std::time::Instant;
 
-use reactor::{ChannelMap, CloseReason, Token};
+use bytes::Bytes;
+use reactor::ChannelMap;
 
 use crate::address::Address;
-use crate::chat_map::{ChatMap, endpoint_of};
 use crate::endpoint::Endpoint;
-use crate::ledger::{Block, Ledger, Place};
-use crate::life::{Bound, Stage};
-use crate::limits::{Limits, WhenFull};
+use crate::leavers::Leavers;
+use crate::ledger::{Ledger, Place};
+use crate::life::Bound;
 use crate::stream::Stream;
+
+/// Whom a listener lets in, and what becomes of the others: [`Limits::admission`]. Only a
+/// listener reads it.
+///
+/// There are two caps: of all connections that the listeners of the map have let in, and of
+/// those of one address. At a full cap, the connection that lingers longest closes now, for the
+/// reason that it has: of all, or of those of the address. If none lingers, `when_full` or
+/// `when_address_full` decides. At most one is closed for each newcomer. If there are more than
+/// that above the cap, the newcomer is refused.
+///
+/// A connection counts from its acceptance until its [`Stream`](crate::Stream) or channel is
+/// dropped, on whatever thread, and through [conversions](crate::ChannelMap::convert).
+/// Connections that the program has made, or brought along, do not count.
+///
+/// The listener looks for channels that can go at most every 250 ms. One that begins to linger,
+/// or becomes idle, after a look is found by the next.
+///
+/// A refused connection calls no handler. [`ChatMap::refused`](crate::ChatMap::refused) counts
+/// them, and the first of a row is a warning in the log.
+///
+/// ```
+/// use chat::{Limits, WhenFull};
+///
+/// let mut limits = Limits::default();
+/// limits.admission.connections = 10_000;
+/// limits.admission.connections_per_address = 50;
+/// limits.admission.when_full = WhenFull::EvictIdle;
+/// limits.admission.refusal = "421 too many connections\r\n".into();
+/// ```
+///
+/// [`Limits::admission`]: crate::Limits::admission
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Admission {
+    /// The number of connections at which a listener refuses newcomers. Those that
+    /// [linger](crate::Limits::linger) count. Default 65,536.
+    ///
+    /// All listeners of a map count together. One with `usize::MAX`, such as a console's, lets
+    /// everybody in, and does not count them.
+    pub connections: usize,
+    /// The number of connections of one IP address, at which a listener refuses more of that
+    /// address. Default 65,536.
+    ///
+    /// A cap that is not below `connections` does not act, and the listener does not count its
+    /// addresses. All listeners of a map that count them do so together. A Unix socket's peer
+    /// has no address.
+    pub connections_per_address: usize,
+    /// The bits of an IPv6 address that count as one address. Default 64: the network that a
+    /// customer mostly gets.
+    pub ipv6_prefix: u8,
+    /// Whether a newcomer beyond `connections` is refused (the default) or an idle connection
+    /// evicted, if none lingers.
+    pub when_full: WhenFull,
+    /// The same beyond `connections_per_address`: a connection of the same address is evicted.
+    pub when_address_full: WhenFull,
+    /// A line for those that are refused, such as `421 too many connections`. Default none.
+    /// It is sent as far as there is room at once, and usually arrives even if the peer has
+    /// sent something already; not by TLS.
+    pub refusal: Bytes,
+}
+
+/// What a listener does with a newcomer where [`Admission::connections`] or
+/// [`Admission::connections_per_address`] has no room for it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum WhenFull {
+    /// Refuses it, with [`Admission::refusal`].
+    #[default]
+    Refuse,
+    /// Closes the connection that has neither received nor sent anything for longest, as
+    /// [`Evicted`](crate::CloseReason::Evicted), with its goodbye. One that is not
+    /// [evictable](crate::Limits::evictable) stays. If there is no other, the newcomer is
+    /// refused.
+    EvictIdle,
+}
 
 /// A connection and where it comes from; `None` if nobody waits.
 pub(crate) type Accepted = Option<(Stream, Address)>;
@@ -35,31 +108,45 @@ pub(crate) struct Entrance {
     is_admitting: bool,
     /// Newcomers are refused, and that is in the log.
     is_refusing: bool,
+    leavers: Leavers,
 }
 
-/// The channels that could make room, found by one look at all of them a turn.
-#[derive(Default)]
-pub(crate) struct Room(Option<Candidates>);
+impl Admission {
+    /// The defaults, in a constant.
+    pub const DEFAULT: Self = Self {
+        connections: 65_536,
+        connections_per_address: 65_536,
+        ipv6_prefix: 64,
+        when_full: WhenFull::Refuse,
+        when_address_full: WhenFull::Refuse,
+        refusal: Bytes::new(),
+    };
 
-#[derive(Default)]
-struct Candidates {
-    lingering: Queue,
-    idle: Queue,
+    fn counts_addresses(&self) -> bool {
+        self.connections_per_address < self.connections
+    }
+
+    /// The place of a newcomer, if it is counted.
+    fn place(&self, address: &Address, ledger: &mut Ledger) -> Option<Place> {
+        match address.as_inet().filter(|_| self.counts_addresses()) {
+            Some(address) => Some(ledger.place(address.ip(), self.ipv6_prefix)),
+            None => (self.connections < usize::MAX).then(|| ledger.place_of_any()),
+        }
+    }
 }
 
-/// The first is to go first. One that has gone may be in it still.
-#[derive(Default)]
-struct Queue {
-    all: VecDeque<Token>,
-    by_block: HashMap<Block, VecDeque<Token>>,
+impl Default for Admission {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
 }
 
 impl Endpoint {
     /// Accepts the next connection, to be handed out. Returns `false` if it was refused.
-    pub(crate) fn admit(&mut self, room: &mut Room, map: &mut ChannelMap) -> bool {
+    pub(crate) fn admit(&mut self, map: &mut ChannelMap) -> bool {
         if !self.has_admitted() {
             let next = match self.accept_next() {
-                Ok(Some((mut stream, address))) => match self.let_in(&address, room, map) {
+                Ok(Some((mut stream, address))) => match self.let_in(&address, map) {
                     Ok(place) => {
                         stream.place = place;
                         Ok(Some((stream, address)))
@@ -109,30 +196,34 @@ impl Endpoint {
 
     /// Returns the place of a newcomer, if it is to have one. One goes for one that comes: if
     /// more would have to, it is full.
-    fn let_in(
-        &self,
-        address: &Address,
-        room: &mut Room,
-        map: &mut ChannelMap,
-    ) -> Result<Option<Place>, Full> {
-        let limits = &*self.limits;
-        if map.len() > limits.channels {
-            return Err(Full);
-        }
-        let is_counted = limits.channels_per_address < usize::MAX;
-        let mut place = None;
-        if let Some(address) = address.as_inet().filter(|_| is_counted) {
-            let taken = ledger(map).place(address.ip(), limits.ipv6_prefix);
-            let excess = taken.count().saturating_sub(limits.channels_per_address);
-            if excess > 1 || (excess == 1 && !room.make(Some(taken.block()), limits, map)) {
-                return Err(Full);
+    fn let_in(&mut self, address: &Address, map: &mut ChannelMap) -> Result<Option<Place>, Full> {
+        let Some(entrance) = self.life.entrance() else {
+            return Ok(None);
+        };
+        let (admission, leavers) = (&self.limits.admission, &mut entrance.leavers);
+        leavers.expire(map.now());
+        let Some(place) = admission.place(address, ledger(map)) else {
+            return Ok(None);
+        };
+        let evicts = admission.when_full == WhenFull::EvictIdle;
+        let evicts_of_address = admission.when_address_full == WhenFull::EvictIdle;
+        let mut make_room = |excess, of, does_evict, map: &mut ChannelMap| match excess {
+            0 => Ok(()),
+            1 => {
+                leavers.look_if_due(evicts || evicts_of_address, map);
+                let is_made = leavers.make_room(of, does_evict, map);
+                is_made.then_some(()).ok_or(Full)
             }
-            place = Some(taken);
+            _ => Err(Full),
+        };
+        if let Some(block) = place.block() {
+            let limit = admission.connections_per_address;
+            let excess = place.count().saturating_sub(limit);
+            make_room(excess, Some(block), evicts_of_address, map)?;
         }
-        if map.len() == limits.channels && !room.make(None, limits, map) {
-            return Err(Full);
-        }
-        Ok(place)
+        let excess = ledger(map).count().saturating_sub(admission.connections);
+        make_room(excess, None, evicts, map)?;
+        Ok(Some(place))
     }
 
     /// Sends the refusal, as far as there is room at once, and closes the connection.
@@ -144,101 +235,18 @@ impl Endpoint {
         if !entrance.is_some_and(|it| mem::replace(&mut it.is_refusing, true)) {
             log::warn!("channel {me}: full: a connection from {address} is refused");
         }
-        if self.limits.refusal.is_empty() {
+        if self.limits.admission.refusal.is_empty() {
             return;
         }
-        let mut wire = Endpoint::from(stream).take_wire();
-        let _ = wire.send(&self.limits.refusal);
+        let Ok(mut wire) = stream.into_wire() else {
+            return;
+        };
+        let _ = wire.send(&self.limits.admission.refusal);
         let _ = wire.shutdown(Shutdown::Write);
         // The kernel resets a connection that is closed with unread input, and the peer may
         // lose the refusal.
         let _ = wire.recv(&mut map.buffers().read_buffer());
     }
-}
-
-impl Room {
-    /// Has one channel go, of this block of addresses if it must be of one. Returns whether
-    /// there was any to go.
-    fn make(&mut self, of: Option<Block>, limits: &Limits, map: &mut ChannelMap) -> bool {
-        let evicts = limits.when_full == WhenFull::EvictIdle;
-        let candidates = self.0.get_or_insert_with(|| Candidates::find(evicts, map));
-        while let Some(token) = candidates.lingering.pop(of) {
-            if map.is_open(token) {
-                return end(token, None, map);
-            }
-        }
-        while let Some(token) = candidates.idle.pop(of) {
-            if map.is_open(token) {
-                return end(token, Some(CloseReason::Evicted), map);
-            }
-        }
-        false
-    }
-}
-
-impl Candidates {
-    fn find(evicts: bool, map: &ChannelMap) -> Self {
-        let (mut lingering, mut idle) = (Vec::new(), Vec::new());
-        for channel in map.channels() {
-            let Some(endpoint) = channel.endpoint() else {
-                continue;
-            };
-            let (queue, since) = match endpoint.life.stage() {
-                Stage::Lingering(_) => (&mut lingering, endpoint.lingers_since()),
-                Stage::Live | Stage::Shut | Stage::Failing(_) | Stage::Finishing(_)
-                    if evicts && endpoint.limits.evictable =>
-                {
-                    (&mut idle, endpoint.last_activity())
-                }
-                _ => continue,
-            };
-            let block = endpoint.place.as_ref().map(Place::block);
-            queue.push((since.unwrap_or_else(|| map.now()), channel.token(), block));
-        }
-        Self {
-            lingering: Queue::new(lingering),
-            idle: Queue::new(idle),
-        }
-    }
-}
-
-impl Queue {
-    fn new(mut channels: Vec<(Instant, Token, Option<Block>)>) -> Self {
-        channels.sort_unstable_by_key(|&(since, token, _)| (since, token));
-        let mut queue = Self::default();
-        for (_, token, block) in channels {
-            queue.all.push_back(token);
-            if let Some(block) = block {
-                queue.by_block.entry(block).or_default().push_back(token);
-            }
-        }
-        queue
-    }
-
-    fn pop(&mut self, of: Option<Block>) -> Option<Token> {
-        match of {
-            Some(block) => self.by_block.get_mut(&block)?.pop_front(),
-            None => self.all.pop_front(),
-        }
-    }
-}
-
-/// Closes a channel to make room: for `reason`, or that which it has. Its place is free at
-/// once.
-fn end(token: Token, reason: Option<CloseReason>, map: &mut ChannelMap) -> bool {
-    let Some(endpoint) = map
-        .get_any_mut(token)
-        .ok()
-        .and_then(|it| endpoint_of(it).ok())
-    else {
-        return false;
-    };
-    endpoint.place = None;
-    let reason = reason.or_else(|| {
-        endpoint.close_as_ended();
-        endpoint.take_reason()
-    });
-    map.close_with(token, reason.unwrap_or(CloseReason::Evicted))
 }
 
 /// The map's own, made when it is needed.

@@ -12,9 +12,9 @@ use reactor::{
 use crate::chat::Chat;
 use crate::endpoint::Endpoint;
 use crate::flags::{
-    BEGIN, BLOCKED, CONVERTED, EOF, EOF_TOLD, FINISHED, FINISHED_TOLD, Flags, HELD, HIGH, NOT_LIVE,
-    OUTRUN, OVER_LIMIT, PARTIAL, PEER_TOLD, RATED, REST_IN, REST_OUT, RETIMED, SECURING,
-    UNDELIVERED, UNOPENED,
+    BEGIN, BLOCKED, CONVERTED, EOF, EOF_TOLD, FINISHED, FINISHED_TOLD, Flags, HELD, HIDDEN_INPUT,
+    HIGH, NOT_LIVE, OUTRUN, OVER_LIMIT, PARTIAL, PEER_TOLD, RATED, REST_IN, REST_OUT, RETIMED,
+    SECURING, UNDELIVERED, UNOPENED,
 };
 use crate::handler::ChatHandler;
 use crate::inet_name::InetName;
@@ -27,9 +27,6 @@ use crate::transport::Transport;
 #[cfg(unix)]
 use crate::unix_name::UnixName;
 use crate::waiting::Due;
-
-/// A bit of [`AsyncChat::due`] only: a transport has input that no event will announce.
-const HIDDEN_INPUT: Flags = 1 << 63;
 
 /// Flags that are looked at together, since most channels have none of them.
 const RARE: Flags =
@@ -115,8 +112,9 @@ impl<H: ChatHandler> AsyncChat<H> {
     }
 
     /// Connects to a TCP port, as soon as it is in a map. Several addresses are tried in their
-    /// order: the next one when one has failed, or has said nothing for 250 ms. That one goes
-    /// on, and the first that answers is taken (RFC 8305, section 5).
+    /// order: the next one when one has failed, or has said nothing for 250 ms. The earlier
+    /// ones go on, eight attempts at most together, and are looked at every 250 ms; the first
+    /// found connected is taken (RFC 8305, section 5).
     ///
     /// [`handle_connect`](ChatHandler::handle_connect) follows on success,
     /// [`handle_close`](ChatHandler::handle_close) on failure. Output pushed before is
@@ -196,7 +194,7 @@ impl<H: ChatHandler> AsyncChat<H> {
         self
     }
 
-    /// The work that is due without an event: bits of the flags, and the one above.
+    /// The work that is due without an event: bits of the flags.
     pub(crate) fn due(&self) -> Flags {
         let endpoint = &self.chat.endpoint;
         let flags = endpoint.flags;
@@ -230,7 +228,7 @@ impl<H: ChatHandler> AsyncChat<H> {
             due |= HIGH;
         }
         let chat = &self.chat;
-        let takes_input = chat.may_receive() || chat.takes_input() || chat.gathers();
+        let takes_input = chat.may_receive() || chat.takes_input() || chat.may_receive_behind();
         if endpoint.has_hidden_input() && takes_input {
             due |= HIDDEN_INPUT;
         }
@@ -296,9 +294,9 @@ impl<H: ChatHandler> AsyncChat<H> {
         if self.chat.endpoint.discards_input() {
             self.chat.endpoint.discard_input(map);
         } else if self.chat.takes_input() {
-            self.chat.receive_held(map);
-        } else if self.chat.gathers() {
-            self.chat.receive_held(map);
+            self.chat.receive_behind(map);
+        } else if self.chat.may_receive_behind() {
+            self.chat.receive_behind(map);
             if self.due() & UNDELIVERED != 0 {
                 self.deliver_held(map)?;
             }
@@ -375,7 +373,7 @@ impl<H: ChatHandler> Channel for AsyncChat<H> {
     fn settle(&mut self, me: Token) -> Result<(), CloseReason> {
         self.chat.endpoint.enter(me);
         let Self { chat, handler, .. } = self;
-        let ask: Ask<'_> = &mut |data, max| handler.produce(data, max);
+        let ask: Ask<'_> = &mut |out, max| handler.produce(out, max);
         chat.endpoint.settle_output(ask);
         if self.chat.endpoint.flags & OUTRUN != 0 {
             self.chat.endpoint.release_if_drained();

@@ -67,6 +67,9 @@ impl Endpoint {
     /// earlier attempt is waited for; the channel is closed if there is neither.
     pub(crate) fn connect_next(&mut self, reason: CloseReason, opening: &mut Opening<'_>) {
         self.begin_connect_anew();
+        if self.finish_earlier(opening) {
+            return;
+        }
         let reason = match self.has_addresses() {
             true => match self.begin_next(opening) {
                 Ok(()) => return self.enter_wire(opening),
@@ -90,10 +93,24 @@ impl Endpoint {
 
     /// The time of the attempts is over: for another address, or for one of them.
     pub(crate) fn look_at_attempts(&mut self, opening: &mut Opening<'_>) {
-        let (now, limit) = (opening.now(), self.limits.connect);
-        let is_over = |begun: Instant| begun.checked_add(limit).is_some_and(|at| at <= now);
-        let Some(attempts) = self.life.attempts() else {
+        let now = opening.now();
+        if self.finish_earlier(opening) {
             return;
+        }
+        let limit = self.limits.connect;
+        let begun = self.life.attempts().and_then(|attempts| attempts.begun);
+        if begun.is_none_or(|begun| is_over(begun, limit, now)) {
+            self.connect_next(CloseReason::Missed(Deadline::Connect), opening);
+        } else if self.has_addresses() {
+            self.begin_another(opening);
+        }
+    }
+
+    /// Looks at the earlier attempts. Returns whether one of them is the connection now.
+    fn finish_earlier(&mut self, opening: &mut Opening<'_>) -> bool {
+        let (now, limit) = (opening.now(), self.limits.connect);
+        let Some(attempts) = self.life.attempts() else {
+            return false;
         };
         let mut connected = None;
         attempts.earlier.retain_mut(|(begun, wire)| {
@@ -102,18 +119,14 @@ impl Endpoint {
                 connected = Some(mem::replace(wire, Wire::Unopened(None)));
             }
             let is_under_way = outcome.is_err_and(|error| is_under_way(&error));
-            is_under_way && !is_over(*begun)
+            is_under_way && !is_over(*begun, limit, now)
         });
-        if let Some(wire) = connected {
-            self.wire = wire;
-            return self.has_connected();
-        }
-        if attempts.begun.is_none_or(is_over) {
-            return self.connect_next(CloseReason::Missed(Deadline::Connect), opening);
-        }
-        if self.has_addresses() {
-            self.begin_another(opening);
-        }
+        let Some(wire) = connected else {
+            return false;
+        };
+        self.wire = wire;
+        self.go_on_connected(opening);
+        true
     }
 
     /// When the attempts are to be looked at, if they were last at this time.
@@ -194,6 +207,10 @@ impl fmt::Debug for Attempts {
             .field("earlier", &self.earlier)
             .finish_non_exhaustive()
     }
+}
+
+fn is_over(begun: Instant, limit: Duration, now: Instant) -> bool {
+    begun.checked_add(limit).is_some_and(|at| at <= now)
 }
 
 /// Nobody has said that there is an outcome, and a socket that still connects is not

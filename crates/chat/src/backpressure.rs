@@ -64,7 +64,8 @@ impl Chat {
         self.endpoint.release_if_drained();
     }
 
-    /// Whether the channel is held because its answers outrun the peer.
+    /// Whether the channel is held because its answers outrun the peer, or because it waits
+    /// for members ([`push_from`](crate::ChatMap::push_from)).
     pub fn is_outrun(&self) -> bool {
         self.endpoint.flags & OUTRUN != 0
     }

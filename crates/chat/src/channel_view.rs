@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use reactor::{Entry, Token};
+use reactor::{Channel, ChannelEntry, Token};
 
 use crate::address::Address;
 use crate::chat::Chat;
@@ -16,7 +16,7 @@ use crate::offers::Dropped;
 /// connected to, what it is doing, and how much has passed.
 ///
 /// A channel of another crate, such as a [`TimerChannel`](crate::TimerChannel), shows its
-/// token, type, name and age only. One that is inside its own callback, such as that of a
+/// token, type, name, age and memory only. One that is inside its own callback, such as that of a
 /// console that lists the channels, shows its token, name and age. The other methods return
 /// `None` or 0 there.
 ///
@@ -24,7 +24,7 @@ use crate::offers::Dropped;
 /// `-` for nothing, times in seconds. No value has a space, except a name in quotes.
 #[derive(Clone, Copy)]
 pub struct ChannelView<'map> {
-    entry: Entry<'map>,
+    entry: ChannelEntry<'map>,
     chat: Option<&'map Chat>,
     endpoint: Option<&'map Endpoint>,
 }
@@ -59,7 +59,7 @@ pub enum ChannelState {
 }
 
 impl<'map> ChannelView<'map> {
-    pub(crate) fn new(entry: Entry<'map>) -> Self {
+    pub(crate) fn new(entry: ChannelEntry<'map>) -> Self {
         let wire = entry.channel().and_then(|channel| channel.wire());
         let chat = wire.and_then(|wire| wire.downcast_ref::<Chat>());
         let endpoint = match chat {
@@ -130,8 +130,9 @@ impl<'map> ChannelView<'map> {
         Hold::all().filter(move |&hold| chat.is_some_and(|chat| chat.has_hold(hold)))
     }
 
-    /// Whether the channel is held because its answers outrun the peer:
-    /// [`Chat::set_backpressure`].
+    /// Whether the channel is held because its answers outrun the peer
+    /// ([`set_backpressure`](Chat::set_backpressure)), or because it waits for members
+    /// ([`push_from`](crate::ChatMap::push_from)).
     pub fn is_outrun(&self) -> bool {
         self.chat.is_some_and(Chat::is_outrun)
     }
@@ -187,6 +188,17 @@ impl<'map> ChannelView<'map> {
         self.chat.map_or(0, Chat::messages)
     }
 
+    /// Bytes that the channel holds of the map's [memory](reactor::ChannelMap::memory). Those
+    /// with most are evicted first, unless they are not
+    /// [evictable](crate::Limits::evictable). Of a channel of another crate, what it says
+    /// that [closing it would free](reactor::Channel::reclaimable).
+    pub fn memory(&self) -> usize {
+        match self.endpoint {
+            Some(endpoint) => endpoint.memory(),
+            None => self.entry.channel().map_or(0, Channel::reclaimable),
+        }
+    }
+
     /// Offers dropped, and their bytes: [`Endpoint::dropped`].
     pub fn dropped(&self) -> Dropped {
         self.endpoint
@@ -217,7 +229,7 @@ impl fmt::Display for ChannelView<'_> {
         write!(f, "received={} sent={} ", self.received(), self.sent())?;
         write!(f, "queued={} ", self.queued())?;
         write!(f, "undelivered={} ", self.undelivered())?;
-        write!(f, "partial={} ", self.partial())?;
+        write!(f, "partial={} memory={} ", self.partial(), self.memory())?;
         write!(f, "messages={} ", self.messages())?;
         write!(f, "dropped={} ", self.dropped().messages)?;
         let holds = (!holds.is_empty()).then(|| holds.join(","));

@@ -45,7 +45,9 @@ use crate::network::Network;
 /// }
 /// # Ok::<(), chat::Error>(())
 /// ```
-pub trait ChatMap {
+///
+/// Only [`ChannelMap`] has these methods: other types cannot implement the trait.
+pub trait ChatMap: sealed::Sealed {
     /// Borrows the [`Chat`] of a chat channel, as [`get_mut`](ChannelMap::get_mut) borrows
     /// a channel.
     ///
@@ -53,6 +55,15 @@ pub trait ChatMap {
     ///
     /// [`Absent`]. `OtherType`: it is no chat channel.
     fn chat_mut(&mut self, channel: impl Into<Token>) -> Result<&mut Chat, Absent>;
+
+    /// Borrows the [`Endpoint`] of a dispatcher, as [`get_mut`](ChannelMap::get_mut) borrows
+    /// a channel. That of a chat channel is the framing's: its [`Chat`] has the methods that
+    /// do not get in the way of that.
+    ///
+    /// # Errors
+    ///
+    /// [`Absent`]. `OtherType`: it is no dispatcher.
+    fn endpoint_mut(&mut self, channel: impl Into<Token>) -> Result<&mut Endpoint, Absent>;
 
     /// Pushes to a chat channel or a dispatcher, as [`Chat::push_bytes`] does: `false` if
     /// it takes no output any more, and closes.
@@ -79,9 +90,8 @@ pub trait ChatMap {
     /// The channel is behind when it [needs to drain](Chat::needs_drain). The speaker
     /// delivers no further message then, as while its own answers outrun its peer
     /// ([`set_backpressure`](Chat::set_backpressure)), and with the same bounds. It goes on
-    /// in the turn after the last channel that it waits for has drained, takes no more
-    /// output, is converted or closed, or was taken out of the map and dropped or inserted
-    /// into another.
+    /// when the last channel that it waits for has drained, takes no more output, is converted
+    /// or closed, or was taken out of the map and dropped or inserted into another.
     ///
     /// `channel` may be the speaker's own: it waits for itself from its next call on, since
     /// `data` comes later. Two speakers may wait for each other. Both still send, so they go
@@ -145,13 +155,13 @@ pub trait ChatMap {
     /// channel that [`iter`](ChannelMap::iter) finds.
     fn lingering(&self) -> usize;
 
-    /// The number of connections that the map's listeners have refused, for
-    /// [`Limits::channels`](crate::Limits::channels) or `channels_per_address`.
+    /// The number of connections that the map's listeners have refused:
+    /// [`Admission`](crate::Admission).
     fn refused(&self) -> u64;
 
     /// Iterates over all open channels, for those who look at the map: a console, a test, a
-    /// log of the slowest. The page `docs/looking.md` has an example. Costs the channels
-    /// nothing.
+    /// log of the slowest. The page `docs/looking.md` has an example. The iteration allocates
+    /// nothing and disturbs no channel.
     fn channels(&self) -> impl Iterator<Item = ChannelView<'_>>;
 
     /// Has the channels that enter the map from now on open their sockets in `network`, in
@@ -159,9 +169,19 @@ pub trait ChatMap {
     fn set_network(&mut self, network: impl Network);
 }
 
+mod sealed {
+    pub trait Sealed {}
+
+    impl Sealed for reactor::ChannelMap {}
+}
+
 impl ChatMap for ChannelMap {
     fn chat_mut(&mut self, channel: impl Into<Token>) -> Result<&mut Chat, Absent> {
-        chat_of(self.get_any_mut(channel)?)
+        wire_of(self.get_any_mut(channel)?)
+    }
+
+    fn endpoint_mut(&mut self, channel: impl Into<Token>) -> Result<&mut Endpoint, Absent> {
+        wire_of(self.get_any_mut(channel)?)
     }
 
     fn push(&mut self, channel: impl Into<Token>, data: impl Into<Bytes>) -> Result<bool, Absent> {
@@ -190,15 +210,22 @@ impl ChatMap for ChannelMap {
         data: impl Into<Bytes>,
     ) -> Result<bool, Absent> {
         let token = channel.into();
-        let is_taken = self.push(token, data)?;
-        let is_own = token == speaker.token();
-        let is_behind = match self.get_any_mut(token) {
-            Ok(channel) => endpoint_of(channel)?.has_speakers_wait(),
-            Err(_) => is_own && speaker.endpoint.has_speakers_wait(),
+        let (is_taken, is_behind) = match self.get_any_mut(token) {
+            Ok(channel) => {
+                let member = endpoint_of(channel)?;
+                (member.push_bytes(data), member.is_behind())
+            }
+            Err(_) => {
+                let is_own = token == speaker.token();
+                (
+                    self.push(token, data)?,
+                    is_own && speaker.endpoint.is_behind(),
+                )
+            }
         };
         // One that is closed, or another map's, delivers nothing here.
         if is_behind && self.is_open(speaker.token()) {
-            let waiting = speaker.endpoint.wait_for_members(self.remote());
+            let waiting = speaker.endpoint.wait_for_members(self.buffers());
             match self.get_any_mut(token) {
                 Ok(channel) => endpoint_of(channel)?.keep_speaker(waiting),
                 Err(_) => speaker.endpoint.keep_speaker(waiting),
@@ -266,7 +293,8 @@ pub(crate) fn endpoint_of(channel: &mut dyn Channel) -> Result<&mut Endpoint, Ab
     .ok_or(Absent::OtherType)
 }
 
-fn chat_of(channel: &mut dyn Channel) -> Result<&mut Chat, Absent> {
+/// The `Chat` of a chat channel, or the `Endpoint` of a dispatcher.
+fn wire_of<W: 'static>(channel: &mut dyn Channel) -> Result<&mut W, Absent> {
     let wire = channel.wire_mut().and_then(|wire| wire.downcast_mut());
     wire.ok_or(Absent::OtherType)
 }

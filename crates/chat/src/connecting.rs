@@ -116,13 +116,18 @@ impl Endpoint {
             return; // it has not begun
         }
         match self.wire.finish_connect() {
-            Ok(()) => match self.put_awaited_layer() {
-                Ok(true) => self.enter_wire(opening),
-                Ok(false) => self.has_connected(),
-                Err(error) => self.close_with(CloseReason::Io(error)),
-            },
+            Ok(()) => self.go_on_connected(opening),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(error) => self.connect_next(CloseReason::Io(error), opening),
+        }
+    }
+
+    /// The wire is connected: now the layer over it connects, if there is to be one.
+    pub(crate) fn go_on_connected(&mut self, opening: &mut Opening<'_>) {
+        match self.put_awaited_layer() {
+            Ok(true) => self.enter_wire(opening),
+            Ok(false) => self.has_connected(),
+            Err(error) => self.close_with(CloseReason::Io(error)),
         }
     }
 

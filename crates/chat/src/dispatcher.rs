@@ -10,7 +10,6 @@ use reactor::{
     Channel, ChannelMap, CloseReason, Error, Opening, Registration, Result, Timer, Token,
 };
 
-use crate::admission::Room;
 use crate::dispatcher_handler::DispatcherHandler;
 use crate::endpoint::Endpoint;
 use crate::flags::{BEGIN, BLOCKED, EOF, EOF_TOLD, FINISHED_TOLD, HIGH};
@@ -18,7 +17,7 @@ use crate::inet_name::InetName;
 use crate::life::{Bound, Stage};
 use crate::limits::Limits;
 use crate::opening::Target;
-use crate::sending::later;
+use crate::producing::later;
 use crate::transport::Transport;
 #[cfg(unix)]
 use crate::unix_bind::UnixBind;
@@ -175,8 +174,9 @@ impl<H: DispatcherHandler> Dispatcher<H> {
     }
 
     /// Connects to a TCP port, as soon as it is in a map. Several addresses are tried in their
-    /// order: the next one when one has failed, or has said nothing for 250 ms. That one goes
-    /// on, and the first that answers is taken (RFC 8305, section 5).
+    /// order: the next one when one has failed, or has said nothing for 250 ms. The earlier
+    /// ones go on, eight attempts at most together, and are looked at every 250 ms; the first
+    /// found connected is taken (RFC 8305, section 5).
     ///
     /// [`handle_connect`](DispatcherHandler::handle_connect) follows on success,
     /// [`handle_close`](DispatcherHandler::handle_close) on failure. Each address
@@ -237,9 +237,8 @@ impl<H: DispatcherHandler> Dispatcher<H> {
     }
 
     fn accept(&mut self, me: Token, map: &mut ChannelMap) {
-        let mut room = Room::default();
         for _ in 0..ACCEPTS_PER_TURN {
-            if !self.endpoint.admit(&mut room, map) {
+            if !self.endpoint.admit(map) {
                 continue;
             }
             self.endpoint.has_accepted = false;
@@ -417,7 +416,7 @@ impl<H: DispatcherHandler> Channel for Dispatcher<H> {
         let Self {
             endpoint, handler, ..
         } = self;
-        endpoint.settle_output(&mut |data, max| handler.produce(data, max));
+        endpoint.settle_output(&mut |out, max| handler.produce(out, max));
         self.endpoint.count_kept(0);
         self.endpoint.note_layer();
         self.endpoint.settle(is_deaf)

@@ -83,8 +83,8 @@ pub trait DispatcherHandler: 'static {
     }
 
     /// Accepts a connection. Called again while more are waiting, up to 64 times a
-    /// turn. Those that [`Limits::channels`](crate::Limits::channels) or
-    /// `channels_per_address` refuse do not come here. The default calls [`handle_accepted`](Self::handle_accepted) with it.
+    /// turn. Those that [`Limits::admission`](crate::Limits::admission) refuses do not come
+    /// here. The default calls [`handle_accepted`](Self::handle_accepted) with it.
     fn handle_accept(&mut self, endpoint: &mut Endpoint, map: &mut ChannelMap) -> Result {
         match endpoint.accept()? {
             Some((stream, addr)) => self.handle_accepted(stream, addr, endpoint, map),
@@ -126,16 +126,17 @@ pub trait DispatcherHandler: 'static {
         Ok(())
     }
 
-    /// Makes output, as a [`Producer`](crate::Producer) does: appends to `data`, preferably
-    /// `max` bytes at most. Asked once for each [`push_with_handler`](Endpoint::push_with_handler),
-    /// again and again until it is done, when all output pushed before is sent. After a
-    /// conversion, the new handler is asked. The default is done.
+    /// Makes output, as a [`Producer`](crate::Producer) does: appends to `out`, preferably
+    /// `max` bytes at most. Each [`push_with_handler`](Endpoint::push_with_handler) queues one
+    /// place; when all output before it is sent, this is called until it returns
+    /// [`More::Done`]. It is called while the channel sends, so it gets neither channel nor
+    /// map. After a conversion, the new handler is called. The default returns `Done`.
     ///
     /// # Errors
     ///
     /// Any. It closes the channel with [`CloseReason::Io`], since the promised output cannot
     /// be sent.
-    fn produce(&mut self, data: &mut Vec<u8>, max: usize) -> io::Result<More> {
+    fn produce(&mut self, out: &mut Vec<u8>, max: usize) -> io::Result<More> {
         Ok(More::Done)
     }
 

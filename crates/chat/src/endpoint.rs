@@ -3,15 +3,15 @@
 use std::any::Any;
 use std::fmt;
 use std::io::{self, IoSlice};
-use std::mem;
 use std::net::Shutdown;
 use std::rc::Rc;
 use std::time::Instant;
 
-use reactor::{Buffers, CloseReason, Source, Token};
+use reactor::{Buffers, CloseReason, Moment, Source, Token};
 use socket2::{SockRef, Socket, Type};
 
 use crate::address::Address;
+use crate::extras::Extras;
 use crate::flags::{
     AWAITS_LAYER, BEGIN, BLOCKED, CONVERTED, EOF, EOF_TOLD, Flags, NEW, NOT_LIVE, PEER_TOLD,
     REST_IN, REST_OUT, RETIMED, UNOPENED,
@@ -21,7 +21,6 @@ use crate::life::{Bound, Life, Origin, Stage};
 use crate::limits::Limits;
 use crate::listening::is_listener;
 use crate::output::{Output, clip};
-use crate::rare::Rare;
 use crate::rate::Way;
 use crate::receiving::MESSAGE_COST;
 use crate::transport::Transport;
@@ -63,12 +62,12 @@ pub struct Endpoint {
     /// Counts the connection among those of its address.
     pub(crate) place: Option<Place>,
     /// When bytes last passed: [`Buffers::time`].
-    pub(crate) active: u64,
+    pub(crate) active: Moment,
     /// Input that was received and not handed out yet.
     pub(crate) unread: Unread,
     /// The timers that the channel has set for itself.
     pub(crate) waiting: Option<Box<Waiting>>,
-    pub(crate) rare: Option<Box<Rare>>,
+    pub(crate) extras: Option<Box<Extras>>,
 }
 
 impl Endpoint {
@@ -117,10 +116,10 @@ impl Endpoint {
             received: 0,
             limits,
             place: None,
-            active: 0,
+            active: Moment::default(),
             unread: Unread::default(),
             waiting: None,
-            rare: None,
+            extras: None,
         };
         endpoint.use_limits();
         endpoint
@@ -150,8 +149,9 @@ impl Endpoint {
     /// # Errors
     ///
     /// `WouldBlock` if there is nothing to receive now, or enough was received in this turn
-    /// ([`Limits::received_per_turn`]). A callback must expect it at any time. `InvalidData` if a datagram, or a record of a `SOCK_SEQPACKET` socket, is
-    /// longer than `buffer`. `buffer` has its beginning then, and the rest is lost.
+    /// ([`Limits::received_per_turn`]). A callback must expect it at any time. `InvalidData` if
+    /// a datagram, or a record of a `SOCK_SEQPACKET` socket, is longer than `buffer`. `buffer`
+    /// has its beginning then, and the rest is lost.
     ///
     /// Any error but `WouldBlock` closes the channel with [`CloseReason::Io`] after the
     /// callback; over a transport, when the queued output is sent. A datagram socket
@@ -354,7 +354,7 @@ impl Endpoint {
                 self.leave_map();
                 self.flags |= RETIMED;
             }
-            self.leave_crowd();
+            self.forget_speakers();
             if self.wire.wants_token() {
                 self.flags |= UNOPENED; // it does not know where it is
             }
@@ -365,8 +365,8 @@ impl Endpoint {
     /// Has the map's account know how much input is kept, with `message` bytes of one that is
     /// accumulated, and how much output a transport keeps.
     pub(crate) fn count_kept(&mut self, message: usize) {
-        let queued = self.wire.transport().map_or(0, |t| t.queued());
-        self.recount_kept(self.unread.len() + message + queued + self.offered());
+        let offers = self.extras.as_ref().map_or(0, |it| it.offers.weight());
+        self.recount_kept(self.unread.memory() + message + self.wire.queued() + offers);
     }
 
     /// The account is told of this total of what is kept.
@@ -379,9 +379,14 @@ impl Endpoint {
     /// The bytes that closing the channel would free; 0 if it is not to be closed for that.
     pub(crate) fn reclaimable(&self) -> usize {
         match self.limits.evictable {
-            true => self.output.memory() + self.kept as usize,
+            true => self.memory(),
             false => 0,
         }
+    }
+
+    /// The bytes that the map's account has for the channel.
+    pub(crate) fn memory(&self) -> usize {
+        self.output.memory() + self.kept as usize
     }
 
     /// Whether the channel receives: to hand input out, or to discard it.
@@ -419,13 +424,12 @@ impl Endpoint {
     /// The buffers are another map's, where its memory counts no more.
     #[cold]
     fn leave_map(&mut self) {
-        let held = self.output.memory() + self.kept as usize;
-        self.output.recount(held, 0);
+        self.output.recount(self.memory(), 0);
         self.output.buffers = None;
     }
 
     /// The channel is in another map, from this time on, and its memory counts there.
-    pub(crate) fn move_to(&mut self, buffers: &Buffers, time: u64) {
+    pub(crate) fn move_to(&mut self, buffers: &Buffers, time: Moment) {
         let kept = self.kept as usize;
         self.output.recount(kept, 0);
         self.output.use_buffers(buffers);
@@ -545,13 +549,6 @@ impl<S: Into<Socket>> From<S> for Endpoint {
             Ok((kind, stage)) => Self::with_wire(Wire::new(socket, kind), stage),
             Err(error) => Self::refused(socket, error),
         }
-    }
-}
-
-impl Endpoint {
-    /// The wire alone, without a channel.
-    pub(crate) fn take_wire(mut self) -> Wire {
-        mem::replace(&mut self.wire, Wire::Unopened(None))
     }
 }
 

@@ -52,9 +52,12 @@ pub(crate) const PARTIAL: Flags = 1 << 17;
 pub(crate) const BY_COUNT: Flags = 1 << 18;
 /// The timers are to be looked at: a limit was changed, or, as due work, time has begun.
 pub(crate) const RETIMED: Flags = 1 << 19;
+/// The channel's answers outrun its peer, or what it says outruns another's: it is held until
+/// that has drained.
+pub(crate) const OUTRUN: Flags = 1 << 28;
 /// Input is kept until there is enough of it for a message that is delivered whole.
 pub(crate) const GATHERS: Flags = 1 << 29;
-/// The same of sending.
+/// As `REST_IN`, of sending.
 pub(crate) const REST_OUT: Flags = 1 << 30;
 /// The bytes received or sent have a rate.
 pub(crate) const RATED: Flags = 1 << 31;
@@ -63,11 +66,11 @@ pub(crate) const SECURING: Flags = 1 << 32;
 /// A layer waits in the queue, or was lost with that: no input is received, since it belongs
 /// to the layer.
 pub(crate) const AWAITS_LAYER: Flags = 1 << 33;
+/// A transport has input that no event will announce. Never set: a bit of the work that is due
+/// (`due` of a chat channel), which the transport is asked for.
+pub(crate) const HIDDEN_INPUT: Flags = 1 << 63;
 /// Something is due that comes before anything else.
 pub(crate) const BEGIN: Flags = NEW | CONVERTED;
-/// The channel's answers outrun its peer, or what it says outruns another's: it is held until
-/// that has drained.
-pub(crate) const OUTRUN: Flags = 1 << 28;
-/// The channel is held: nothing is delivered. A bit for each [`Hold`](crate::Hold), and
-/// the one above.
+/// The channel is held: nothing is delivered. A bit for each [`Hold`](crate::Hold), 20 to 27,
+/// and `OUTRUN`.
 pub(crate) const HELD: Flags = 0xff << 20 | OUTRUN;

@@ -7,7 +7,6 @@
 //! depend on how the network cut the stream.
 
 use std::mem;
-use std::rc::Rc;
 use std::time::Duration;
 
 use reactor::{Error, Result};
@@ -98,8 +97,8 @@ impl Framer {
     }
 
     /// The number of bytes to receive at once, where reads have this size. A part of a
-    /// message by count, or without a terminator, is never held: one read is then all that
-    /// is left of the turn's `budget`.
+    /// message by count, or without a terminator, is never held: one read then asks for up to
+    /// 256 KiB, within what is left of the turn's `budget`.
     #[inline]
     pub(crate) fn read_len(&self, size: usize, budget: usize) -> usize {
         match &self.terminator.0 {
@@ -286,7 +285,7 @@ impl Framer {
     pub(crate) fn next_whole<'d>(
         &mut self,
         data: &'d [u8],
-        limits: &Rc<Limits>, // read only where a message was found
+        limits: &Limits,
     ) -> Option<(&'d [u8], &'d [u8])> {
         if self.state != State::Start {
             return None;

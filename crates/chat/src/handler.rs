@@ -180,9 +180,9 @@ pub trait ChatHandler: 'static {
 
     /// Handles a message of more than [`Limits::message`](crate::Limits::message) bytes, or
     /// a number above [`Limits::counted_message`](crate::Limits::counted_message), where that
-    /// is bounded. That many were collected, or none if the length was known before. Afterwards the channel sends the queued output,
-    /// an answer pushed here included, and closes. [`Chat::skip_message`] keeps it
-    /// open, and drops the rest of the message.
+    /// is bounded. That many were collected, or none if the length was known before. Afterwards
+    /// the channel sends the queued output, an answer pushed here included, and closes.
+    /// [`Chat::skip_message`] keeps it open, and drops the rest of the message.
     fn handle_overlimit(&mut self, chat: &mut Chat, map: &mut ChannelMap) -> Result {
         Ok(())
     }
@@ -195,16 +195,17 @@ pub trait ChatHandler: 'static {
         Ok(())
     }
 
-    /// Makes output, as a [`Producer`](crate::Producer) does: appends to `data`, preferably
-    /// `max` bytes at most. Asked once for each [`push_with_handler`](Chat::push_with_handler),
-    /// again and again until it is done, when all output pushed before is sent. After a
-    /// conversion, the new handler is asked. The default is done.
+    /// Makes output, as a [`Producer`](crate::Producer) does: appends to `out`, preferably
+    /// `max` bytes at most. Each [`push_with_handler`](Chat::push_with_handler) queues one
+    /// place; when all output before it is sent, this is called until it returns
+    /// [`More::Done`]. It is called while the channel sends, so it gets neither channel nor
+    /// map. After a conversion, the new handler is called. The default returns `Done`.
     ///
     /// # Errors
     ///
     /// Any. It closes the channel with [`CloseReason::Io`], since the promised output cannot
     /// be sent.
-    fn produce(&mut self, data: &mut Vec<u8>, max: usize) -> io::Result<More> {
+    fn produce(&mut self, out: &mut Vec<u8>, max: usize) -> io::Result<More> {
         Ok(More::Done)
     }
 
@@ -223,7 +224,7 @@ pub trait ChatHandler: 'static {
     }
 
     /// Handles a deadline of the channel's [limits](crate::Limits) that the peer has missed:
-    /// `message_time`, `message_rate`, `idle` or `stall`. The default closes the channel as
+    /// `message_time`, `min_message_rate`, `idle` or `stall`. The default closes the channel as
     /// [`Missed`](CloseReason::Missed): at once for a stall, otherwise when the queued output
     /// is sent. An override may push an answer before it does so. If it leaves the channel
     /// open, the time begins anew.
@@ -350,7 +351,7 @@ pub trait MessageHandler: 'static {
     }
 
     /// See [`ChatHandler::produce`].
-    fn produce(&mut self, data: &mut Vec<u8>, max: usize) -> io::Result<More> {
+    fn produce(&mut self, out: &mut Vec<u8>, max: usize) -> io::Result<More> {
         Ok(More::Done)
     }
 
@@ -469,8 +470,8 @@ impl<M: MessageHandler> ChatHandler for M {
         MessageHandler::handle_drained(self, chat, map)
     }
 
-    fn produce(&mut self, data: &mut Vec<u8>, max: usize) -> io::Result<More> {
-        MessageHandler::produce(self, data, max)
+    fn produce(&mut self, out: &mut Vec<u8>, max: usize) -> io::Result<More> {
+        MessageHandler::produce(self, out, max)
     }
 
     fn handle_finished(&mut self, chat: &mut Chat, map: &mut ChannelMap) -> Result {

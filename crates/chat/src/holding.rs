@@ -71,7 +71,8 @@ impl Chat {
     }
 
     /// Whether the channel is held, by [`pause`](Self::pause) or another
-    /// [hold](Self::hold). [Backpressure](Self::set_backpressure) does not count.
+    /// [hold](Self::hold). Neither [backpressure](Self::set_backpressure) nor the wait of
+    /// [`push_from`](crate::ChatMap::push_from) counts.
     pub fn is_held(&self) -> bool {
         self.endpoint.flags & (HELD & !OUTRUN) != 0
     }
@@ -112,11 +113,11 @@ impl Chat {
             && self.undelivered() < self.endpoint.limits.held
     }
 
-    /// Receives once, behind what is kept, up to the bound, if the channel
-    /// [takes input](Self::takes_input) or [gathers](Self::gathers) it. What that brings is
-    /// delivered after the release, or when there is enough of it.
+    /// Receives once, behind what is kept, up to the bound: for a channel that is held and
+    /// [takes input](Self::takes_input), or that [keeps it first](Self::may_receive_behind).
+    /// What that brings is delivered after the release, or when there is enough of it.
     #[cold]
-    pub(crate) fn receive_held(&mut self, map: &ChannelMap) {
+    pub(crate) fn receive_behind(&mut self, map: &ChannelMap) {
         let limits = &self.endpoint.limits;
         let usual = limits.in_buffer_size.max(1);
         let kept = self.undelivered();

@@ -1,4 +1,4 @@
-//! How many connections each address has: [`Ledger`] and [`Place`].
+//! How many connections there are, and each address has: [`Ledger`] and [`Place`].
 //!
 //! A connection holds its address alive, so the number of its holders is the number of its
 //! connections. The lock is taken where one is accepted, and where the last of an address
@@ -7,45 +7,77 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 /// The connections that the listeners of one map have let in.
 #[derive(Default)]
 pub(crate) struct Ledger {
-    addresses: Arc<Addresses>,
+    shared: Arc<Shared>,
+    /// The connections of which no address is counted.
+    any: Option<Arc<Peer>>,
     /// How many they have refused.
     pub(crate) refused: u64,
 }
 
-type Addresses = Mutex<HashMap<Block, Weak<Peer>>>;
+#[derive(Default)]
+struct Shared {
+    addresses: Mutex<Addresses>,
+    count: AtomicUsize,
+}
+
+type Addresses = HashMap<Block, Weak<Peer>>;
 
 /// The addresses that count as one: an IPv4 address, or an IPv6 prefix and its length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Block(IpAddr, u8);
 
-/// An address that has connections.
+/// An address that has connections, or all of them whose address is not counted.
 struct Peer {
-    block: Block,
-    addresses: Arc<Addresses>,
+    block: Option<Block>,
+    shared: Arc<Shared>,
 }
 
-/// One connection of an address, as long as it lives. It can go to another thread.
+/// One connection, as long as it lives. It can go to another thread.
 pub(crate) struct Place(Arc<Peer>);
 
 impl Ledger {
-    /// A place for one connection more.
+    /// A place for one connection more of this address.
     pub(crate) fn place(&self, address: IpAddr, ipv6_prefix: u8) -> Place {
         let block = Block::of(address, ipv6_prefix);
-        let mut addresses = lock(&self.addresses);
+        let mut addresses = self.shared.lock();
         if let Some(peer) = addresses.get(&block).and_then(Weak::upgrade) {
-            return Place(peer);
+            return Place::of(peer);
         }
-        let peer = Arc::new(Peer {
-            block,
-            addresses: Arc::clone(&self.addresses),
-        });
+        let peer = self.peer(Some(block));
         addresses.insert(block, Arc::downgrade(&peer));
-        Place(peer)
+        Place::of(peer)
+    }
+
+    /// A place for one connection more, whatever its address.
+    pub(crate) fn place_of_any(&mut self) -> Place {
+        let any = self.any.take().unwrap_or_else(|| self.peer(None));
+        Place::of(Arc::clone(self.any.insert(any)))
+    }
+
+    /// How many connections there are.
+    pub(crate) fn count(&self) -> usize {
+        self.shared.count.load(Ordering::Relaxed)
+    }
+
+    fn peer(&self, block: Option<Block>) -> Arc<Peer> {
+        Arc::new(Peer {
+            block,
+            shared: Arc::clone(&self.shared),
+        })
+    }
+}
+
+impl Shared {
+    /// No panic can leave the table half changed.
+    fn lock(&self) -> MutexGuard<'_, Addresses> {
+        let addresses = self.addresses.lock();
+        addresses.unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -63,23 +95,38 @@ impl Block {
 }
 
 impl Place {
+    fn of(peer: Arc<Peer>) -> Self {
+        peer.shared.count.fetch_add(1, Ordering::Relaxed);
+        Self(peer)
+    }
+
     /// How many connections the address has, this one included.
     pub(crate) fn count(&self) -> usize {
         Arc::strong_count(&self.0)
     }
 
-    pub(crate) fn block(&self) -> Block {
+    /// The address, if it is counted.
+    pub(crate) fn block(&self) -> Option<Block> {
         self.0.block
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.shared.count.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
 impl Drop for Peer {
     fn drop(&mut self) {
-        let mut addresses = lock(&self.addresses);
+        let Some(block) = self.block else {
+            return;
+        };
+        let mut addresses = self.shared.lock();
         // It may have come back, and be another one, before the lock was there.
         let is_gone = |it: &Weak<Self>| it.strong_count() == 0;
-        if addresses.get(&self.block).is_some_and(is_gone) {
-            addresses.remove(&self.block);
+        if addresses.get(&block).is_some_and(is_gone) {
+            addresses.remove(&block);
         }
     }
 }
@@ -88,11 +135,6 @@ impl fmt::Debug for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.block.fmt(f)
     }
-}
-
-/// No panic can leave the table half changed.
-fn lock(addresses: &Addresses) -> MutexGuard<'_, HashMap<Block, Weak<Peer>>> {
-    addresses.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -142,14 +184,15 @@ mod tests {
     #[test]
     fn an_address_without_connections_leaves_nothing_behind() {
         let ledger = Ledger::default();
-        let places: Vec<Place> = (0..100_u8)
+        let mut some: Vec<Place> = (0..100_u8)
             .map(|n| ledger.place([10, 0, 0, n / 2].into(), 64))
             .collect();
-        assert_eq!(lock(&ledger.addresses).len(), 50);
-        let (some, others) = places.split_at(33);
-        let _ = (some.len(), others.len());
-        std::thread::spawn(move || drop(places)).join().unwrap();
-        assert_eq!(lock(&ledger.addresses).len(), 0);
+        assert_eq!(ledger.shared.lock().len(), 50);
+        let others = some.split_off(33);
+        for (places, left) in [(some, 50 - 16), (others, 0)] {
+            std::thread::spawn(move || drop(places)).join().unwrap();
+            assert_eq!(ledger.shared.lock().len(), left);
+        }
     }
 
     #[test]
@@ -165,6 +208,6 @@ mod tests {
                 });
             }
         });
-        assert_eq!(lock(&ledger.addresses).len(), 0);
+        assert_eq!(ledger.shared.lock().len(), 0);
     }
 }

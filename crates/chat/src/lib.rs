@@ -179,7 +179,6 @@ mod channel_view;
 mod chat;
 mod chat_map;
 mod connecting;
-mod crowd;
 mod datagram;
 mod dispatcher;
 mod dispatcher_handler;
@@ -187,6 +186,7 @@ mod dispatcher_with_send;
 mod ending;
 mod endpoint;
 mod error_queue;
+mod extras;
 #[cfg(unix)]
 mod file_dispatcher;
 mod flags;
@@ -198,6 +198,7 @@ mod hold;
 mod holding;
 mod inet_name;
 mod layer;
+mod leavers;
 mod ledger;
 mod life;
 mod limits;
@@ -214,10 +215,11 @@ mod pattern;
 mod plain;
 mod process;
 mod producer;
-mod rare;
+mod producing;
 mod rate;
 mod receiving;
 mod sending;
+mod speakers;
 mod stream;
 mod terminator;
 mod transport;
@@ -230,6 +232,7 @@ mod waiting;
 mod wire;
 
 pub use address::Address;
+pub use admission::{Admission, WhenFull};
 pub use async_chat::AsyncChat;
 pub use channel_view::{ChannelState, ChannelView};
 pub use chat::Chat;
@@ -245,9 +248,9 @@ pub use handler::{ChatHandler, MessageHandler};
 pub use hold::Hold;
 pub use inet_name::InetName;
 pub use layer::InputPending;
-pub use limits::{Limits, WhenFull};
+pub use limits::Limits;
 pub use network::{DatagramSocket, Listener, Network};
-pub use offers::{Dropped, Overflow};
+pub use offers::{Dropped, OfferPolicy};
 pub use producer::{
     ChunkedProducer, HookedProducer, IterProducer, More, Producer, ReadProducer, SimpleProducer,
 };
@@ -262,9 +265,10 @@ pub use unsent::Unsent;
 
 pub use bytes;
 pub use reactor::{
-    Absent, Buffers, Channel, ChannelMap, ChannelMut, CloseReason, Deadline, Entry, Error, Handle,
-    InsertError, Measured, NestedTurn, Opening, ReadBuffer, Readiness, Registration, Remote,
-    RemoteError, Result, Source, State, Statistics, Timer, TimerChannel, Token,
+    Absent, Buffers, Call, Channel, ChannelEntry, ChannelMap, ChannelMut, CloseReason, Deadline,
+    Error, Handle, InsertError, InvalidToken, Measured, Moment, NestedTurn, Opening, ReadBuffer,
+    Readiness, Registration, Remote, RemoteError, Result, Source, State, Statistics, Timer,
+    TimerChannel, Token,
 };
 pub use socket2;
 pub use socket2::{SockRef, Socket};

@@ -251,6 +251,7 @@ impl Endpoint {
     pub(crate) fn has_failed(&mut self, error: io::Error) {
         self.lose_output();
         self.flags &= !HIGH; // nobody waits for room that never comes
+        self.end_receive_rate();
         self.change(Event::Fail(error));
     }
 
@@ -336,6 +337,7 @@ impl Endpoint {
     /// The same. If output `is_lost`, a first reason that says that all was sent gives way.
     pub(crate) fn finish(&mut self, reason: CloseReason, is_lost: bool) {
         self.unread.clear();
+        self.end_receive_rate();
         self.shut_when_done();
         self.change(Event::Finish(reason, is_lost));
     }

@@ -5,15 +5,22 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::offers::Overflow;
+use crate::admission::Admission;
+use crate::offers::OfferPolicy;
 use crate::rate::Rate;
 
-/// The limits of one channel. Every default is finite, but `idle` and the two rates.
+/// The limits of one channel. Every default is finite except `idle`, `receive_rate` and
+/// `send_rate`.
 ///
-/// Change the fields of a `default()`. 0 never means "unlimited". Where 0 would stop
-/// the channel for ever, it counts as 1.
+/// Change the fields of a `default()`. Unless a field says otherwise, 0 does not mean
+/// unlimited. Where 0 would stop the channel for ever, it counts as 1.
 ///
-/// Only chat channels use `in_buffer_size`, `held`, `message` and `counted_message`.
+/// A message is bounded by the way it ends. If by a string, a line's end, a framing or
+/// silence: `message` and `message_time`. If by a number, or not at all: `counted_message`,
+/// `min_message_rate` and `message_grace`.
+///
+/// Only chat channels use these five, `in_buffer_size` and `held`. Only listeners use
+/// `admission`.
 ///
 /// ```
 /// use chat::Limits;
@@ -29,7 +36,7 @@ pub struct Limits {
     /// at most 262,144.
     ///
     /// A message with a numeric terminator, or none, is not searched. So one `recv` asks for
-    /// all that [`received_per_turn`](Self::received_per_turn) has left.
+    /// up to 256 KiB, within what [`received_per_turn`](Self::received_per_turn) has left.
     #[doc(alias = "ac_in_buffer_size")]
     pub in_buffer_size: usize,
     /// Undelivered bytes up to which a [held](crate::Chat::hold) channel goes on
@@ -49,6 +56,12 @@ pub struct Limits {
     /// [`handle_overlimit`](crate::ChatHandler::handle_overlimit), and the channel
     /// closes unless that skips the message. Default 65,536.
     pub message: usize,
+    /// How long a message that `message` bounds may take, from its first bytes to its end.
+    /// Then [`handle_deadline`](crate::ChatHandler::handle_deadline) is called. Default 60 s.
+    ///
+    /// The time of a [held](crate::Chat::hold) channel does not count. One that silence ends,
+    /// and one of a pipe or a terminal, where somebody types, has all the time.
+    pub message_time: Duration,
     /// Bytes of a message with a number for a terminator, where something bounds it: for a
     /// [`MessageHandler`](crate::MessageHandler), a handler that
     /// [asks for it](crate::ChatHandler::bounds_counts), or a message
@@ -64,20 +77,27 @@ pub struct Limits {
     /// limits.counted_message = 1 << 20;
     /// ```
     pub counted_message: usize,
+    /// The least bytes a second at which a message with a number for a terminator must come,
+    /// on average since its beginning. If it is slower, but not before `message_grace`, or if
+    /// nothing of it comes for `message_time`, `handle_deadline` is called. Default 240. 0: any.
+    /// A message without a terminator has all the time. Otherwise as `message_time`.
+    pub min_message_rate: u64,
+    /// How long a message with a number for a terminator may come at any rate. Default 5 s.
+    pub message_grace: Duration,
     /// Bytes that may be queued. A push beyond that makes one more attempt to send,
     /// which cannot get past a producer. If it is still too much, the channel is closed, at
-    /// once or after the `goodbye`: as a [`SlowReader`](crate::CloseReason::SlowReader), or
-    /// as [`OutputOverLimit`](crate::CloseReason::OutputOverLimit) if at the last settle
-    /// nothing was left unsent. Then the program has pushed too much at once, before the peer
-    /// could take any of it. Default 8 MiB.
+    /// once or after the `goodbye`: as [`SlowReader`](crate::CloseReason::SlowReader) if, when
+    /// the loop last went to wait, the peer had not taken all that it was offered; otherwise as
+    /// [`OutputOverLimit`](crate::CloseReason::OutputOverLimit): the program has queued more
+    /// than `output` by itself, or more than `send_rate` lets out. Default 8 MiB.
     pub output: usize,
     /// Bytes of [offers](crate::Chat::offer) that may wait for a peer that is behind; each
-    /// counts 64 bytes more, for its place in the line. Beyond that, `overflow` decides.
+    /// counts 64 bytes more, for its place in the line. Beyond that, `offer_policy` decides.
     /// Default 1 MiB.
     pub offers: usize,
     /// What happens to an offer that does not fit into `offers`, or to those before it.
-    /// Default [`Overflow::Close`].
-    pub overflow: Overflow,
+    /// Default [`OfferPolicy::Close`].
+    pub offer_policy: OfferPolicy,
     /// Producers that may be queued. One more closes the channel, as too much `output` does.
     /// Default 1,024.
     pub producers: usize,
@@ -101,21 +121,21 @@ pub struct Limits {
     pub received_per_turn: usize,
     /// Bytes sent in one turn, approximately. Default 1 MiB.
     pub sent_per_turn: usize,
-    /// Bytes a second that the channel receives. It rests when that is used up, and the peer's
-    /// own socket fills. Default [`Rate::UNLIMITED`].
+    /// The most bytes a second that the channel receives. When they are used up it stops
+    /// reading, and the peer's own socket fills. Default [`Rate::UNLIMITED`].
     ///
     /// Time in which the channel rests is no fault of the peer's: it does not count for
-    /// `message_time`, `message_rate` and `idle`. A channel that closes when done keeps both
-    /// rates, also for the input that it discards. A conversion keeps what is left of a burst,
-    /// and so do other limits. Over a [`Transport`](crate::Transport) its bytes count, not
-    /// those on the network. A socket that keeps bounds (datagrams, `SOCK_SEQPACKET`) has no
-    /// rate.
+    /// `message_time`, `min_message_rate` and `idle`. A channel that ends, since it closes
+    /// when done or sending has failed, has no such rate any more: input that it leaves unread
+    /// would reset the connection. Neither a conversion nor `set_limits` grants a new burst. Over a [`Transport`](crate::Transport) its bytes count, not those
+    /// on the network. A socket that keeps bounds (datagrams, `SOCK_SEQPACKET`) has no rate.
     ///
     /// A dispatcher's [`recv`](crate::Endpoint::recv) gets as much as there is, and
     /// `WouldBlock` while the channel rests.
     pub receive_rate: Rate,
-    /// Bytes a second that the channel sends. What is pushed beyond that is queued, within
-    /// `output`: producers do not run ahead. Default [`Rate::UNLIMITED`].
+    /// The most bytes a second that the channel sends. When they are used up it stops sending,
+    /// and further output is queued, within `output`: producers do not run ahead. Default
+    /// [`Rate::UNLIMITED`].
     ///
     /// Time in which the channel rests does not count for `stall` and `idle`. A goodbye that
     /// leaves when the map closes the channel does not wait for the rate. Otherwise as
@@ -132,28 +152,14 @@ pub struct Limits {
     /// Default 64 MiB: more than the buffers of both ends hold of input that a peer sent
     /// before it could know.
     pub linger_bytes: usize,
-    /// How long a connection may take. Each address of a name has that time, and the next one
-    /// is tried after 250 ms already. When the last is given up, the channel is closed, as
+    /// How long one attempt to connect may take. Each address of a name has this time; the
+    /// next one is tried after 250 ms. When the last is given up, the channel is closed, as
     /// [`Missed`](crate::CloseReason::Missed)`(Connect)`. Default 30 s.
     pub connect: Duration,
     /// How long the handshake of a [`Transport`](crate::Transport) may take, such as that of
     /// TLS, from the connection to its end. Then the channel is closed, as
     /// [`Missed`](crate::CloseReason::Missed)`(Handshake)`. Default 10 s.
     pub handshake: Duration,
-    /// How long a message with a string terminator may take, from its first bytes to its
-    /// end. Then [`handle_deadline`](crate::ChatHandler::handle_deadline) is called. Default
-    /// 60 s.
-    ///
-    /// The time of a [held](crate::Chat::hold) channel does not count. A message without a
-    /// terminator, one that silence ends, and one of a pipe or a terminal, where somebody
-    /// types, has all the time.
-    pub message_time: Duration,
-    /// Bytes a second at which a message with a number for a terminator must come, on
-    /// average since its beginning. If it is slower, `handle_deadline` is called, but not
-    /// before `message_grace`. Otherwise as `message_time`. Default 240, and 5 s. 0: any.
-    pub message_rate: u64,
-    /// See `message_rate`.
-    pub message_grace: Duration,
     /// How long nothing may be received and no output taken. Then `handle_deadline` is
     /// called. Default `Duration::MAX`: for ever, since a member of a room may just listen.
     /// The time counts from the [last activity](crate::Endpoint::last_activity), or from the
@@ -172,33 +178,8 @@ pub struct Limits {
     /// that takes nothing any more is noticed late, since its kernel and ours have room at
     /// first.
     pub stall: Duration,
-    /// Channels in the map, of any kind, at which a listener lets nobody else in. Default
-    /// 65,536. Those that [linger](Self::linger) count. Only a listener uses this and the next
-    /// four; a console's listener with a larger number lets its own in.
-    ///
-    /// At a full cap, the channel that lingers longest closes now, for the reason that it has.
-    /// If there is none, `when_full` says what happens. One goes for one that comes: where
-    /// more would have to go, the newcomer is refused.
-    ///
-    /// A refused connection calls no handler.
-    /// [`ChatMap::refused`](crate::ChatMap::refused) counts them, and the first of a row is a
-    /// warning in the log.
-    pub channels: usize,
-    /// Connections of one IP address, at which a listener lets in no more of that address, in
-    /// the same way. Default 65,536. A connection counts from its acceptance until its
-    /// [`Stream`](crate::Stream) or channel is dropped, on whatever thread, and through
-    /// [conversions](crate::ChannelMap::convert). All listeners of a map count together. One
-    /// with `usize::MAX` does not count its own. A Unix socket's peer has no address.
-    pub channels_per_address: usize,
-    /// The bits of an IPv6 address that count as one address. Default 64: the network that a
-    /// customer mostly gets.
-    pub ipv6_prefix: u8,
-    /// Who goes at a full cap, if nobody lingers. Default: the newcomer.
-    pub when_full: WhenFull,
-    /// A line for those that are refused, such as `421 too many connections`. Default none.
-    /// It is sent as far as there is room at once, and arrives even if the peer has sent
-    /// something already; not by TLS.
-    pub refusal: Bytes,
+    /// Whom a listener lets in: how many channels in all, and how many of one address.
+    pub admission: Admission,
     /// Whether the channel may be closed as [`Evicted`](crate::CloseReason::Evicted), to make
     /// room: when the map holds [too much memory](crate::ChannelMap::set_memory_cap) and this
     /// channel most of it, or for a newcomer. Default `true`. Say `false` for a console, or a
@@ -212,12 +193,12 @@ pub struct Limits {
     ///   `producers` or `offers`. The channel then
     ///   [closes when done](crate::Chat::close_when_done): `handle_close` comes when the peer
     ///   has read the goodbye and closed, or after `stall` or `linger`. The reason stays,
-    ///   unless the map closes the channel before.
-    ///   So a room announces that a member leaves when
-    ///   [`ChatMap::push`](crate::ChatMap::push) returns `Ok(false)`: `handle_close` is late.
+    ///   unless the map closes the channel before. So a room announces that a member leaves
+    ///   when [`ChatMap::push`](crate::ChatMap::push) returns `Ok(false)`: `handle_close` is
+    ///   late.
     /// - when the map closes its channel with the reason
     ///   [`Shutdown`](crate::CloseReason::Shutdown) or
-    ///   [`Evicted`](crate::CloseReason::Evicted), or one of those two, as
+    ///   [`Evicted`](crate::CloseReason::Evicted), or with either reason above, as
     ///   [`ChannelMap::shut_down`](reactor::ChannelMap::shut_down) does at its deadline. The
     ///   channel makes one attempt to send, directly before `handle_close`.
     ///
@@ -243,20 +224,6 @@ pub struct Limits {
     pub goodbye: Bytes,
 }
 
-/// What a listener does with a newcomer where [`Limits::channels`] or
-/// [`Limits::channels_per_address`] has no room for it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum WhenFull {
-    /// Refuses it, with [`Limits::refusal`].
-    #[default]
-    Refuse,
-    /// Closes the connection that has neither received nor sent anything for longest, as
-    /// [`Evicted`](crate::CloseReason::Evicted), with its goodbye. One that is not
-    /// [evictable](Limits::evictable) stays. If there is no other, the newcomer is refused.
-    EvictIdle,
-}
-
 impl Limits {
     /// The defaults, in a constant.
     pub const DEFAULT: Self = Self {
@@ -264,10 +231,13 @@ impl Limits {
         held: 65_536,
         out_buffer_size: 65_536,
         message: 65_536,
+        message_time: Duration::from_secs(60),
         counted_message: 65_536,
+        min_message_rate: 240,
+        message_grace: Duration::from_secs(5),
         output: 8 * 1024 * 1024,
         offers: 1024 * 1024,
-        overflow: Overflow::Close,
+        offer_policy: OfferPolicy::Close,
         producers: 1_024,
         high_water: 65_536,
         low_water: 16_384,
@@ -279,16 +249,9 @@ impl Limits {
         linger_bytes: 64 * 1024 * 1024,
         connect: Duration::from_secs(30),
         handshake: Duration::from_secs(10),
-        message_time: Duration::from_secs(60),
-        message_rate: 240,
-        message_grace: Duration::from_secs(5),
         idle: Duration::MAX,
         stall: Duration::from_secs(120),
-        channels: 65_536,
-        channels_per_address: 65_536,
-        ipv6_prefix: 64,
-        when_full: WhenFull::Refuse,
-        refusal: Bytes::new(),
+        admission: Admission::DEFAULT,
         evictable: true,
         goodbye: Bytes::new(),
     };

@@ -58,7 +58,7 @@ impl Endpoint {
     /// non-blocking. Connections that were reset while they waited are skipped.
     ///
     /// In `handle_accept`, this hands out the connection that the callback is for, which
-    /// [`Limits::channels`](crate::Limits::channels) let in, and no second one: the callback
+    /// [`Limits::admission`](crate::Limits::admission) let in, and no second one: the callback
     /// comes again for the next. Elsewhere, these limits neither refuse nor count what it
     /// accepts.
     ///

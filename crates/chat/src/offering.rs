@@ -27,8 +27,8 @@ impl Endpoint {
 
     /// The number of offers dropped so far, and their bytes: see [`Chat::dropped`].
     pub fn dropped(&self) -> Dropped {
-        let rare = self.rare.as_ref();
-        rare.map_or_else(Dropped::default, |rare| rare.offers.dropped)
+        let extras = self.extras.as_ref();
+        extras.map_or_else(Dropped::default, |extras| extras.offers.dropped)
     }
 
     pub(crate) fn offer_with_key(&mut self, key: Option<u64>, data: Bytes) -> bool {
@@ -36,9 +36,9 @@ impl Endpoint {
             return self.push_bytes(data);
         }
         let queued = self.output.len();
-        let is_behind = self.offered() > 0 || self.output.producers() > 0;
-        let is_behind = is_behind || queued > self.output.mark();
-        if !is_behind && queued + data.len() <= self.limits.output {
+        let must_wait =
+            self.offered() > 0 || self.output.producers() > 0 || queued > self.output.mark();
+        if !must_wait && queued + data.len() <= self.limits.output {
             return self.push_bytes(data);
         }
         self.takes_output() && (data.is_empty() || self.line_up(key, data))
@@ -46,11 +46,11 @@ impl Endpoint {
 
     #[cold]
     fn line_up(&mut self, key: Option<u64>, data: Bytes) -> bool {
-        let (limit, overflow, len) = (self.limits.offers, self.limits.overflow, data.len());
-        let offers = &mut self.rare.get_or_insert_default().offers;
-        let before = offers.len();
-        let fate = offers.add(key, data, limit, overflow);
-        let kept = self.kept as usize + offers.len();
+        let (limit, policy, len) = (self.limits.offers, self.limits.offer_policy, data.len());
+        let offers = &mut self.extras.get_or_insert_default().offers;
+        let before = offers.weight();
+        let fate = offers.add(key, data, limit, policy);
+        let kept = self.kept as usize + offers.weight();
         self.recount_kept(kept.saturating_sub(before));
         match fate {
             Fate::Waits => {
@@ -59,7 +59,7 @@ impl Endpoint {
             }
             Fate::Dropped => false,
             Fate::TooMuch => {
-                self.cut_off(Unsent::bytes(len));
+                self.cut_off_for_output(Unsent::bytes(len));
                 false
             }
         }
@@ -67,25 +67,26 @@ impl Endpoint {
 
     /// Bytes of the offers that wait.
     pub(crate) fn offered(&self) -> usize {
-        self.rare.as_ref().map_or(0, |rare| rare.offers.len())
+        self.extras.as_ref().map_or(0, |extras| extras.offers.len())
     }
 
     /// Moves offers into a queue that has drained, up to the high-water mark. One message
     /// may be longer.
     #[cold]
     pub(crate) fn queue_offers(&mut self) {
-        let Some(rare) = &mut self.rare else {
+        let Some(extras) = &mut self.extras else {
             return;
         };
         let output = &mut self.output;
         if output.len() > self.limits.low_water || output.producers() > 0 {
             return;
         }
-        while let Some(len) = rare.offers.next_len() {
+        while let Some(len) = extras.offers.next_len() {
             if !output.is_empty() && output.len() + len > output.mark() {
                 break;
             }
-            rare.offers
+            extras
+                .offers
                 .next()
                 .into_iter()
                 .for_each(|data| output.push_bytes(data));
@@ -94,8 +95,8 @@ impl Endpoint {
 
     /// Drops the offers that wait, without a count.
     pub(crate) fn take_offers(&mut self) -> Unsent {
-        let rare = self.rare.as_mut();
-        Unsent::bytes(rare.map_or(0, |rare| rare.offers.clear()))
+        let extras = self.extras.as_mut();
+        Unsent::bytes(extras.map_or(0, |extras| extras.offers.clear()))
     }
 }
 
@@ -108,9 +109,9 @@ impl Chat {
     /// than [`Limits::high_water`](crate::Limits::high_water) bytes are queued, or a
     /// producer, the message waits, and so does every offer after it. They go into the
     /// queue when at most [`Limits::low_water`](crate::Limits::low_water) bytes are left
-    /// of that. [`Limits::offers`](crate::Limits::offers) bounds those that wait. What does
-    /// not fit is the choice of [`Limits::overflow`](crate::Limits::overflow): to close the
-    /// channel (the default), or to drop the newest or the oldest. A message of which a
+    /// of that. [`Limits::offers`](crate::Limits::offers) bounds those that wait. When a
+    /// message does not fit, [`Limits::offer_policy`](crate::Limits::offer_policy) decides: it closes
+    /// the channel (the default), or drops the newest or the oldest. A message of which a
     /// byte was sent, or that was pushed, is never dropped.
     ///
     /// Returns `false` if `data` is dropped: for the reasons of [`push`](Self::push), or as
@@ -127,12 +128,12 @@ impl Chat {
     /// along. A [goodbye](crate::Limits::goodbye) replaces them.
     ///
     /// ```
-    /// use chat::{AsyncChat, Limits, Overflow};
+    /// use chat::{AsyncChat, Limits, OfferPolicy};
     ///
     /// let mut limits = Limits::default();
     /// limits.high_water = 4;
     /// limits.offers = 140; // two short lines: each counts 64 bytes more
-    /// limits.overflow = Overflow::DropOldest;
+    /// limits.offer_policy = OfferPolicy::DropOldest;
     /// // Not connected yet: nothing leaves.
     /// let chat = &mut AsyncChat::connect("127.0.0.1:7000", "\n", ()).limited(limits).chat;
     /// for line in ["first\n", "1\n", "2\n", "3\n"] {
@@ -154,7 +155,7 @@ impl Chat {
     }
 
     /// The number of [offers](Self::offer) dropped so far, by
-    /// [`Limits::overflow`](crate::Limits::overflow) or for a later one of the same key,
+    /// [`Limits::offer_policy`](crate::Limits::offer_policy) or for a later one of the same key,
     /// and their bytes. Offers that are lost when the channel closes are
     /// [unsent](Self::unsent) instead.
     pub fn dropped(&self) -> Dropped {

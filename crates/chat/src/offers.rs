@@ -16,12 +16,12 @@ const PLACE: usize = 64;
 /// [`Limits::offers`](crate::Limits::offers).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Overflow {
-    /// The channel is closed, as a [`SlowReader`](crate::CloseReason::SlowReader).
+pub enum OfferPolicy {
+    /// The channel is closed, as by too much [`output`](crate::Limits::output).
     #[default]
     Close,
-    /// The new message is dropped. Of [the same key](crate::Chat::offer_latest), the one
-    /// that waits stays.
+    /// The new message is dropped. If one of [the same key](crate::Chat::offer_latest) waits,
+    /// that one stays.
     DropNewest,
     /// The messages that have waited longest are dropped, as many as make room. One that is
     /// longer than all of the room is dropped itself.
@@ -75,16 +75,16 @@ impl Offers {
         key: Option<u64>,
         data: Bytes,
         limit: usize,
-        overflow: Overflow,
+        policy: OfferPolicy,
     ) -> Fate {
         while self.weight_with(key, data.len()) > limit {
-            match overflow {
-                Overflow::Close => return Fate::TooMuch,
-                Overflow::DropOldest if data.len() + PLACE <= limit => {
+            match policy {
+                OfferPolicy::Close => return Fate::TooMuch,
+                OfferPolicy::DropOldest if data.len() + PLACE <= limit => {
                     let oldest = self.next();
                     self.count_dropped(oldest.map_or(0, |oldest| oldest.len()));
                 }
-                Overflow::DropOldest | Overflow::DropNewest => {
+                OfferPolicy::DropOldest | OfferPolicy::DropNewest => {
                     self.count_dropped(data.len());
                     return Fate::Dropped;
                 }
@@ -144,11 +144,17 @@ impl Offers {
         self.len
     }
 
+    /// What all that wait count as: about the memory that they take.
+    pub(crate) fn weight(&self) -> usize {
+        self.len + self.line.len() * PLACE
+    }
+
     /// What all count as when such a message is added.
     fn weight_with(&self, key: Option<u64>, len: usize) -> usize {
-        let replaced = self.place_of(key).map(|place| self.line[place].data.len());
-        let places = self.line.len() + usize::from(replaced.is_none());
-        self.len - replaced.unwrap_or(0) + len + places * PLACE
+        match self.place_of(key) {
+            Some(place) => self.weight() + len - self.line[place].data.len(),
+            None => self.weight() + len + PLACE,
+        }
     }
 
     fn place_of(&self, key: Option<u64>) -> Option<usize> {

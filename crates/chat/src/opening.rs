@@ -79,7 +79,7 @@ impl Endpoint {
         }
         if self.enter(opening.me()) {
             let buffers = opening.buffers();
-            self.move_to(buffers, buffers.time_of(opening.now()));
+            self.move_to(buffers, buffers.moment(opening.now()));
         }
         if self.is_unopened() {
             self.enter_earlier(opening.me());

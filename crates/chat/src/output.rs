@@ -4,11 +4,12 @@
 //! they are, and producers are asked only when they are at the head. What was
 //! sent in part stays whole, and how much of it was sent is kept beside it.
 
-mod account;
+pub(crate) mod account;
+mod producers;
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::io::{self, IoSlice};
+use std::io::IoSlice;
 use std::mem;
 
 use bytes::Bytes;
@@ -16,10 +17,11 @@ use reactor::Buffers;
 
 use crate::layer::Layer;
 use crate::limits::Limits;
-use crate::producer::{More, Producer};
+use crate::producer::Producer;
 use crate::unsent::Unsent;
 
-use account::{grow, recount};
+use account::grow;
+pub(crate) use producers::Ask;
 
 /// Shared data up to this many bytes is copied: that costs less than to count
 /// references and to send it by a slice of its own.
@@ -28,17 +30,8 @@ const COPY_LEN: usize = 1_024;
 /// A gathering buffer of this many bytes is full, and another begun.
 const SEGMENT_LEN: usize = 65_536;
 
-/// How often a producer that says `Again` without data is asked in one refill.
-const EMPTY_ANSWERS: usize = 16;
-
-/// A producer counts as this part of the mark.
-const PRODUCERS_AT_MARK: u32 = 16;
-
 /// How many slices one vectored write gets.
 pub(crate) const MAX_SLICES: usize = 16;
-
-/// Asks a channel's handler, as [`Producer::more`] asks a producer.
-pub(crate) type Ask<'a> = &'a mut dyn FnMut(&mut Vec<u8>, usize) -> io::Result<More>;
 
 /// What the map lends. A pointer in each channel, in place of a vector's three words.
 type Buffer = Box<Vec<u8>>;
@@ -204,15 +197,6 @@ impl Output {
         }
     }
 
-    pub(crate) fn push_producer(&mut self, producer: Box<dyn Producer>) {
-        self.push_item(Item::Producer(Some(producer)));
-    }
-
-    /// Queues a place at which the handler is asked, as a producer.
-    pub(crate) fn push_handler(&mut self) {
-        self.push_item(Item::Producer(None));
-    }
-
     pub(crate) fn push_layer(&mut self, layer: Layer) {
         self.push_item(Item::Layer(layer));
     }
@@ -323,14 +307,6 @@ impl Output {
         matches!(self.queued, Queued::Nothing | Queued::Lost(_))
     }
 
-    /// How many producers are queued.
-    pub(crate) fn producers(&self) -> usize {
-        match &self.queued {
-            Queued::Many(queue) => queue.producers,
-            _ => 0,
-        }
-    }
-
     /// How many bytes may be queued before a push has to look at the limits.
     pub(crate) fn mark(&self) -> usize {
         self.mark as usize
@@ -376,11 +352,6 @@ impl Output {
         clip(pushed).saturating_add(producers).saturating_sub(part)
     }
 
-    /// How many bytes a producer counts as.
-    fn weight(&self) -> u32 {
-        self.mark.div_ceil(PRODUCERS_AT_MARK).max(1)
-    }
-
     /// There is something to send now: bytes, or a producer that may have some.
     pub(crate) fn is_ready(&self) -> bool {
         match &self.queued {
@@ -390,61 +361,6 @@ impl Output {
                 !queue.is_stalled || !matches!(queue.items.front(), Some(Item::Producer(_)))
             }
         }
-    }
-
-    /// The producer at the head may have more now.
-    pub(crate) fn unstall(&mut self) {
-        if let Queued::Many(queue) = &mut self.queued {
-            queue.is_stalled = false;
-        }
-    }
-
-    /// Has the producer at the head, if there is one, put up to about `max`
-    /// bytes before itself. If it is the handler, `handler` asks that.
-    pub(crate) fn refill(&mut self, max: usize, handler: Ask<'_>) -> io::Result<()> {
-        let weight = self.weight();
-        for _ in 0..EMPTY_ANSWERS {
-            let buffers = self.buffers.as_ref();
-            let Queued::Many(queue) = &mut self.queued else {
-                return Ok(());
-            };
-            let Some(Item::Producer(producer)) = queue.items.front_mut() else {
-                return Ok(());
-            };
-            if queue.is_stalled {
-                return Ok(());
-            }
-            let mut made = buffers.map_or_else(Box::default, Buffers::take_spare);
-            let capacity = made.capacity();
-            let more = match producer {
-                Some(producer) => producer.more(&mut made, max),
-                None => handler(&mut made, max),
-            };
-            recount(buffers, capacity, made.capacity());
-            let more = match more {
-                Ok(more) => more,
-                Err(error) => {
-                    self.give_back(made);
-                    return Err(error);
-                }
-            };
-            if more == More::Done {
-                queue.items.pop_front();
-                queue.producers -= 1;
-                self.answers = self.answers.saturating_sub(weight);
-            }
-            queue.is_stalled = more == More::Later;
-            queue.is_begun = more != More::Done && (queue.is_begun || !made.is_empty());
-            if !made.is_empty() {
-                queue.len += made.len();
-                queue.made = made.len();
-                queue.items.push_front(Item::Own(made));
-                return Ok(());
-            }
-            self.give_back(made);
-            self.drop_empty_queue();
-        }
-        Ok(())
     }
 
     /// Takes all that is to be sent, if it lies in one piece of which nothing was sent.

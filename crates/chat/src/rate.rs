@@ -10,7 +10,6 @@ use std::time::{Duration, Instant};
 
 use crate::endpoint::Endpoint;
 use crate::flags::{Flags, RATED, REST_IN, REST_OUT, RETIMED};
-use crate::rare::Rare;
 
 /// Bytes a second in one direction of one stream: a token bucket, which is full at first.
 /// See [`Limits::receive_rate`](crate::Limits::receive_rate) and
@@ -106,7 +105,7 @@ impl Way {
 
 /// The buckets of a channel, one for each direction that has a rate. Most channels have none.
 #[derive(Debug, Default)]
-pub(crate) struct Flow([Option<Bucket>; 2]);
+pub(crate) struct Buckets([Option<Bucket>; 2]);
 
 #[derive(Debug)]
 struct Bucket {
@@ -172,16 +171,7 @@ impl Bucket {
     }
 }
 
-/// The bytes that may pass now; `None` without a rate.
-pub(crate) fn left(rare: &Option<Box<Rare>>, way: Way) -> Option<usize> {
-    let bucket = rare.as_ref()?.flow.0[way as usize].as_ref()?;
-    match bucket.is_dry {
-        true => Some(0),
-        false => Some(usize::try_from(bucket.level).unwrap_or(usize::MAX)),
-    }
-}
-
-impl Flow {
+impl Buckets {
     /// Has buckets for these rates. Those of before stay as full as they are.
     fn use_rates(&mut self, rates: [Rate; 2]) {
         for (bucket, rate) in self.0.iter_mut().zip(rates) {
@@ -199,28 +189,39 @@ impl Endpoint {
         for way in Way::BOTH {
             self.flags &= !(self.dry(way) | RATED);
         }
-        let rates = [self.limits.receive_rate, self.limits.send_rate];
+        let mut rates = [self.limits.receive_rate, self.limits.send_rate];
+        if self.closing() || self.output_failed() {
+            rates[Way::In as usize] = Rate::UNLIMITED;
+        }
         if self.wire.keeps_bounds() || !rates.into_iter().any(Rate::is_limited) {
             return self.end_rates();
         }
-        self.rare.get_or_insert_default().flow.use_rates(rates);
+        self.extras.get_or_insert_default().buckets.use_rates(rates);
         self.flags |= RATED | RETIMED | self.dry(Way::In) | self.dry(Way::Out);
     }
 
     /// Lets everything pass.
     pub(crate) fn end_rates(&mut self) {
-        if let Some(rare) = &mut self.rare {
-            rare.flow = Flow::default();
+        if let Some(extras) = &mut self.extras {
+            extras.buckets = Buckets::default();
+        }
+    }
+
+    /// The channel ends. Input that is left too long would reset the connection.
+    pub(crate) fn end_receive_rate(&mut self) {
+        self.flags &= !self.dry(Way::In);
+        if let Some(extras) = &mut self.extras {
+            extras.buckets.0[Way::In as usize] = None;
         }
     }
 
     fn bucket(&mut self, way: Way) -> Option<&mut Bucket> {
-        self.rare.as_mut()?.flow.0[way as usize].as_mut()
+        self.extras.as_mut()?.buckets.0[way as usize].as_mut()
     }
 
     fn buckets(&mut self) -> impl Iterator<Item = &mut Bucket> {
-        let rare = self.rare.iter_mut();
-        rare.flat_map(|rare| rare.flow.0.iter_mut().flatten())
+        let extras = self.extras.iter_mut();
+        extras.flat_map(|extras| extras.buckets.0.iter_mut().flatten())
     }
 
     /// The flag of a direction that rests since its bucket is dry.
@@ -243,12 +244,16 @@ impl Endpoint {
 
     /// The bytes that may pass now; `None` without a rate.
     pub(crate) fn left(&self, way: Way) -> Option<usize> {
-        left(&self.rare, way)
+        let bucket = self.extras.as_ref()?.buckets.0[way as usize].as_ref()?;
+        match bucket.is_dry {
+            true => Some(0),
+            false => Some(usize::try_from(bucket.level).unwrap_or(usize::MAX)),
+        }
     }
 
     /// So much has passed.
     pub(crate) fn spend(&mut self, way: Way, bytes: usize) {
-        if let Some(bucket) = self.bucket(way) {
+        if let Some(bucket) = self.bucket(way).filter(|_| bytes > 0) {
             bucket.spend(bytes as u64);
             let rest = if bucket.is_dry { way.rest() } else { 0 };
             self.flags |= RETIMED | rest;

@@ -4,7 +4,6 @@ use std::io;
 use std::mem;
 use std::time::Instant;
 
-use bytes::Bytes;
 use reactor::{ChannelMap, CloseReason, Result};
 
 use crate::async_chat::AsyncChat;
@@ -15,6 +14,7 @@ use crate::flags::{
 };
 use crate::framer::Frame;
 use crate::handler::ChatHandler;
+use crate::unread::Kept;
 
 /// What a message costs of a turn's budget, besides its bytes.
 pub(crate) const MESSAGE_COST: usize = 256;
@@ -71,21 +71,20 @@ impl<H: ChatHandler> AsyncChat<H> {
             budget: isize::try_from(budget).unwrap_or(isize::MAX),
             ..Turn::default()
         };
-        self.deliver(&held, Some(&held), &mut turn, map)
+        self.deliver(&held.data, Some(&held), &mut turn, map)
     }
 
-    /// Cuts `data` into messages and calls the handler with them, until the `budget` is
-    /// used up; the rest is held. `whole` is the same as `data`, if that is shared.
+    /// Cuts `rest` into messages and calls the handler with them, until the `budget` is used
+    /// up; what is left is held. `whole` is the same data, if that is shared.
     #[inline(always)] // the read path then needs neither a call nor `whole`
     fn deliver(
         &mut self,
-        data: &[u8],
-        whole: Option<&Bytes>,
+        mut rest: &[u8],
+        whole: Option<&Kept>,
         turn: &mut Turn,
         map: &mut ChannelMap,
     ) -> Result {
         let mut others = self.chat.endpoint.output.others();
-        let mut rest = data;
         let result = loop {
             let Self { chat, handler, .. } = self;
             let result = match chat.framer.next_whole(rest, &chat.endpoint.limits) {
@@ -100,13 +99,7 @@ impl<H: ChatHandler> AsyncChat<H> {
                         }
                         None => {
                             rest = &rest[message.len()..];
-                            chat.framer.reopen(rest.len() - behind.len());
-                            chat.endpoint.flags |= UNDELIVERED;
-                            chat.left_of_read = rest.len();
-                            match message {
-                                [] => Ok(()),
-                                part => handler.collect_incoming_data(part, chat, map),
-                            }
+                            self.deliver_before_end(message, rest.len(), behind.len(), map)
                         }
                     }
                 }
@@ -142,8 +135,27 @@ impl<H: ChatHandler> AsyncChat<H> {
         }
         self.chat.endpoint.judge_answers(others);
         self.chat.keep(rest, whole);
-        result?;
-        self.tell_over_limit(map)
+        result.and_then(|()| self.tell_over_limit(map))
+    }
+
+    /// Delivers a whole message to a handler that gets its end by a call of its own. Behind
+    /// it, `left` bytes are left of the read, `behind` of them after the end.
+    #[inline]
+    fn deliver_before_end(
+        &mut self,
+        message: &[u8],
+        left: usize,
+        behind: usize,
+        map: &mut ChannelMap,
+    ) -> Result {
+        let Self { chat, handler, .. } = self;
+        chat.framer.reopen(left - behind);
+        chat.endpoint.flags |= UNDELIVERED;
+        chat.left_of_read = left;
+        match message {
+            [] => Ok(()),
+            part => handler.collect_incoming_data(part, chat, map),
+        }
     }
 
     /// Delivers what comes next and is no whole message; `None` if it needs more data.
@@ -212,6 +224,7 @@ impl<H: ChatHandler> AsyncChat<H> {
             return Ok(());
         }
         self.chat.endpoint.flags |= EOF_TOLD;
+        self.chat.endpoint.forget_silence();
         self.handler.handle_eof(&mut self.chat, map)
     }
 }
@@ -265,11 +278,11 @@ impl Chat {
     /// Keeps the rest of a read that cannot be delivered now; but not for a channel
     /// that is closing, or whose buffers were discarded.
     #[cold]
-    fn keep(&mut self, rest: &[u8], whole: Option<&Bytes>) {
+    fn keep(&mut self, rest: &[u8], whole: Option<&Kept>) {
         let left = mem::take(&mut self.left_of_read);
         if left > 0 && !self.closing() {
             let rest = &rest[rest.len() - left..];
-            let rest = whole.map_or_else(|| Bytes::copy_from_slice(rest), |it| it.slice_ref(rest));
+            let rest = whole.map_or_else(|| rest.to_vec().into(), |it| it.end(rest));
             self.endpoint.unread.put_behind(rest);
         }
         self.endpoint.flags &= !DISCARDED;
@@ -297,8 +310,8 @@ impl Chat {
 
     /// A part of a message that silence ends has come.
     fn await_silence(&mut self, now: Instant) {
-        if let Some(at) = self.framer.silence().and_then(|time| now.checked_add(time)) {
-            self.endpoint.await_silence_until(at);
+        if let Some(time) = self.framer.silence() {
+            self.endpoint.await_silence(time, now);
         }
     }
 
@@ -315,16 +328,17 @@ impl Chat {
 
     /// Whether input may be received: what is held comes first.
     pub(crate) fn may_receive(&self) -> bool {
-        !self.is_gathering() && self.is_open_for_input()
+        !self.keeps_input_first() && self.is_open_for_input()
     }
 
-    /// Whether input may be received behind that which is kept for a message. Input that has
-    /// a rate is received in the same way.
-    pub(crate) fn gathers(&self) -> bool {
-        self.is_gathering() && self.is_open_for_input()
+    /// Whether input may be received behind that which is kept.
+    pub(crate) fn may_receive_behind(&self) -> bool {
+        self.keeps_input_first() && self.is_open_for_input()
     }
 
-    fn is_gathering(&self) -> bool {
+    /// Whether input is kept before it is delivered: until there is enough of it for a
+    /// message that is delivered whole, or since it has a rate.
+    fn keeps_input_first(&self) -> bool {
         let flags = self.endpoint.flags;
         flags & GATHERS != 0 || (flags & RATED != 0 && self.endpoint.has_receive_rate())
     }

@@ -13,9 +13,9 @@ use crate::chat::Chat;
 use crate::endpoint::Endpoint;
 use crate::flags::{BLOCKED, EOF, HIGH, NOT_LIVE, REST_IN, REST_OUT, SECURING, SHUT_DUE, UNOPENED};
 use crate::life::{Origin, Stage};
+use crate::output::account::Lent;
 use crate::output::{Ask, MAX_SLICES};
-use crate::producer::{More, Producer};
-use crate::rate::{Way, left};
+use crate::rate::Way;
 use crate::unsent::Unsent;
 use crate::wire::Wire;
 
@@ -33,10 +33,12 @@ impl Endpoint {
     ///
     /// If more than [`Limits::output`](crate::Limits::output) is queued, even after one
     /// more attempt to send, the queue is dropped and the channel is closed, with a
-    /// [goodbye](crate::Limits::goodbye) if it has one: as a
-    /// [`SlowReader`](CloseReason::SlowReader), or as
-    /// [`OutputOverLimit`](CloseReason::OutputOverLimit) if the loop has not waited for the
-    /// peer yet. Use a producer for large output. If sending fails, the queue is dropped,
+    /// [goodbye](crate::Limits::goodbye) if it has one: as
+    /// [`SlowReader`](CloseReason::SlowReader) if, when the loop last went to wait, the peer
+    /// had not taken all that it was offered; otherwise as
+    /// [`OutputOverLimit`](CloseReason::OutputOverLimit): the program has queued more than
+    /// `output` by itself, or more than [`send_rate`](crate::Limits::send_rate) lets out. Use a
+    /// producer for large output. If sending fails, the queue is dropped,
     /// and the channel closes when the input that is left has been handed out.
     ///
     /// On a socket that keeps bounds (datagrams, `SOCK_SEQPACKET`), `data` is one record.
@@ -163,56 +165,12 @@ impl Endpoint {
         fits(self)
     }
 
-    /// Queues a producer. It is asked for data when all output pushed before is sent.
-    /// When it is done, `handle_drained` is due.
-    ///
-    /// More than [`Limits::producers`](crate::Limits::producers) close the channel, as too
-    /// much output does. Returns `false` if the producer is dropped: for the same reasons as
-    /// [`push`](Self::push), and on a socket that keeps bounds.
-    #[doc(alias = "producer_fifo")]
-    pub fn push_with_producer(&mut self, producer: impl Producer + 'static) -> bool {
-        let is_borne = self.bears_producer();
-        if is_borne {
-            self.output.push_producer(Box::new(producer));
-        }
-        is_borne
-    }
-
-    /// Queues a place for the handler, as for a [producer](Self::push_with_producer): when
-    /// all output pushed before is sent, its
-    /// [`produce`](crate::DispatcherHandler::produce) is asked. Returns `false` if there is
-    /// no place, for the same reasons.
-    pub fn push_with_handler(&mut self) -> bool {
-        let is_borne = self.bears_producer();
-        if is_borne {
-            self.output.push_handler();
-        }
-        is_borne
-    }
-
-    /// Whether one more producer may be queued. If there are too many, the peer is cut off.
-    fn bears_producer(&mut self) -> bool {
-        if !self.takes_output() || self.wire.keeps_bounds() {
-            return false;
-        }
-        let is_borne = self.output.producers() < self.limits.producers;
-        match is_borne {
-            true => self.flags |= HIGH,
-            false => self.cut_off(Unsent {
-                bytes: 0,
-                producers: 1,
-            }),
-        }
-        is_borne
-    }
-
     /// The number of queued bytes: those of asyncore's `out_buffer`, those of
     /// [offers](Self::offer) that wait, and those that a [`Transport`](crate::Transport)
     /// keeps. Output that producers will make does not count.
     #[doc(alias = "out_buffer")]
     pub fn queued(&self) -> usize {
-        let kept = self.wire.transport().map_or(0, |t| t.queued());
-        self.output.len() + self.offered() + kept
+        self.output.len() + self.offered() + self.wire.queued()
     }
 
     /// The number of bytes sent so far. It grows as long as the peer takes output. Over a
@@ -245,16 +203,14 @@ impl Endpoint {
     /// Whether anything is left to send, a producer or a transport's own words
     /// included.
     pub(crate) fn has_output(&self) -> bool {
-        !self.output.is_empty()
-            || self.offered() > 0
-            || self.wire.transport().is_some_and(|t| t.queued() > 0)
+        !self.output.is_empty() || self.offered() > 0 || self.wire.queued() > 0
     }
 
     /// The same, but not for a producer that has nothing now.
     pub(crate) fn has_ready_output(&self) -> bool {
         self.output.is_ready()
             || (self.output.is_empty() && self.offered() > 0)
-            || self.wire.transport().is_some_and(|t| t.queued() > 0)
+            || self.wire.queued() > 0
     }
 
     /// Whether room is to be waited for: to send, or to be connected.
@@ -294,9 +250,9 @@ impl Endpoint {
             self.send_queued(handler);
         }
         if let Some(waiting) = &mut self.waiting {
-            waiting.is_behind = self.flags & BLOCKED != 0;
+            waiting.was_blocked = self.flags & BLOCKED != 0;
         }
-        if self.rare.is_some() {
+        if self.extras.is_some() {
             self.release_speakers_if_drained();
         }
     }
@@ -360,7 +316,7 @@ impl Endpoint {
             if let Err(error) = self.output.refill(max, handler) {
                 return self.close_with(CloseReason::Io(error));
             }
-            if self.rare.is_some() {
+            if self.extras.is_some() {
                 self.queue_offers();
             }
             let sent = self.send_ready();
@@ -416,12 +372,12 @@ impl Endpoint {
         if (count == 0 && !self.has_output()) || self.flags & UNOPENED != 0 {
             return 0;
         }
-        let before = self.queued();
-        let left = left(&self.rare, Way::Out);
+        let before = self.wire.queued();
+        let left = self.left(Way::Out);
         let sent = self.wire.send_within(left, &slices[..count]);
         let sent = self.note_sent(len.min(left.unwrap_or(len)), sent);
-        if self.queued() < before {
-            self.note_activity(); // a transport may have sent what it had kept
+        if self.wire.queued() < before {
+            self.note_activity(); // a transport has sent what it had kept
         }
         sent
     }
@@ -478,21 +434,21 @@ impl Endpoint {
             return data;
         }
         slices[count] = IoSlice::new(data);
-        let left = left(&self.rare, Way::Out);
+        let left = self.left(Way::Out);
         let sent = self.wire.send_within(left, &slices[..=count]);
         let sent = self.note_sent(len.min(left.unwrap_or(len)), sent);
         &data[sent.saturating_sub(queued)..]
     }
 
     /// Whether the queue may have `left` bytes more, the end of a push of `len`. If not, the
-    /// peer is too slow, and is cut off.
+    /// channel is cut off.
     fn bears(&mut self, len: usize, left: usize) -> bool {
         let is_borne = self.output.len() + left <= self.limits.output;
         if !is_borne {
             let lost = Unsent::bytes(left);
             match left == len {
-                true => self.cut_off(lost),
-                false => self.close_as_slow(lost), // a goodbye would follow half a push
+                true => self.cut_off_for_output(lost),
+                false => self.close_for_output(lost), // a goodbye would follow half a push
             }
         }
         is_borne
@@ -512,10 +468,12 @@ impl Chat {
     ///
     /// If more than [`Limits::output`](crate::Limits::output) is queued, even after one
     /// more attempt to send, the queue is dropped and the channel is closed, with a
-    /// [goodbye](crate::Limits::goodbye) if it has one: as a
-    /// [`SlowReader`](CloseReason::SlowReader), or as
-    /// [`OutputOverLimit`](CloseReason::OutputOverLimit) if the loop has not waited for the
-    /// peer yet. Use a producer for large output. If sending fails, the queue is dropped,
+    /// [goodbye](crate::Limits::goodbye) if it has one: as
+    /// [`SlowReader`](CloseReason::SlowReader) if, when the loop last went to wait, the peer
+    /// had not taken all that it was offered; otherwise as
+    /// [`OutputOverLimit`](CloseReason::OutputOverLimit): the program has queued more than
+    /// `output` by itself, or more than [`send_rate`](crate::Limits::send_rate) lets out. Use a
+    /// producer for large output. If sending fails, the queue is dropped,
     /// and the channel closes when the input that is left has been delivered.
     #[inline]
     pub fn push(&mut self, data: impl AsRef<[u8]>) -> bool {
@@ -548,80 +506,6 @@ impl Chat {
     /// As [`try_push`](Self::try_push).
     pub fn try_push_bytes(&mut self, data: impl Into<Bytes>) -> Result<(), Bytes> {
         self.endpoint.try_push_bytes(data)
-    }
-
-    /// Queues a producer. It is asked for data when all output pushed before is sent.
-    /// When it is done, [`handle_drained`](crate::ChatHandler::handle_drained) is due.
-    ///
-    /// More than [`Limits::producers`](crate::Limits::producers) close the channel, as too
-    /// much output does. Returns `false` if the producer is dropped, for the same reasons as
-    /// [`push`](Self::push).
-    #[doc(alias = "producer_fifo")]
-    pub fn push_with_producer(&mut self, producer: impl Producer + 'static) -> bool {
-        self.endpoint.push_with_producer(producer)
-    }
-
-    /// Queues a place for the handler, as for a [producer](Self::push_with_producer): when
-    /// all output pushed before is sent, its
-    /// [`produce`](crate::ChatHandler::produce) is asked. Returns `false` if there is no
-    /// place, for the same reasons.
-    ///
-    /// The handler keeps what it sends from: a cursor into a listing, a snapshot, a table of
-    /// the latest values. Others reach that by [`get_mut`](crate::ChannelMap::get_mut), so it
-    /// needs no `Rc<RefCell>`:
-    ///
-    /// ```
-    /// use std::collections::BTreeMap;
-    /// use std::io::{self, Read, Write};
-    /// use std::os::unix::net::UnixStream;
-    /// use chat::{AsyncChat, ChannelMap, Chat, MessageHandler, More, Result};
-    ///
-    /// /// Reads the latest price of each share, however slowly.
-    /// #[derive(Default)]
-    /// struct Ticker {
-    ///     news: BTreeMap<&'static str, u32>,
-    /// }
-    ///
-    /// impl MessageHandler for Ticker {
-    ///     fn handle_message(&mut self, _: &[u8], _: &mut Chat, _: &mut ChannelMap) -> Result {
-    ///         Ok(())
-    ///     }
-    ///     fn produce(&mut self, data: &mut Vec<u8>, max: usize) -> io::Result<More> {
-    ///         while data.len() < max {
-    ///             let Some((name, price)) = self.news.pop_first() else {
-    ///                 return Ok(More::Done);
-    ///             };
-    ///             writeln!(data, "{name} {price}")?;
-    ///         }
-    ///         Ok(More::Again)
-    ///     }
-    /// }
-    ///
-    /// impl Ticker {
-    ///     fn tell(channel: &mut AsyncChat<Ticker>, name: &'static str, price: u32) {
-    ///         let news = &mut channel.handler.news;
-    ///         if news.is_empty() {
-    ///             channel.chat.push_with_handler();
-    ///         }
-    ///         news.insert(name, price);
-    ///     }
-    /// }
-    ///
-    /// let (ours, mut theirs) = UnixStream::pair()?;
-    /// let mut map = ChannelMap::new()?;
-    /// let ticker = map.insert(AsyncChat::new(ours, "\n", Ticker::default()))?;
-    /// for price in [40, 41, 42] {
-    ///     Ticker::tell(map.get_mut(ticker)?, "ACME", price);
-    /// }
-    /// map.get_mut(ticker)?.chat.close_when_done();
-    /// map.turn(None)?;
-    /// let mut read = String::new();
-    /// theirs.read_to_string(&mut read)?;
-    /// assert_eq!(read, "ACME 42\n");
-    /// # Ok::<(), chat::Error>(())
-    /// ```
-    pub fn push_with_handler(&mut self) -> bool {
-        self.endpoint.push_with_handler()
     }
 
     /// The number of queued bytes, with those of [offers](Self::offer) that wait and those
@@ -665,7 +549,7 @@ impl Chat {
     /// [`push_from`](crate::ChatMap::push_from) does that by itself. Answers to the channel's
     /// own messages need no such care: see [`set_backpressure`](Self::set_backpressure).
     pub fn needs_drain(&self) -> bool {
-        self.endpoint.flags & HIGH != 0 && !self.endpoint.is_drained()
+        self.endpoint.needs_drain()
     }
 
     /// Whether sending has failed. Pushed output is dropped then, and the channel closes
@@ -673,11 +557,6 @@ impl Chat {
     pub fn output_failed(&self) -> bool {
         self.endpoint.output_failed()
     }
-}
-
-/// Where the handler is not at hand: it is asked at the next settle.
-pub(crate) fn later(_: &mut Vec<u8>, _: usize) -> io::Result<More> {
-    Ok(More::Later)
 }
 
 /// Pushes all of the data written, or none; a `write!` is one push. The error is
@@ -697,13 +576,9 @@ impl Write for Chat {
 
     /// One push, whatever parts it is made of.
     fn write_fmt(&mut self, parts: fmt::Arguments<'_>) -> io::Result<()> {
-        let mut data = self.endpoint.output.take_buffer();
-        let capacity = data.capacity();
-        let written = data.write_fmt(parts).and_then(|()| self.write_all(&data));
-        let output = &self.endpoint.output;
-        output.recount(capacity, data.capacity());
-        output.give_back(data);
-        written
+        let mut lent = Lent::of(&self.endpoint.output);
+        lent.data().write_fmt(parts)?;
+        self.write_all(lent.data())
     }
 
     /// As `write`, which takes all data.

@@ -71,7 +71,7 @@ impl Stream {
     }
 
     /// Takes the socket: non-blocking, if a listener accepted it. It does not count toward
-    /// [`Limits::channels_per_address`](crate::Limits::channels_per_address) any more.
+    /// [`Admission::connections_per_address`](crate::Admission::connections_per_address) any more.
     ///
     /// # Errors
     ///
@@ -80,6 +80,19 @@ impl Stream {
         match self.kind {
             Kind::Socket(socket, _) => Ok(socket),
             Kind::Transport(_) => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+
+    /// The wire alone, without a channel.
+    pub(crate) fn into_wire(self) -> io::Result<Wire> {
+        match self.kind {
+            Kind::Socket(socket, true) => Ok(Wire::new(socket, Type::STREAM)),
+            Kind::Socket(socket, false) => {
+                socket.set_nonblocking(true)?;
+                let kind = socket.r#type()?;
+                Ok(Wire::new(socket, kind))
+            }
+            Kind::Transport(transport) => Ok(Wire::Other(transport)),
         }
     }
 }

@@ -229,7 +229,8 @@ impl Terminator {
 
     /// A number of bytes that are delivered in one piece: the head of a message, when the
     /// message itself is too long to be kept.
-    /// [`Limits::counted_message`](crate::Limits::counted_message) bounds it. It is used up by its message, as any number is.
+    /// [`Limits::counted_message`](crate::Limits::counted_message) bounds it. It is used up by
+    /// its message, as any number is.
     ///
     /// Only a [`ChatHandler`](crate::ChatHandler) needs it. A
     /// [`MessageHandler`](crate::MessageHandler) gets every message in one piece.

@@ -45,8 +45,8 @@ use crate::address::Address;
 /// ```
 #[expect(unused_variables, reason = "the defaults name what they ignore")]
 pub trait Transport: Any + fmt::Debug {
-    /// Called when the channel enters a map, or another one, before any other call: a
-    /// transport whose events come by
+    /// Called when the channel enters a map, or another one, before any other call, and again
+    /// when a layer comes over the transport: a transport whose events come by
     /// [`ChannelMap::dispatch`](reactor::ChannelMap::dispatch) learns the channel's token.
     /// The default does nothing.
     fn enter(&mut self, me: Token) {}

@@ -53,7 +53,8 @@ impl Endpoint {
     /// channel is open.
     ///
     /// The push that closed the channel as a
-    /// [`SlowReader`](crate::CloseReason::SlowReader) counts, too, and so does a
+    /// [`SlowReader`](crate::CloseReason::SlowReader) or
+    /// [`OutputOverLimit`](crate::CloseReason::OutputOverLimit) counts, too, and so does a
     /// [goodbye](crate::Limits::goodbye) that did not leave. Output dropped by
     /// [`discard_buffers`](Chat::discard_buffers), or by a push onto a channel that no
     /// longer took any, does not, nor do [offers](Chat::offer) that were
@@ -62,7 +63,7 @@ impl Endpoint {
         let mut unsent = Unsent::default();
         if self.is_closed() {
             unsent = self.output.unsent();
-            unsent.bytes += self.wire.transport().map_or(0, |t| t.queued());
+            unsent.bytes += self.wire.queued();
         }
         unsent
     }

@@ -12,8 +12,8 @@ use reactor::{ChannelMap, CloseReason, Deadline, Opening, Timer};
 use crate::endpoint::Endpoint;
 use crate::flags::{BLOCKED, BY_COUNT, EOF, Flags, HELD, PARTIAL, REST_IN, REST_OUT, RETIMED};
 use crate::life::Stage;
+use crate::producing::later;
 use crate::rate::Way;
-use crate::sending::later;
 
 /// How long a channel rests when the system is short of something, memory or
 /// descriptors. Nothing but time helps then, and the poller reports that the channel is
@@ -32,7 +32,7 @@ enum Wait {
     /// The end of a transport's handshake: [`Limits::handshake`](crate::Limits::handshake).
     Handshake,
     /// The end of a message that has begun:
-    /// [`Limits::message_time`](crate::Limits::message_time) or `message_rate`.
+    /// [`Limits::message_time`](crate::Limits::message_time) or `min_message_rate`.
     Message,
     /// That the peer takes some output: [`Limits::stall`](crate::Limits::stall).
     Room,
@@ -74,7 +74,7 @@ pub(crate) struct Waiting {
     /// timer stays.
     silent: Option<Instant>,
     /// At the last settle the peer had not taken all.
-    pub(crate) is_behind: bool,
+    pub(crate) was_blocked: bool,
 }
 
 /// What a timer that is due means.
@@ -314,12 +314,23 @@ impl Endpoint {
     }
 
     /// The message ends at that time, unless more of it comes before.
-    pub(crate) fn await_silence_until(&mut self, at: Instant) {
+    pub(crate) fn await_silence(&mut self, time: Duration, now: Instant) {
         let waiting = self.waiting.get_or_insert_default();
+        let from = waiting.rests[Way::In as usize].map_or(now, |(at, _)| at.max(now));
+        let Some(at) = from.checked_add(time) else {
+            return;
+        };
         waiting.silent = Some(at);
         waiting.is_timed &= waiting.timer.is_some_and(|(set, _)| set <= at);
         if !waiting.is_timed {
             self.flags |= RETIMED; // it has no flag of its own
+        }
+    }
+
+    /// The input has ended: nothing more ends by silence.
+    pub(crate) fn forget_silence(&mut self) {
+        if let Some(waiting) = &mut self.waiting {
+            waiting.silent = None;
         }
     }
 
@@ -426,8 +437,14 @@ impl Endpoint {
             Wait::Handshake => limits.handshake,
             Wait::Message if self.flags & BY_COUNT != 0 => {
                 let bytes = self.received.saturating_sub(since.bytes);
-                let paid = bytes.checked_div(limits.message_rate)?;
-                limits.message_grace.max(Duration::from_secs(paid))
+                let paid = bytes.checked_div(limits.min_message_rate);
+                let paid = paid.map(|paid| limits.message_grace.max(Duration::from_secs(paid)));
+                let silent = self.last_activity().map_or(at, |last| last.max(at));
+                let deadlines = [
+                    paid.and_then(|paid| at.checked_add(paid)),
+                    silent.checked_add(limits.message_time),
+                ];
+                return deadlines.into_iter().flatten().min();
             }
             Wait::Message => limits.message_time,
             Wait::Room => limits.stall,
@@ -477,6 +494,9 @@ impl Waiting {
             if let Some(since) = since.as_mut().filter(|_| wait.is_of(way)) {
                 since.at = since.at.checked_add(time).unwrap_or(since.at);
             }
+        }
+        if way == Way::In {
+            self.silent = self.silent.map(|at| at.checked_add(time).unwrap_or(at));
         }
     }
 

@@ -217,6 +217,11 @@ impl Wire {
         }
     }
 
+    /// The bytes that it keeps, to be sent.
+    pub(crate) fn queued(&self) -> usize {
+        self.transport().map_or(0, Transport::queued)
+    }
+
     /// Whether it keeps the bounds of what it carries, or will.
     pub(crate) fn keeps_bounds(&self) -> bool {
         match self {

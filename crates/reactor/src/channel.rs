@@ -218,8 +218,8 @@ pub trait Channel: Any + fmt::Debug {
 
     /// The bytes that closing the channel would free, of those that it has
     /// [charged](crate::Buffers::charge). The channels with most are closed first when all
-    /// together hold [too much](ChannelMap::set_memory_cap): asked only then. 0, the default,
-    /// for one that is never to be closed for that.
+    /// together hold [too much](ChannelMap::set_memory_cap): asked only then. The default, 0,
+    /// exempts the channel.
     fn reclaimable(&self) -> usize {
         0
     }

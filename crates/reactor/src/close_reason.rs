@@ -26,14 +26,15 @@ pub enum CloseReason {
     HandlerError,
     /// The peer sent more than its limit allows without ending a message.
     OverLimit,
-    /// The peer did not read, and the output queued for it exceeded its limit. A channel of
-    /// the `chat` crate may have said goodbye, and closes when that has left.
+    /// More output was queued than the limit, and when the loop last went to wait, the peer
+    /// had not taken all that it was offered. A channel of the `chat` crate may have said
+    /// goodbye, and closes when that has left.
     SlowReader,
-    /// The program queued more output at once than its limit, before the peer could take any
-    /// of it: the loop had not waited for the peer. Otherwise as
-    /// [`SlowReader`](Self::SlowReader).
+    /// More output was queued than the limit, though when the loop last went to wait, the peer
+    /// had taken all that it was offered: the program has queued more than the limit by itself,
+    /// or more than a rate lets out. Otherwise as [`SlowReader`](Self::SlowReader).
     OutputOverLimit,
-    /// The channel went to make room: the channels of the map held
+    /// The channel was closed to make room: the channels of the map held
     /// [too much memory](crate::ChannelMap::set_memory_cap), and this one most of it; or, in the
     /// `chat` crate, a newcomer was let in, and this one was idle for longest.
     Evicted,
@@ -86,7 +87,7 @@ impl fmt::Display for CloseReason {
             Self::HandlerError => f.write_str("a handler failed"),
             Self::OverLimit => f.write_str("too much input without an end of message"),
             Self::SlowReader => f.write_str("too much output that the peer did not read"),
-            Self::OutputOverLimit => f.write_str("more output at once than its limit"),
+            Self::OutputOverLimit => f.write_str("more output than its limit"),
             Self::Evicted => f.write_str("closed to make room"),
             Self::Missed(deadline) => deadline.fmt(f),
             Self::TimedOut => f.write_str("timed out"),

@@ -15,7 +15,7 @@
 //! - [`Source`], [`Registration`]: an I/O object and its entry in the poller.
 //! - [`Timer`]: deadlines of channels. [`TimerChannel`]: a channel with nothing else.
 //! - [`State`]: the name of a value that channels share.
-//! - [`Entry`], [`Statistics`]: a look at the channels, and at the loop.
+//! - [`ChannelEntry`], [`Statistics`]: a look at the channels, and at the loop.
 //! - [`Remote`]: work from other threads.
 //!
 //! # One turn
@@ -103,10 +103,11 @@ pub use channel::Channel;
 pub use close_reason::{CloseReason, Deadline};
 pub use error::{Absent, Error, InsertError, NestedTurn, Result};
 pub use map::{
-    Buffers, ChannelMap, ChannelMut, Entry, Measured, Opening, ReadBuffer, State, Statistics, Timer,
+    Buffers, Call, ChannelEntry, ChannelMap, ChannelMut, Measured, Moment, Opening, ReadBuffer,
+    State, Statistics, Timer,
 };
 pub use readiness::Readiness;
 pub use remote::{Remote, RemoteError};
 pub use source::{Registration, Source};
 pub use timer_channel::TimerChannel;
-pub use token::{Handle, Token};
+pub use token::{Handle, InvalidToken, Token};

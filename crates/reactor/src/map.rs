@@ -5,6 +5,7 @@
 mod amend;
 mod background;
 mod buffers;
+mod clock;
 mod convert;
 mod entry;
 mod home;
@@ -42,11 +43,12 @@ use crate::source::Watch;
 use crate::token::{Handle, Token};
 
 pub use buffers::{Buffers, ReadBuffer};
-pub use entry::Entry;
+pub use clock::Moment;
+pub use entry::ChannelEntry;
 pub use iter::ChannelMut;
 pub use opening::Opening;
 pub use state::State;
-pub use statistics::{Measured, Statistics};
+pub use statistics::{Call, Measured, Statistics};
 pub use timer::Timer;
 
 use home::{Home, Parked};
@@ -106,7 +108,7 @@ const CAPACITY: usize = 65_536;
 /// | keep one to the end, for the others | [`set_background`](Self::set_background) |
 /// | be called later | [`set_timer`](Self::set_timer), [`set_numbered_timer`](Self::set_numbered_timer), [`reset_timer`](Self::reset_timer), [`cancel`](Self::cancel); when: [`after`](Self::after) |
 /// | keep what many channels share | [`insert_state`](Self::insert_state), [`state`](Self::state), [`state_mut`](Self::state_mut), [`with_state`](Self::with_state) |
-/// | look at all, and at the loop | [`entries`](Self::entries), [`set_name`](Self::set_name), [`statistics`](Self::statistics), [`measure`](Self::measure) |
+/// | look at all, and at the loop | [`entries`](Self::entries), [`set_name`](Self::set_name), [`statistics`](Self::statistics), [`set_measuring`](Self::set_measuring) |
 /// | be called from another thread | [`remote`](Self::remote) |
 /// | end the loop | [`stop`](Self::stop), [`shut_down`](Self::shut_down), [`close_all`](Self::close_all) |
 #[doc(alias = "socket_map")]
@@ -140,8 +142,6 @@ pub struct ChannelMap {
     pauses: bool,
     /// The turn follows another at once.
     follows: bool,
-    /// Channels that were closed as `Evicted`.
-    evicted: u64,
     /// Whether it is turning or lending, for a turn that has lost its map.
     home: Rc<Home>,
     /// This is only the stand-in for another map.
@@ -153,8 +153,9 @@ pub struct ChannelMap {
     trouble: Trouble,
     /// What the channel types keep for all their channels.
     providers: Providers,
-    /// When the channel in each slot came, by the [time](Buffers::time).
-    since: Vec<u64>,
+    /// When the channel in each slot came. Not in the slot, which every event loads: only who
+    /// looks at the map reads it.
+    since: Vec<Moment>,
     /// Few channels have one.
     names: HashMap<Token, Box<str>>,
     /// Dropped after the channels.
@@ -195,7 +196,6 @@ impl ChannelMap {
             measure: None,
             pauses: false,
             follows: false,
-            evicted: 0,
             home: Rc::default(),
             parked: None,
             stopping: false,
@@ -292,7 +292,7 @@ impl ChannelMap {
         };
         slot.closing = true;
         self.open -= 1;
-        self.evicted += u64::from(matches!(reason, CloseReason::Evicted));
+        self.counts.evicted += u64::from(matches!(reason, CloseReason::Evicted));
         self.closing.push_back((token, reason));
         self.disturb(token);
         true

@@ -4,6 +4,7 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::marker::PhantomData;
 use std::num::NonZeroU64;
+use std::str::FromStr;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The next generation of the whole process, so that a token of one map is a
@@ -111,6 +112,34 @@ impl fmt::Display for Token {
         write!(f, "{}#{}", self.slot, self.generation)
     }
 }
+
+/// As it is displayed, for a console: `kill 3#17`. A token that names no channel is no error
+/// here; the map does not find it.
+impl FromStr for Token {
+    type Err = InvalidToken;
+
+    fn from_str(text: &str) -> Result<Self, InvalidToken> {
+        let parsed = text.split_once('#').and_then(|(slot, generation)| {
+            Some(Self {
+                slot: slot.parse().ok()?,
+                generation: generation.parse().ok()?,
+            })
+        });
+        parsed.ok_or(InvalidToken(()))
+    }
+}
+
+/// A text that is no [`Token`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InvalidToken(());
+
+impl fmt::Display for InvalidToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a token is a slot and a generation, such as 3#17")
+    }
+}
+
+impl std::error::Error for InvalidToken {}
 
 /// The name of a channel of type `C`: a [`Token`] that knows the type.
 ///

@@ -6,7 +6,11 @@ mod rng;
 
 use rng::Rng;
 
-const POLICIES: [Overflow; 3] = [Overflow::Close, Overflow::DropNewest, Overflow::DropOldest];
+const POLICIES: [OfferPolicy; 3] = [
+    OfferPolicy::Close,
+    OfferPolicy::DropNewest,
+    OfferPolicy::DropOldest,
+];
 
 /// The same by a list that is searched, and sums that are made anew.
 #[derive(Default)]
@@ -16,7 +20,7 @@ struct Model {
 }
 
 impl Model {
-    fn add(&mut self, key: Option<u64>, data: &[u8], limit: usize, overflow: Overflow) -> Fate {
+    fn add(&mut self, key: Option<u64>, data: &[u8], limit: usize, policy: OfferPolicy) -> Fate {
         let weight = |line: &[(Option<u64>, Vec<u8>)]| -> usize {
             line.iter().map(|(_, data)| data.len() + PLACE).sum()
         };
@@ -38,10 +42,10 @@ impl Model {
                 self.dropped.extend(replaced);
                 return Fate::Waits;
             }
-            if overflow == Overflow::Close {
+            if policy == OfferPolicy::Close {
                 return Fate::TooMuch;
             }
-            if overflow == Overflow::DropNewest || line.is_empty() || data.len() + PLACE > limit {
+            if policy == OfferPolicy::DropNewest || line.is_empty() || data.len() + PLACE > limit {
                 self.dropped.push(data.to_vec());
                 return Fate::Dropped;
             }
@@ -54,7 +58,7 @@ impl Model {
 fn the_line_is_that_of_a_naive_model() {
     let mut rng = Rng::new(7);
     for round in 0..600 {
-        let overflow = POLICIES[round % 3];
+        let policy = POLICIES[round % 3];
         let limit = [0, 64, 65, 100, 300, 1_000, 5_000][rng.below(7)];
         let (mut offers, mut model) = (Offers::default(), Model::default());
         let mut count = 0_u64;
@@ -68,9 +72,9 @@ fn the_line_is_that_of_a_naive_model() {
                 let key = (rng.below(2) == 0).then(|| rng.below(6) as u64);
                 let mut data = count.to_string().into_bytes();
                 data.resize(data.len() + rng.below(60) * rng.below(3), b'.');
-                let fate = model.add(key, &data, limit, overflow);
+                let fate = model.add(key, &data, limit, policy);
                 let data = Bytes::from(data);
-                assert_eq!(offers.add(key, data, limit, overflow), fate);
+                assert_eq!(offers.add(key, data, limit, policy), fate);
             }
             let len = model.line.iter().map(|(_, data)| data.len()).sum();
             assert_eq!(offers.len(), len);

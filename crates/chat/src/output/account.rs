@@ -5,7 +5,7 @@ use std::mem;
 
 use reactor::Buffers;
 
-use super::{Item, Output, Queued};
+use super::{Buffer, Item, Output, Queued};
 
 impl Output {
     /// Uses these buffers, and is charged to them, in place of any others.
@@ -48,6 +48,51 @@ impl Output {
             Item::Own(buffer) => self.give_back(buffer),
             Item::Shared(data) => self.recount(data.len(), 0),
             Item::Producer(_) | Item::Layer(_) => {}
+        }
+    }
+}
+
+/// A buffer on loan to code of the program's, which may make it grow, or panic. It goes back,
+/// and the account knows.
+pub(crate) struct Lent {
+    buffer: Buffer,
+    before: usize,
+    buffers: Option<Buffers>,
+}
+
+impl Lent {
+    pub(crate) fn of(output: &Output) -> Self {
+        let buffer = output.take_buffer();
+        Self {
+            before: buffer.capacity(),
+            buffer,
+            buffers: output.buffers.clone(),
+        }
+    }
+
+    pub(crate) fn data(&mut self) -> &mut Vec<u8> {
+        &mut self.buffer
+    }
+
+    /// Keeps it.
+    pub(super) fn take(mut self) -> Buffer {
+        self.recount();
+        self.buffers = None;
+        mem::take(&mut self.buffer)
+    }
+
+    fn recount(&mut self) {
+        let now = self.buffer.capacity();
+        recount(self.buffers.as_ref(), self.before, now);
+        self.before = now;
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        self.recount();
+        if let Some(buffers) = &self.buffers {
+            buffers.put_spare(mem::take(&mut self.buffer));
         }
     }
 }

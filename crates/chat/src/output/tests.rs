@@ -1,8 +1,11 @@
 use std::cell::{Cell, RefCell};
+use std::io;
 use std::rc::Rc;
 
+use super::producers::EMPTY_ANSWERS;
 use super::*;
-use crate::sending::later;
+use crate::producer::More;
+use crate::producing::later;
 
 #[path = "../../tests/common/rng.rs"]
 #[allow(clippy::duplicate_mod, reason = "ten lines that several tests need")]

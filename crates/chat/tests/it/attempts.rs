@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use chat::{
-    Address, AsyncChat, ChannelMap, ChatMap, DatagramSocket, InetName, Listener, Network,
+    Address, AsyncChat, ChannelMap, ChatMap, DatagramSocket, Endpoint, InetName, Listener, Network,
     Readiness, Registration, Token, Transport,
 };
 
@@ -49,7 +49,6 @@ struct Attempt(Rc<Hosts>, u8, Token);
 
 impl Transport for Attempt {
     fn enter(&mut self, me: Token) {
-        assert_ne!(self.2, me, "each enters once");
         self.2 = me;
     }
     fn registration(&self) -> Option<&Registration> {
@@ -177,6 +176,34 @@ fn the_first_address_may_be_the_one_that_answers_in_the_end() {
     assert_eq!(client.peer(), Some(address(0).into()));
 }
 
+/// Whichever attempt it is that connects: what is to go through a layer never goes without.
+#[test]
+fn a_layer_comes_over_the_attempt_that_connects() {
+    for (host, is_watched) in [(0, false), (1, true)] {
+        let mut client = Client::new(2);
+        client.map.remove(client.me).unwrap();
+        let over = Rc::new(Cell::new(None));
+        let seen = Rc::clone(&over);
+        let endpoint = Endpoint::connect(InetName::from(vec![address(0), address(1)]));
+        let endpoint = endpoint.with_layer(move |lower| {
+            seen.set(lower.peer_addr().map(|addr| addr.as_inet().unwrap().port()));
+            Ok(lower)
+        });
+        let channel = AsyncChat::new(endpoint, "\n", Probe::new(&client.log));
+        client.me = client.map.insert(channel).unwrap();
+        client.wait(Duration::ZERO);
+        client.wait(250 * MS);
+        assert_eq!(over.get(), None);
+        client.is_to(host, Ok(()));
+        match is_watched {
+            true => client.hears(),
+            false => client.wait(250 * MS),
+        }
+        assert_eq!(over.get(), Some(u16::from(host)));
+        assert_eq!(client.log.all(), ["connect"]);
+    }
+}
+
 #[test]
 fn an_address_that_refuses_has_the_next_one_tried_at_once_and_then_the_earlier_ones_waited_for() {
     let mut client = Client::new(3);
@@ -207,13 +234,13 @@ fn each_attempt_has_its_own_thirty_seconds() {
 }
 
 #[test]
-fn the_last_failure_is_told_once_when_all_have_failed() {
+fn one_failure_is_told_when_all_have_failed() {
     let mut client = Client::new(2);
     client.wait(250 * MS);
     client.is_to(0, Err(ErrorKind::ConnectionReset));
     client.is_to(1, Err(ErrorKind::ConnectionRefused));
     client.hears();
-    assert_eq!(client.log.all(), ["close Io(ConnectionReset)"]);
+    assert_eq!(client.log.all(), ["close Io(ConnectionRefused)"]); // the latest attempt's
     assert_eq!(client.open(), 0);
 }
 

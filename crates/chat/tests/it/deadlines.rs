@@ -157,6 +157,14 @@ fn a_message_by_count_has_all_the_time_if_it_comes_at_240_bytes_a_second() {
     world.say("", 10);
     assert_eq!(world.log.all(), ["Message", "close Missed(Message)"]);
 
+    // Bytes that came at once pay for no more silence than a line has.
+    let mut world = World::new(3_600_000, limits.clone());
+    world.say([0; 60_000], 59);
+    world.say("x", 59);
+    assert_eq!(world.log.len(), 0);
+    world.say("", 2);
+    assert_eq!(world.log.all(), ["Message"]);
+
     // And no bytes at all are late after five seconds.
     let mut world = World::new(1_000_000, limits);
     world.say("x", 4);

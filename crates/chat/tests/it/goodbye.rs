@@ -6,12 +6,12 @@ use std::net::TcpListener;
 use std::time::Duration;
 
 use chat::socket2::SockRef;
-use chat::{AsyncChat, ChannelMap, ChatMap, Limits, More, Producer, SimpleProducer};
+use chat::{AsyncChat, ChannelMap, ChatMap, CloseReason, Limits, More, Producer, SimpleProducer};
 
 use crate::common::part::{Part, Record, Side};
 use crate::common::rng::Rng;
 use crate::common::slow::{GOODBYE, STALL, Slow, insert_on, message, messages};
-use crate::common::{name, read_to_end, sim, tcp_pair, turn_until};
+use crate::common::{Log, Probe, name, read_to_end, sim, tcp_pair, turn_until};
 
 /// What is gathered into one piece, at most.
 const GATHERED: usize = 65_536;
@@ -463,5 +463,38 @@ fn a_peer_that_has_ended_its_input_hears_it() {
         let sent = slow.read_to_end();
         assert_eq!(sent, format!("1234567{GOODBYE}").as_bytes());
         assert_eq!(slow.end().0, "OutputOverLimit");
+    }
+}
+
+/// A handler cuts off whom it wants.
+#[test]
+fn a_handler_cuts_a_peer_off_with_the_goodbye_in_place_of_what_waits() {
+    for goodbye in ["bye\n", ""] {
+        let log = Log::default();
+        let (line, peer) = sim::line();
+        let mut limits = Limits::default();
+        limits.goodbye = goodbye.into();
+        limits.high_water = 4;
+        let mut map = ChannelMap::new().unwrap();
+        let channel = AsyncChat::over(line, "\n", Probe::new(&log)).limited(limits);
+        let me = map.insert(channel).unwrap();
+        sim::settle(&mut map, me, &peer);
+        peer.set_room(3);
+        map.get_mut(me).unwrap().chat.push("first\n");
+        sim::settle(&mut map, me, &peer);
+        let chat = &mut map.get_mut(me).unwrap().chat;
+        chat.push_bytes(vec![b'x'; 5_000]);
+        chat.offer("an offer\n");
+        chat.cut_off(CloseReason::TimedOut);
+        peer.set_room(usize::MAX);
+        sim::settle(&mut map, me, &peer);
+        peer.say_eof();
+        sim::settle(&mut map, me, &peer);
+        let sent = String::from_utf8(peer.take_sent()).unwrap();
+        match goodbye {
+            "" => assert_eq!(sent, "fir"),
+            _ => assert_eq!(sent, "first\nbye\n"),
+        }
+        assert_eq!(log.all().last().unwrap(), "close TimedOut");
     }
 }

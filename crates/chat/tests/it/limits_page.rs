@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use chat::Limits;
+use chat::{Admission, Limits};
 
 const PAGE: &str = include_str!("../../../../docs/limits.md");
 
@@ -42,21 +42,32 @@ fn shown(value: &str) -> String {
     groups.join(",").chars().rev().collect()
 }
 
-#[test]
-fn it_has_each_limit_with_its_default() {
-    let all = format!("{:?}", Limits::default());
+/// The fields that a struct shows, and their values.
+fn fields(name: &str, prefix: &str, all: &str) -> impl Iterator<Item = (String, String)> {
     let fields = all
-        .strip_prefix("Limits { ")
+        .strip_prefix(name)
+        .and_then(|rest| rest.strip_prefix(" { "))
         .and_then(|rest| rest.strip_suffix(" }"))
         .unwrap();
-    let defaults: BTreeMap<&str, String> = fields
-        .split(", ")
-        .map(|field| field.split_once(": ").unwrap())
-        .map(|(name, value)| (name, shown(value)))
+    let fields = fields.split(", ").map(|field| {
+        let (name, value) = field.split_once(": ").unwrap();
+        (format!("{prefix}{name}"), shown(value))
+    });
+    fields.collect::<Vec<_>>().into_iter()
+}
+
+#[test]
+fn it_has_each_limit_with_its_default() {
+    let admission = format!("{:?}", Admission::default());
+    let all = format!("{:?}", Limits::default());
+    let others = all.replace(&format!("admission: {admission}, "), "");
+    let defaults = fields("Limits", "", &others);
+    let defaults: BTreeMap<String, String> = defaults
+        .chain(fields("Admission", "admission.", &admission))
         .collect();
-    let told: BTreeMap<&str, String> = rows()
+    let told: BTreeMap<String, String> = rows()
         .into_iter()
-        .map(|(name, value)| (name, value.to_owned()))
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .collect();
     assert_eq!(told, defaults);
 }

@@ -2,6 +2,7 @@
 
 use std::io::{ErrorKind, Write};
 use std::net::{TcpStream, UdpSocket};
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use chat::{
@@ -204,16 +205,50 @@ fn a_view_is_one_line_that_grep_can_read() {
     sim::settle(&mut map, me, &peer);
     step_after(&mut map, me, &peer, 2 * SECOND);
     map.get_mut(me).unwrap().chat.pause();
-    let (view, kind) = view(&map, me, |view| (view.to_string(), view.type_name()));
+    let (view, kind, memory) = view(&map, me, |view| {
+        (view.to_string(), view.type_name(), view.memory())
+    });
+    assert!(
+        (3..100).contains(&memory),
+        "the buffer of the partial message"
+    );
     let age = view.split(' ').find(|it| it.starts_with("age=")).unwrap();
     let expected = format!(
         "token={} name=\"ada\\nstate=closed\" state=open type={} peer=- local=- {age} idle=2.000 \
-         received=9 sent=6 queued=0 undelivered=0 partial=3 messages=1 dropped=0 holds=pause",
+         received=9 sent=6 queued=0 undelivered=0 partial=3 memory={memory} messages=1 dropped=0 \
+         holds=pause",
         me.token(),
         kind.unwrap(),
     );
     assert_eq!(view, expected);
     assert_eq!(format!("{:?}", map.channels().next().unwrap()), view);
+}
+
+/// Of one that is never evicted, too: somebody must go in its place.
+#[test]
+fn a_view_shows_the_memory_that_a_channel_is_evicted_for() {
+    for evictable in [true, false] {
+        let mut limits = Limits::default();
+        limits.evictable = evictable;
+        let limits = Rc::new(limits);
+        let mut map = ChannelMap::new().unwrap();
+        let timer = map.insert(TimerChannel::new(|_, _, _| Ok(()))).unwrap();
+        let (line, chats) = sim::line();
+        let chat = AsyncChat::over(line, "\n", Echo).limited(Rc::clone(&limits));
+        let chat = map.insert(chat).unwrap().token();
+        let (line, sends) = sim::line();
+        let raw = Dispatcher::over(line, ()).limited(Rc::clone(&limits));
+        let raw = map.insert(raw).unwrap().token();
+        for (me, peer, len) in [(chat, &chats, 100_000), (raw, &sends, 30_000)] {
+            sim::settle(&mut map, me, peer);
+            peer.set_room(0);
+            map.push(me, vec![b'p'; len]).unwrap();
+            sim::settle(&mut map, me, peer);
+            assert_eq!(view(&map, me, |view| view.memory()), len);
+        }
+        assert_eq!(view(&map, timer, |view| view.memory()), 0);
+        assert_eq!(map.memory(), 130_000);
+    }
 }
 
 /// Whichever way bytes pass, the time is that of the turn.

@@ -2,7 +2,7 @@
 
 use chat::bytes::Bytes;
 use chat::{
-    AsyncChat, ChannelMap, ChatMap, CloseReason, Dispatcher, Dropped, Limits, Overflow,
+    AsyncChat, ChannelMap, ChatMap, CloseReason, Dispatcher, Dropped, Limits, OfferPolicy,
     SimpleProducer,
 };
 
@@ -16,19 +16,19 @@ const PLACE: usize = 64;
 
 /// A peer that has taken nothing of `first\n`, which is all that is queued; room for so many
 /// messages of two bytes behind it.
-fn behind(is_chat: bool, places: usize, overflow: Overflow) -> Slow {
-    behind_with(is_chat, places, overflow, |part| part)
+fn behind(is_chat: bool, places: usize, policy: OfferPolicy) -> Slow {
+    behind_with(is_chat, places, policy, |part| part)
 }
 
 fn behind_with(
     is_chat: bool,
     places: usize,
-    overflow: Overflow,
+    policy: OfferPolicy,
     hook: impl FnOnce(Part<0>) -> Part<0>,
 ) -> Slow {
     let change = |limits: &mut Limits| {
         (limits.high_water, limits.low_water) = (5, 2);
-        (limits.offers, limits.overflow) = (places * (PLACE + 2), overflow);
+        (limits.offers, limits.offer_policy) = (places * (PLACE + 2), policy);
     };
     let mut slow = Slow::with(is_chat, change, hook);
     slow.peer.set_room(0);
@@ -90,14 +90,14 @@ fn to_a_peer_that_keeps_up_an_offer_is_a_push() {
 #[test]
 fn the_newest_or_the_oldest_are_dropped_whole_and_counted() {
     for is_chat in [true, false] {
-        for (overflow, expected) in [
-            (Overflow::DropNewest, "first\n1\n2\n3\n"),
-            (Overflow::DropOldest, "first\n5\n6\n7\n"),
+        for (policy, expected) in [
+            (OfferPolicy::DropNewest, "first\n1\n2\n3\n"),
+            (OfferPolicy::DropOldest, "first\n5\n6\n7\n"),
         ] {
-            let mut slow = behind(is_chat, 3, overflow);
+            let mut slow = behind(is_chat, 3, policy);
             for nth in 1..=7 {
                 let is_taken = offer(&mut slow, None, &format!("{nth}\n"));
-                assert_eq!(is_taken, nth <= 3 || overflow == Overflow::DropOldest);
+                assert_eq!(is_taken, nth <= 3 || policy == OfferPolicy::DropOldest);
             }
             assert_eq!(dropped(&mut slow), (4, 8));
             assert_eq!(queued(&mut slow), expected.len());
@@ -117,7 +117,7 @@ fn the_newest_or_the_oldest_are_dropped_whole_and_counted() {
 #[test]
 fn by_default_a_peer_that_is_too_far_behind_is_cut_off() {
     for is_chat in [true, false] {
-        let mut slow = behind(is_chat, 2, Overflow::default());
+        let mut slow = behind(is_chat, 2, OfferPolicy::default());
         assert!(offer(&mut slow, None, "1\n"));
         assert!(offer(&mut slow, None, "2\n"));
         assert!(!offer(&mut slow, None, "3\n"));
@@ -131,8 +131,12 @@ fn by_default_a_peer_that_is_too_far_behind_is_cut_off() {
 #[test]
 fn of_one_key_the_latest_is_sent_in_the_place_of_the_first() {
     for is_chat in [true, false] {
-        for overflow in [Overflow::Close, Overflow::DropNewest, Overflow::DropOldest] {
-            let mut slow = behind(is_chat, 3, overflow);
+        for policy in [
+            OfferPolicy::Close,
+            OfferPolicy::DropNewest,
+            OfferPolicy::DropOldest,
+        ] {
+            let mut slow = behind(is_chat, 3, policy);
             for (key, data) in [(1, "a\n"), (2, "b\n"), (1, "A\n"), (3, "c\n"), (2, "B\n")] {
                 assert!(offer(&mut slow, Some(key), data));
             }
@@ -149,7 +153,7 @@ fn of_one_key_the_latest_is_sent_in_the_place_of_the_first() {
 #[test]
 fn what_waits_enters_the_queue_when_that_has_drained_to_the_low_water_mark() {
     for is_chat in [true, false] {
-        let mut slow = behind(is_chat, 9, Overflow::Close);
+        let mut slow = behind(is_chat, 9, OfferPolicy::Close);
         let offer_all = |slow: &mut Slow| {
             for key in 1..=3 {
                 assert!(offer(slow, Some(key), &format!("{key}\n")));
@@ -191,7 +195,7 @@ fn one_that_the_queue_has_no_room_for_waits_for_that_alone() {
 #[test]
 fn a_push_overtakes_what_waits_and_is_never_dropped() {
     for is_chat in [true, false] {
-        let mut slow = behind(is_chat, 1, Overflow::DropOldest);
+        let mut slow = behind(is_chat, 1, OfferPolicy::DropOldest);
         for nth in 1..=5 {
             offer(&mut slow, None, &format!("{nth}\n"));
             slow.push(format!("push {nth}\n"));
@@ -204,7 +208,7 @@ fn a_push_overtakes_what_waits_and_is_never_dropped() {
 #[test]
 fn an_offer_waits_for_a_producer_before_it() {
     for is_chat in [true, false] {
-        let mut slow = behind(is_chat, 9, Overflow::Close);
+        let mut slow = behind(is_chat, 9, OfferPolicy::Close);
         read(&mut slow);
         slow.peer.set_room(0);
         slow.reach(|side| side.push_with_producer(SimpleProducer::new("made\n")));
@@ -223,7 +227,7 @@ fn what_waits_is_sent_before_the_end() {
     ];
     for end in ends {
         for is_chat in [true, false] {
-            let mut slow = behind(is_chat, 9, Overflow::Close);
+            let mut slow = behind(is_chat, 9, OfferPolicy::Close);
             for data in ["1\n", "2\n", "3\n"] {
                 offer(&mut slow, None, data);
             }
@@ -244,7 +248,7 @@ fn what_waits_is_sent_before_the_end() {
 #[test]
 fn the_map_shuts_down_when_what_waits_is_sent() {
     for is_chat in [true, false] {
-        let mut slow = behind(is_chat, 9, Overflow::Close);
+        let mut slow = behind(is_chat, 9, OfferPolicy::Close);
         offer(&mut slow, None, "1\n");
         slow.map.shut_down(slow.map.now() + STALL);
         slow.settle();
@@ -256,7 +260,7 @@ fn the_map_shuts_down_when_what_waits_is_sent() {
 #[test]
 fn handle_drained_comes_once_when_none_waits() {
     for is_chat in [true, false] {
-        let mut slow = behind(is_chat, 9, Overflow::Close);
+        let mut slow = behind(is_chat, 9, OfferPolicy::Close);
         let drained = |slow: &Slow| {
             slow.record
                 .of(0)
@@ -304,7 +308,7 @@ fn what_waits_at_a_close_is_unsent_and_not_dropped() {
     ];
     for end in ends {
         for is_chat in [true, false] {
-            let mut slow = behind(is_chat, 3, Overflow::DropOldest);
+            let mut slow = behind(is_chat, 3, OfferPolicy::DropOldest);
             for data in ["1\n", "2\n", "3\n", "4\n"] {
                 offer(&mut slow, None, data);
             }
@@ -318,7 +322,7 @@ fn what_waits_at_a_close_is_unsent_and_not_dropped() {
 /// A chat's, which a dispatcher's handler cannot ask for.
 #[test]
 fn discarded_offers_are_gone() {
-    let mut slow = behind(true, 9, Overflow::Close);
+    let mut slow = behind(true, 9, OfferPolicy::Close);
     offer(&mut slow, None, "1\n");
     slow.reach(|side| side.chat().discard_buffers());
     slow.push("2\n");
@@ -328,7 +332,7 @@ fn discarded_offers_are_gone() {
 
 #[test]
 fn a_conversion_takes_them_along() {
-    let mut slow = behind(true, 2, Overflow::DropOldest);
+    let mut slow = behind(true, 2, OfferPolicy::DropOldest);
     for data in ["1\n", "2\n", "3\n"] {
         offer(&mut slow, None, data);
     }
@@ -358,7 +362,7 @@ fn a_channel_inside_its_callback_is_offered_behind_its_own_pushes() {
             false
         };
         let hook = |part: Part<0>| part.on_event(hook);
-        let mut slow = behind_with(is_chat, 2, Overflow::DropOldest, hook);
+        let mut slow = behind_with(is_chat, 2, OfferPolicy::DropOldest, hook);
         slow.peer.say("go\r\n");
         slow.settle();
         assert_eq!(read(&mut slow), "first\nown\n3\n4\n");
@@ -374,7 +378,7 @@ fn offers_to_a_connection_under_way_wait_for_it() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let mut limits = Limits::default();
     (limits.high_water, limits.offers) = (5, 2 * (PLACE + 2));
-    limits.overflow = Overflow::DropNewest;
+    limits.offer_policy = OfferPolicy::DropNewest;
     let record = Record::default();
     let channel = AsyncChat::connect(
         listener.local_addr().unwrap(),
@@ -398,12 +402,12 @@ fn a_slow_reader_gets_whole_messages_in_order_and_the_rest_is_counted() {
     let mut rng = Rng::new(0x510e);
     for case in 0..400 {
         let is_chat = case % 2 == 0;
-        let overflow = [Overflow::DropNewest, Overflow::DropOldest][case / 2 % 2];
+        let policy = [OfferPolicy::DropNewest, OfferPolicy::DropOldest][case / 2 % 2];
         let limit = [0, 200, 2_000, 20_000][rng.below(4)];
         let mut slow = Slow::new(is_chat, |limits| {
             limits.high_water = [0, 100, 1_000, 65_536][rng.below(4)];
             limits.low_water = [0, 50, 16_384][rng.below(3)];
-            (limits.offers, limits.overflow) = (limit, overflow);
+            (limits.offers, limits.offer_policy) = (limit, policy);
         });
         let mut offered = Vec::new();
         let mut sent = Vec::new();

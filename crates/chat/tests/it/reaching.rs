@@ -208,3 +208,27 @@ fn a_push_says_why_it_reaches_nobody() {
     map.close(chat);
     assert_eq!(map.push(chat, "x"), Err(Absent::Closed));
 }
+
+#[test]
+fn a_token_reaches_the_chat_of_a_chat_channel_and_the_endpoint_of_a_dispatcher() {
+    let mut map = ChannelMap::new().unwrap();
+    let ((a, _a), (b, _b)) = (pair(), pair());
+    let chat = map.insert(AsyncChat::new(a, "\n", ())).unwrap().token();
+    let raw = map.insert(Dispatcher::new(b, ())).unwrap().token();
+    let timer = map.insert(TimerChannel::new(|_, _, _| Ok(()))).unwrap();
+    assert_eq!(map.chat_mut(chat).unwrap().token(), chat);
+    assert_eq!(map.endpoint_mut(raw).unwrap().token(), raw);
+    let absent = |map: &mut ChannelMap, channel: Token| {
+        (map.chat_mut(channel).err(), map.endpoint_mut(channel).err())
+    };
+    let other = Some(Absent::OtherType);
+    assert_eq!(absent(&mut map, chat), (None, other));
+    assert_eq!(absent(&mut map, raw), (other, None));
+    assert_eq!(absent(&mut map, timer.token()), (other, other));
+    let inside = map.with(raw.handle::<Dispatcher<()>>(), |_, map| absent(map, raw));
+    let in_callback = Some(Absent::InCallback);
+    assert_eq!(inside, Ok((in_callback, in_callback)));
+    map.close(raw);
+    let closed = Some(Absent::Closed);
+    assert_eq!(absent(&mut map, raw), (closed, closed));
+}

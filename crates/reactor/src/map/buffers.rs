@@ -1,13 +1,13 @@
-//! Buffers that the channels of one map share, and its time, for channels that have no map at
-//! hand.
+//! What the channels of one map share: [`Buffers`].
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::ChannelMap;
+use super::clock::{Clock, Moment};
 use super::memory::Memory;
 use crate::token::Token;
 
@@ -23,11 +23,12 @@ const SPARE_MAX_CAPACITY: usize = 65_536;
 /// How many bytes of idle output buffers are kept: 4 MiB.
 const SPARE_MAX: usize = 4 * 1024 * 1024;
 
-/// The buffers of one map: one to read into, and spare ones for output. They tell the
-/// [time](Self::time), too.
+/// What the channels of one map share: buffers, the account of memory, the time.
 ///
-/// They are shared so that an idle channel holds no buffer and a busy one does
-/// not allocate. A clone is the same set of buffers.
+/// One buffer is to read into, and spare ones are for output, so that an idle channel holds
+/// no buffer and a busy one does not allocate. The account has what the channels
+/// [hold](Self::charge). The [time](Self::time) is that of the turn. A clone is the same
+/// set.
 ///
 /// ```
 /// use reactor::ChannelMap;
@@ -56,14 +57,10 @@ pub(super) struct Shelf {
     spare: RefCell<Vec<Box<Vec<u8>>>>,
     /// Capacities of those in `spare`.
     spare_len: Cell<usize>,
-}
-
-/// The map's time, as its channels see it.
-pub(super) struct Clock {
-    /// When the map was made.
-    pub(super) began: Instant,
-    /// Nanoseconds since then: enough for 584 years.
-    pub(super) time: Cell<u64>,
+    /// Channels that were touched where no map is at hand, and whether there are any: that is
+    /// asked in each turn.
+    touched: Cell<Vec<Token>>,
+    pub(super) has_touched: Cell<bool>,
 }
 
 impl ChannelMap {
@@ -142,7 +139,7 @@ impl Buffers {
         let last_len = last.as_ref().map_or(0, |last| last.capacity());
         self.0.last.set(last);
         let len = self.0.spare_len.get() + buffer.capacity();
-        if len + last_len <= SPARE_MAX {
+        if len + last_len <= SPARE_MAX.min(self.memory().step()) {
             self.0.spare_len.set(len);
             self.0.spare.borrow_mut().push(buffer);
         } else {
@@ -167,12 +164,61 @@ impl Buffers {
     }
 }
 
+/// # Channels of the same map
+impl Buffers {
+    /// Has the map settle the channel before its next wait, as [`ChannelMap::touch`] does. It
+    /// needs no map: it can be called where a channel is dropped, or from inside another one.
+    /// Nothing happens if the map has no such channel.
+    ///
+    /// ```
+    /// use reactor::{Buffers, Token};
+    ///
+    /// /// What one channel lends to another, which may be dropped anywhere.
+    /// struct Share {
+    ///     lender: Token,
+    ///     buffers: Buffers,
+    /// }
+    ///
+    /// impl Drop for Share {
+    ///     fn drop(&mut self) {
+    ///         self.buffers.touch(self.lender); // which looks whether it has all back
+    ///     }
+    /// }
+    /// ```
+    #[cold]
+    pub fn touch(&self, channel: impl Into<Token>) {
+        let mut touched = self.0.touched.take();
+        if touched.len() == touched.capacity() {
+            touched.sort_unstable();
+            touched.dedup();
+        }
+        touched.push(channel.into());
+        self.0.touched.set(touched);
+        self.0.has_touched.set(true);
+    }
+
+    /// Those that were touched since this was last called.
+    fn take_touched(&self) -> Vec<Token> {
+        self.0.has_touched.set(false);
+        self.0.touched.take()
+    }
+}
+
+impl ChannelMap {
+    /// Touches the channels that were touched without the map.
+    #[cold]
+    pub(super) fn touch_those(&mut self) {
+        for token in self.buffers.take_touched() {
+            self.touch(token);
+        }
+    }
+}
+
 /// # Time
 impl Buffers {
-    /// The time of the turn, in nanoseconds since the map was made:
-    /// [`ChannelMap::now`] in one word, which a channel can note whenever bytes pass. Output
-    /// that leaves at the beginning of a turn has the time of that beginning.
-    /// [`instant`](Self::instant) reads the word.
+    /// The time of the turn: [`ChannelMap::now`] in one word. Output that leaves at the
+    /// beginning of a turn has the time of that beginning. [`instant`](Self::instant) reads
+    /// the word.
     ///
     /// ```
     /// use reactor::ChannelMap;
@@ -185,35 +231,21 @@ impl Buffers {
     /// ```
     #[must_use]
     #[inline]
-    pub fn time(&self) -> u64 {
+    pub fn time(&self) -> Moment {
         self.0.clock.time.get()
     }
 
-    /// The instant that [`time`](Self::time) stands for.
+    /// The word for an instant; for any before the map was made, that of its making.
     #[must_use]
-    pub fn instant(&self, time: u64) -> Instant {
-        self.0.clock.began + Duration::from_nanos(time)
-    }
-
-    /// The word for an instant; 0 for any before the map was made.
-    #[must_use]
-    pub fn time_of(&self, at: Instant) -> u64 {
-        at.saturating_duration_since(self.0.clock.began).as_nanos() as u64
+    #[inline]
+    pub fn moment(&self, at: Instant) -> Moment {
+        Moment(at.saturating_duration_since(self.0.clock.began).as_nanos() as u64)
     }
 }
 
 impl fmt::Debug for Buffers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Buffers").finish_non_exhaustive()
-    }
-}
-
-impl Default for Clock {
-    fn default() -> Self {
-        Self {
-            began: Instant::now(),
-            time: Cell::default(),
-        }
     }
 }
 

@@ -1,21 +1,24 @@
-//! A look at the channels of a map: [`Entry`].
+//! A look at the channels of a map: [`ChannelEntry`].
 
 use std::fmt;
 use std::time::{Duration, Instant};
 
 use super::ChannelMap;
+use super::clock::Moment;
 use super::slot::Slot;
 use crate::channel::Channel;
 use crate::token::Token;
 
 /// An open channel, as [`ChannelMap::entries`] finds it.
 #[derive(Clone, Copy)]
-pub struct Entry<'map> {
+pub struct ChannelEntry<'map> {
     slot: &'map Slot,
     map: &'map ChannelMap,
+    /// The time of the look.
+    now: Instant,
 }
 
-impl<'map> Entry<'map> {
+impl<'map> ChannelEntry<'map> {
     /// The channel's token.
     pub fn token(&self) -> Token {
         self.slot.token
@@ -37,10 +40,9 @@ impl<'map> Entry<'map> {
         self.map.buffers.instant(since)
     }
 
-    /// How long it has been in the map.
+    /// How long it had been in the map when [`entries`](ChannelMap::entries) was called.
     pub fn age(&self) -> Duration {
-        let now = self.map.after(Duration::ZERO);
-        now.saturating_duration_since(self.since())
+        self.now.saturating_duration_since(self.since())
     }
 }
 
@@ -62,10 +64,15 @@ impl ChannelMap {
     /// })?;
     /// # Ok::<(), reactor::Error>(())
     /// ```
-    pub fn entries(&self) -> impl Iterator<Item = Entry<'_>> {
+    pub fn entries(&self) -> impl Iterator<Item = ChannelEntry<'_>> {
         let slots = self.slots.iter().map(|(_, slot)| slot);
         let open = slots.filter(|slot| !slot.closing);
-        open.map(|slot| Entry { slot, map: self })
+        let now = self.after(Duration::ZERO);
+        open.map(move |slot| ChannelEntry {
+            slot,
+            map: self,
+            now,
+        })
     }
 
     /// Gives a channel a name, for those who look at the map: a user's, or `console`. The
@@ -84,9 +91,9 @@ impl ChannelMap {
 
     pub(super) fn note_insertion(&mut self, token: Token) {
         self.counts.inserted += 1;
-        let since = self.buffers.time_of(self.after(Duration::ZERO));
+        let since = self.buffers.moment(self.after(Duration::ZERO));
         if self.since.len() <= token.slot {
-            self.since.resize(token.slot + 1, 0);
+            self.since.resize(token.slot + 1, Moment::default());
         }
         self.since[token.slot] = since;
     }
@@ -97,9 +104,9 @@ impl ChannelMap {
     }
 }
 
-impl fmt::Debug for Entry<'_> {
+impl fmt::Debug for ChannelEntry<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Entry")
+        f.debug_tuple("ChannelEntry")
             .field(&self.slot.token)
             .field(self.slot)
             .finish()

@@ -37,7 +37,7 @@ impl Default for Memory {
 }
 
 impl Memory {
-    fn step(&self) -> usize {
+    pub(super) fn step(&self) -> usize {
         (self.cap.get() / STEPS).max(1)
     }
 
@@ -91,6 +91,8 @@ impl Buffers {
     }
 
     /// Takes back a [`charge`](Self::charge).
+    // After an eviction that freed too little the bound is above the cap. What is freed lowers
+    // it again.
     #[cold]
     pub fn refund(&self, bytes: usize) {
         let memory = self.memory();
@@ -103,8 +105,10 @@ impl Buffers {
 
 /// # Memory
 impl ChannelMap {
-    /// Bytes that the channels hold: queued output, undelivered input, and spare buffers, by
-    /// their capacities. Shared data counts for each channel that holds it, as if each had a
+    /// Bytes that the channels hold, and spare buffers. Of the `chat` crate's channels these
+    /// are queued output, partial messages and undelivered input by the capacity of their
+    /// buffers; waiting offers, and output that a transport keeps, by their length (offers 64
+    /// bytes more each). Shared data counts for each channel that holds it, as if each had a
     /// copy. What handlers and producers keep is not known, and the channels themselves do
     /// not count.
     ///
@@ -119,22 +123,18 @@ impl ChannelMap {
     /// One callback may pass the cap. When it has returned, the map frees its spare buffers,
     /// and closes the channels that hold most, as [`Evicted`](CloseReason::Evicted), until at
     /// most 15/16 of the cap are held. A channel that is being called with several messages
-    /// delivers no further one before; the rest comes in the next turn. What is pushed between
-    /// turns counts when the next one begins.
+    /// delivers no further one before; the rest comes in the next turn. After pushes between
+    /// turns, channels are evicted when the next turn begins.
     ///
     /// A channel that is not to go, such as a console or a link to a cluster, says that it
     /// has [nothing to reclaim](crate::Channel::reclaimable); in the `chat` crate, by
     /// `Limits::evictable`. If nobody else is left, the cap is passed, with a warning in the
-    /// log for each sixteenth.
+    /// log for each further sixteenth of the cap.
     pub fn set_memory_cap(&mut self, bytes: usize) {
         self.buffers.memory().set_cap(bytes);
-        self.relieve();
-    }
-
-    /// The number of channels that were closed as [`Evicted`](CloseReason::Evicted) since the
-    /// map was made.
-    pub fn evicted(&self) -> u64 {
-        self.evicted
+        if !self.home.is_busy() {
+            self.relieve(); // or when the callback has returned
+        }
     }
 
     /// Ends the call of a channel that is to be settled, and may have passed the cap of

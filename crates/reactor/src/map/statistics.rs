@@ -17,17 +17,19 @@ pub struct Statistics {
     /// What the turns dispatched: the sum of what [`ChannelMap::turn`] returned.
     pub events: u64,
     /// Timers that came. [`ChannelMap::timers`] is the number of those that are set.
-    pub timers: u64,
+    pub timers_fired: u64,
     /// Channels that were inserted.
     pub inserted: u64,
     /// Channels whose `handle_close` came. Those that were removed, or are still to be told,
     /// do not count.
     pub closed: u64,
-    /// How the time went, while [`ChannelMap::measure`] is on.
+    /// Channels that were closed as [`Evicted`](crate::CloseReason::Evicted).
+    pub evicted: u64,
+    /// How the time went, while it is [measured](ChannelMap::set_measuring).
     pub measured: Option<Measured>,
 }
 
-/// How the time of a loop went since [`ChannelMap::measure`] was switched on.
+/// How the time of a loop went since [`ChannelMap::set_measuring`] switched that on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Measured {
@@ -36,12 +38,19 @@ pub struct Measured {
     /// The part of it in which the loop did not wait for events: callbacks, system calls, and
     /// whatever the program does between turns.
     pub busy: Duration,
-    /// The time of the longest call so far: one channel's events of a turn, a timer or a piece
-    /// of remote work, with the closes and posts that it asked for. What was closed or posted
-    /// outside of a turn does not count.
-    pub longest: Duration,
-    /// The channel of that call; [`Token::NONE`] for remote work, and if there was no call.
-    pub longest_in: Token,
+    /// The longest call so far; `None` if there was none.
+    pub longest: Option<Call>,
+}
+
+/// One channel's events of a turn, a timer or a piece of remote work, with the closes and
+/// posts that it asked for. What was closed or posted outside of a turn does not count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Call {
+    /// The time that it took.
+    pub time: Duration,
+    /// The channel that was called; `None` for remote work.
+    pub channel: Option<Token>,
 }
 
 /// What is kept while a map is measured.
@@ -51,8 +60,7 @@ pub(super) struct Measure {
     slept: Duration,
     /// When the wait began, or the last call ended.
     stamp: Instant,
-    longest: Duration,
-    longest_in: Token,
+    longest: Option<Call>,
 }
 
 impl Measure {
@@ -83,14 +91,15 @@ impl ChannelMap {
     ///     Ok(())
     /// }))?;
     /// map.set_timer(alarm, map.now());
-    /// map.measure(true);
+    /// map.set_measuring(true);
     /// map.run()?;
     ///
     /// let statistics = map.statistics();
-    /// assert_eq!((statistics.timers, statistics.closed), (1, 1));
+    /// assert_eq!((statistics.timers_fired, statistics.closed), (1, 1));
     /// let measured = statistics.measured.unwrap();
-    /// assert!(measured.longest <= measured.busy && measured.busy <= measured.elapsed);
-    /// assert_eq!(measured.longest_in, alarm);
+    /// let longest = measured.longest.unwrap();
+    /// assert!(longest.time <= measured.busy && measured.busy <= measured.elapsed);
+    /// assert_eq!(longest.channel, Some(alarm.token()));
     /// # Ok::<(), reactor::Error>(())
     /// ```
     pub fn statistics(&self) -> Statistics {
@@ -100,7 +109,6 @@ impl ChannelMap {
                 elapsed,
                 busy: elapsed.saturating_sub(measure.slept),
                 longest: measure.longest,
-                longest_in: measure.longest_in,
             }
         });
         Statistics {
@@ -113,7 +121,7 @@ impl ChannelMap {
     /// reading of the clock for each call, and three for each turn. Switched
     /// on again, it begins anew. It goes by the system's clock, also in a map that
     /// [`turn_at`](Self::turn_at) turns.
-    pub fn measure(&mut self, is_on: bool) {
+    pub fn set_measuring(&mut self, is_on: bool) {
         let now = Instant::now();
         self.pauses = is_on || !self.posts.is_empty();
         self.measure = is_on.then(|| {
@@ -121,21 +129,19 @@ impl ChannelMap {
                 since: now,
                 slept: Duration::ZERO,
                 stamp: now,
-                longest: Duration::ZERO,
-                longest_in: Token::NONE,
+                longest: None,
             })
         });
     }
 
     /// A call has come to its end, with the closes and posts that it asked for.
-    pub(super) fn take_time(&mut self, called: Token) {
+    pub(super) fn take_time(&mut self, channel: Option<Token>) {
         let Some(measure) = &mut self.measure else {
             return;
         };
-        let took = measure.stamp();
-        if took > measure.longest {
-            measure.longest = took;
-            measure.longest_in = called;
+        let time = measure.stamp();
+        if measure.longest.is_none_or(|longest| time > longest.time) {
+            measure.longest = Some(Call { time, channel });
         }
     }
 }

@@ -244,7 +244,7 @@ impl ChannelMap {
     }
 
     fn call_timer(&mut self, timer: Timer, me: Token) {
-        self.counts.timers += 1;
+        self.counts.timers_fired += 1;
         self.call(me, |channel, map| channel.handle_timer(timer, me, map));
     }
 
@@ -274,7 +274,7 @@ impl ChannelMap {
         }
         self.end_callback();
         self.run_posts();
-        self.take_time(me);
+        self.take_time(Some(me));
     }
 }
 

@@ -52,8 +52,8 @@ impl ChannelMap {
             if self.stopping {
                 break;
             }
-            let has_work = self.remote.inbox.waiting.load(Ordering::SeqCst) > 0;
-            if self.slots.is_empty() && !has_work && self.posts.is_empty() {
+            let has_work = || self.remote.inbox.waiting.load(Ordering::SeqCst) > 0;
+            if self.slots.is_empty() && self.posts.is_empty() && !has_work() {
                 self.shutdown_deadline = None;
                 self.set_alarm();
                 break;
@@ -97,7 +97,8 @@ impl ChannelMap {
                     measure.wake_up();
                 }
             } // or nobody is left to wait for, and `run` shall return
-            map.set_now(Instant::now());
+            map.now = Instant::now();
+            map.buffers.0.clock.time.set(map.buffers.moment(map.now));
             Ok(map.dispatch_all())
         })
     }
@@ -115,7 +116,8 @@ impl ChannelMap {
     /// [`NestedTurn`] from inside a callback.
     pub fn turn_at(&mut self, now: Instant) -> Result<usize> {
         self.turn_with(|map| {
-            map.set_now(now);
+            map.now = now;
+            map.buffers.0.clock.time.set(map.buffers.moment(now));
             map.is_simulated = true;
             map.settle();
             Ok(map.dispatch_all())
@@ -203,18 +205,10 @@ impl ChannelMap {
         }
     }
 
-    /// Sets the time of the turn.
-    fn set_now(&mut self, now: Instant) {
-        self.now = now;
-        let clock = &self.buffers.0.clock;
-        let time = now.saturating_duration_since(clock.began).as_nanos();
-        clock.time.set(time as u64);
-    }
-
     /// The map was left alone for a time, at whose end it sends what was queued meanwhile.
     fn come_back(&mut self) {
         let now = Instant::now();
-        self.buffers.0.clock.time.set(self.buffers.time_of(now));
+        self.buffers.0.clock.time.set(self.buffers.moment(now));
     }
 
     /// Settles the touched channels, all before the first close is told of: what
@@ -235,6 +229,9 @@ impl ChannelMap {
             }
             self.batch.clear();
             self.run_closes();
+            if self.buffers.0.has_touched.get() {
+                self.touch_those();
+            }
             if self.touched.get_mut().is_empty() {
                 break;
             }
@@ -388,7 +385,7 @@ impl ChannelMap {
             }
             self.end_callback();
             self.run_posts();
-            self.take_time(Token::NONE);
+            self.take_time(None);
         }
         if self.alarm.is_some() {
             self.ring();
@@ -401,7 +398,7 @@ impl ChannelMap {
     #[cold]
     fn pause_after(&mut self, called: Token) {
         self.run_posts();
-        self.take_time(called);
+        self.take_time(Some(called));
     }
 
     /// Calls a channel with each of its events, as long as it wants them; returns

@@ -1,9 +1,11 @@
 //! A look at the channels of a map, and at what the loop has done.
 
+use std::cell::Cell;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use crate::common::{Log, On, Probe, turn};
-use reactor::{Channel, ChannelMap, Readiness, TimerChannel, Token};
+use reactor::{Channel, ChannelMap, Moment, Readiness, TimerChannel, Token};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -76,6 +78,10 @@ fn a_channels_age_survives_a_conversion_and_begins_anew_in_another_map() {
     work(Duration::from_millis(2));
     let entry = real.entries().next().unwrap();
     assert!(entry.since() >= before && entry.age() >= Duration::from_millis(2));
+    // One look is of one time.
+    let age = entry.age();
+    work(Duration::from_millis(2));
+    assert_eq!(entry.age(), age);
 }
 
 #[test]
@@ -116,7 +122,7 @@ fn statistics_count_turns_events_timers_insertions_and_closes() {
         (statistics.turns, statistics.events),
         (2, dispatched as u64)
     );
-    assert_eq!((statistics.timers, statistics.events), (1, 2));
+    assert_eq!((statistics.timers_fired, statistics.events), (1, 2));
     assert_eq!((statistics.inserted, statistics.closed), (3, 1));
     assert_eq!(statistics.measured, None);
 }
@@ -127,15 +133,16 @@ fn the_longest_call_is_found_whatever_it_was() {
     const TOOK: Duration = Duration::from_millis(2);
     let log = Log::default();
     let mut map = ChannelMap::new().unwrap();
-    let expect = |map: &mut ChannelMap, who: Token| {
-        map.measure(true);
-        assert_eq!(map.statistics().measured.unwrap().longest_in, Token::NONE);
+    let expect = |map: &mut ChannelMap, who: Option<Token>| {
+        map.set_measuring(true);
+        assert_eq!(map.statistics().measured.unwrap().longest, None);
         turn(map);
         let measured = map.statistics().measured.unwrap();
-        assert!(measured.longest >= TOOK, "{measured:?}");
-        assert!(measured.longest <= measured.busy, "{measured:?}");
+        let longest = measured.longest.unwrap();
+        assert!(longest.time >= TOOK, "{measured:?}");
+        assert!(longest.time <= measured.busy, "{measured:?}");
         assert!(measured.busy <= measured.elapsed, "{measured:?}");
-        assert_eq!(measured.longest_in, who);
+        assert_eq!(longest.channel, who);
     };
     let slow = |on| {
         Probe::new("slow", &log).on(on, |_, _, _| {
@@ -145,11 +152,11 @@ fn the_longest_call_is_found_whatever_it_was() {
     };
     let reader = map.insert(slow(On::Read)).unwrap();
     map.dispatch(reader, Readiness::READABLE);
-    expect(&mut map, reader.token());
+    expect(&mut map, Some(reader.token()));
 
     let sleeper = map.insert(slow(On::Timer)).unwrap();
     map.set_timer(sleeper, map.now());
-    expect(&mut map, sleeper.token());
+    expect(&mut map, Some(sleeper.token()));
 
     // A close and a post count as the call that asked for them.
     let closed = map.insert(slow(On::Close)).unwrap();
@@ -159,19 +166,19 @@ fn the_longest_call_is_found_whatever_it_was() {
     });
     let closer = map.insert(closer).unwrap();
     map.dispatch(closer, Readiness::READABLE);
-    expect(&mut map, closer.token());
+    expect(&mut map, Some(closer.token()));
     let poster = Probe::new("poster", &log).on(On::Read, move |_, _, map| {
         map.post(reader, |_, _| work(TOOK));
         Ok(())
     });
     let poster = map.insert(poster).unwrap();
     map.dispatch(poster, Readiness::READABLE);
-    expect(&mut map, poster.token());
+    expect(&mut map, Some(poster.token()));
 
     assert!(map.remote().run(|_| work(TOOK)).is_ok());
-    expect(&mut map, Token::NONE);
+    expect(&mut map, None);
 
-    map.measure(false);
+    map.set_measuring(false);
     assert_eq!(map.statistics().measured, None);
 }
 
@@ -181,13 +188,13 @@ fn what_was_posted_between_turns_is_nobodys_call() {
     const TOOK: Duration = Duration::from_millis(100);
     let mut map = ChannelMap::new().unwrap();
     let quick = map.insert(Probe::new("quick", &Log::default())).unwrap();
-    map.measure(true);
+    map.set_measuring(true);
     map.post(quick, |_, _| work(TOOK));
     map.dispatch(quick, Readiness::READABLE);
     turn(&mut map);
     let measured = map.statistics().measured.unwrap();
     assert!(
-        measured.longest < TOOK && measured.busy >= TOOK,
+        measured.longest.unwrap().time < TOOK && measured.busy >= TOOK,
         "{measured:?}"
     );
 }
@@ -197,7 +204,7 @@ fn a_loop_that_waits_is_not_busy() {
     let mut map = ChannelMap::new().unwrap();
     map.insert(Probe::new("a", &Log::default())).unwrap();
     turn(&mut map);
-    map.measure(true);
+    map.set_measuring(true);
     let before = Instant::now();
     map.turn(Some(Duration::from_millis(50))).unwrap();
     let slept = before.elapsed();
@@ -217,12 +224,12 @@ fn the_buffers_tell_the_time_of_the_turn() {
     let made = map.now();
     let log = Log::default();
     let buffers = map.buffers().clone();
-    let (seen, settled) = (Log::default(), Log::default());
+    let (seen, settled) = (Log::default(), Rc::new(Cell::default()));
     let mut probe = Probe::new("a", &log);
     {
-        let (buffers, settled) = (buffers.clone(), settled.clone());
+        let (buffers, settled) = (buffers.clone(), Rc::clone(&settled));
         probe.on_settle = Some(Box::new(move || {
-            settled.add(buffers.time().to_string());
+            settled.set(buffers.time());
             Ok(())
         }));
     }
@@ -230,8 +237,8 @@ fn the_buffers_tell_the_time_of_the_turn() {
     let probe = probe.on(On::Read, move |_, _, map| {
         let time = map.buffers().time();
         assert_eq!(map.buffers().instant(time), map.now());
-        assert_eq!(map.buffers().time_of(map.now()), time);
-        seen_too.add(time.to_string());
+        assert_eq!(map.buffers().moment(map.now()), time);
+        seen_too.add("read");
         Ok(())
     });
     let probe = map.insert(probe).unwrap();
@@ -240,13 +247,29 @@ fn the_buffers_tell_the_time_of_the_turn() {
     assert_eq!(seen.len(), 1);
 
     work(Duration::from_millis(3));
-    let before = buffers.time_of(Instant::now());
+    let before = buffers.moment(Instant::now());
     map.touch(probe);
     turn(&mut map);
-    let at: u64 = settled.all().last().unwrap().parse().unwrap();
-    assert!(at >= before, "{at} is before {before}");
+    let at: Moment = settled.get();
+    assert!(at >= before, "{at:?} is before {before:?}");
 
-    assert_eq!(buffers.time_of(made - SECOND), 0);
+    assert_eq!(buffers.moment(made - SECOND), Moment::default());
     map.turn_at(made + 7 * SECOND).unwrap();
     assert_eq!(buffers.instant(buffers.time()), made + 7 * SECOND);
+}
+
+/// A console reads what the log has printed.
+#[test]
+fn a_token_is_read_as_it_is_printed() {
+    let mut map = ChannelMap::new().unwrap();
+    let token = map
+        .insert(TimerChannel::new(|_, _, _| Ok(())))
+        .unwrap()
+        .token();
+    assert_eq!(token.to_string().parse(), Ok(token));
+    for text in ["", "3", "3#", "#3", "3#0", "3#x", "-1#3", "3#17#2"] {
+        assert!(text.parse::<Token>().is_err(), "{text:?}");
+    }
+    let stranger: Token = "0#999999999999".parse().unwrap();
+    assert!(!map.is_open(stranger));
 }

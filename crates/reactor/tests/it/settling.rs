@@ -49,6 +49,57 @@ fn whom_the_closes_of_a_settle_touch_is_settled_before_the_wait() {
     }
 }
 
+/// Between turns, by one that is settled, by one that is called, and when that is dropped.
+#[test]
+fn whoever_is_touched_without_the_map_is_settled_before_the_wait() {
+    /// Touches when it is dropped.
+    struct Last(reactor::Buffers, Handle<Probe>);
+    impl Drop for Last {
+        fn drop(&mut self) {
+            self.0.touch(self.1);
+        }
+    }
+    let log = Log::default();
+    let mut map = ChannelMap::new().unwrap();
+    let probe = map.insert(Probe::new("probe", &log)).unwrap();
+    let (buffers, last) = (map.buffers().clone(), Last(map.buffers().clone(), probe));
+    let mut other = Probe::new("other", &log).on(On::Read, move |_, _, map| {
+        map.buffers().touch(probe);
+        Ok(())
+    });
+    other = other.on(On::Close, move |_, _, _| {
+        let _ = &last; // dropped with the channel, after its last callback
+        Ok(())
+    });
+    other.on_settle = Some(Box::new(move || {
+        buffers.touch(probe);
+        Ok(())
+    }));
+    let other = map.insert(other).unwrap();
+    turn(&mut map);
+    let settles = |map: &ChannelMap| map.get(probe).unwrap().settles;
+
+    let before = settles(&map);
+    turn(&mut map);
+    assert_eq!(settles(&map), before, "at rest");
+    (0..10).for_each(|_| map.buffers().touch(probe));
+    turn(&mut map);
+    assert_eq!(settles(&map), before + 1, "between turns, once");
+    map.touch(other);
+    turn(&mut map);
+    assert_eq!(settles(&map), before + 2, "by one that is settled");
+    map.dispatch(other, Readiness::READABLE);
+    turn(&mut map);
+    turn(&mut map); // which settles `other`, too: both at once
+    assert_eq!(settles(&map), before + 3, "by one that is called");
+    map.close(other);
+    turn(&mut map);
+    assert_eq!(settles(&map), before + 4, "by one that is dropped");
+    map.buffers().touch(other); // a stranger
+    turn(&mut map);
+    assert_eq!(settles(&map), before + 4);
+}
+
 /// It said so when it was settled first; then came somebody's close.
 #[test]
 fn a_channel_that_is_not_pending_any_more_before_the_wait_is_not_called() {

@@ -135,12 +135,12 @@ pub(super) fn model(script: &Script, stream: &[u8]) -> Vec<Event> {
 }
 
 /// Limits of so many bytes a message.
-pub(super) fn limited(message: usize) -> Rc<Limits> {
-    Rc::new(Limits {
+pub(super) fn limited(message: usize) -> Limits {
+    Limits {
         message,
         counted_message: message,
         ..Limits::DEFAULT
-    })
+    }
 }
 
 /// The framer with what a channel does around it.

@@ -1,7 +1,7 @@
 //! How many a listener lets in, in all and of one address, and who goes for a newcomer.
 
-mod crowd;
 mod limits;
+mod network;
 mod places;
 mod sockets;
 
@@ -95,11 +95,12 @@ fn take(told: &Told) -> Vec<String> {
 }
 
 /// A listener's limits: so many channels in all and of one address, and a refusal.
-fn caps(channels: usize, channels_per_address: usize, when_full: WhenFull) -> Limits {
+fn caps(connections: usize, connections_per_address: usize, when_full: WhenFull) -> Limits {
     let mut limits = Limits::default();
-    limits.channels = channels;
-    limits.channels_per_address = channels_per_address;
-    limits.when_full = when_full;
-    limits.refusal = Bytes::from_static(REFUSAL.as_bytes());
+    limits.admission.connections = connections;
+    limits.admission.connections_per_address = connections_per_address;
+    limits.admission.when_full = when_full;
+    limits.admission.when_address_full = when_full;
+    limits.admission.refusal = Bytes::from_static(REFUSAL.as_bytes());
     limits
 }

@@ -12,7 +12,7 @@ use chat::{
 };
 
 use super::caps;
-use super::crowd::Crowd;
+use super::network::Crowd;
 
 /// Keeps what it accepts.
 #[derive(Clone, Default)]

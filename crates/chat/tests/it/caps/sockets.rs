@@ -30,7 +30,7 @@ fn connect(to: SocketAddr, from: [u8; 4]) -> TcpStream {
 fn the_refusal_arrives_even_if_the_client_has_written_already() {
     let told = Told::default();
     let mut map = ChannelMap::new().unwrap();
-    let address = listening(&mut map, &told, caps(1, usize::MAX, WhenFull::Refuse));
+    let address = listening(&mut map, &told, caps(0, usize::MAX, WhenFull::Refuse));
     for written in [0, 10, 50_000] {
         let mut client = connect(address, [127, 0, 0, 1]);
         client.write_all(&vec![b'w'; written]).unwrap();
@@ -69,7 +69,7 @@ fn a_unix_socket_has_no_address_but_counts_in_all() {
     let place = Place::new("caps");
     let path = place.0.join("socket");
     let mut map = ChannelMap::new().unwrap();
-    let limits = caps(4, 1, WhenFull::Refuse);
+    let limits = caps(3, 1, WhenFull::Refuse);
     let server = Dispatcher::listen_unix(&*path, Server::new(&told)).limited(limits);
     map.insert(server).unwrap();
     let mut clients: Vec<_> = (0..4)
@@ -93,6 +93,6 @@ fn a_full_map_refuses_without_a_listener_that_spins() {
     for client in &mut clients {
         assert_eq!(read_to_end(&mut map, client), REFUSAL.as_bytes());
     }
-    assert_eq!((map.refused(), map.evicted()), (100, 0));
+    assert_eq!((map.refused(), map.statistics().evicted), (100, 0));
     assert_rest(&mut map);
 }

@@ -57,10 +57,10 @@ fn a_message_of_just_the_limit_passes_with_its_terminator_cut_in_two() {
     assert_eq!(events("\r\n", 3, &["wxyz\r\n"], false), ["overlimit"]);
 }
 
-/// F2a: what a turn's share of messages leaves of a read is moved once, not in
-/// every turn.
+/// F2a: what a turn's share of messages leaves of a read is moved now and then, when it is
+/// half of what it was, and not in every turn.
 #[test]
-fn many_short_lines_in_one_read_are_moved_once_at_most() {
+fn many_short_lines_in_one_read_are_moved_a_few_times() {
     struct Places(Rc<RefCell<Vec<usize>>>);
     impl MessageHandler for Places {
         fn handle_message(&mut self, line: &[u8], _: &mut Chat, _: &mut ChannelMap) -> Result {
@@ -81,7 +81,7 @@ fn many_short_lines_in_one_read_are_moved_once_at_most() {
     assert_eq!(places.len(), 32_768);
     let lines = places.windows(2);
     let moves = lines.filter(|two| two[1].wrapping_sub(two[0]) != 2).count();
-    assert!(moves <= 1, "{moves} moves");
+    assert!(moves <= 10, "{moves} moves in 328 turns");
 }
 
 /// F2b: a channel cannot scan again what it has handed out already, and it

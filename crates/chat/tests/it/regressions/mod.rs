@@ -15,3 +15,4 @@ mod page;
 mod reaching;
 mod requests;
 mod session;
+mod together;

@@ -1,5 +1,7 @@
 //! Speakers that wait for a member: when they do, and that they never do for ever.
 
+use std::any::Any;
+
 use chat::{AsyncChat, ChannelMap, ChatMap, CloseReason, Dispatcher, Handle, Hold, Limits, Token};
 
 use crate::common::part::{Part, Record};
@@ -48,6 +50,14 @@ fn count(log: &Log) -> usize {
         .iter()
         .filter(|it| it.starts_with("message"))
         .count()
+}
+
+/// Takes a member out of its map.
+fn take(map: &mut ChannelMap, member: Token) -> Box<dyn Any> {
+    match map.remove(member.handle::<AsyncChat<Part<0>>>()) {
+        Ok(chat) => Box::new(chat),
+        Err(_) => Box::new(map.remove(member.handle::<Dispatcher<Part<0>>>()).unwrap()),
+    }
 }
 
 #[test]
@@ -104,12 +114,6 @@ fn it_waits_for_the_last_of_several() {
 #[test]
 fn it_goes_on_when_the_member_is_gone_whatever_way_it_went() {
     type End = fn(&mut ChannelMap, Token, &Peer);
-    let take = |map: &mut ChannelMap, member: Token| -> Box<dyn std::any::Any> {
-        match map.remove(member.handle::<AsyncChat<Part<0>>>()) {
-            Ok(chat) => Box::new(chat),
-            Err(_) => Box::new(map.remove(member.handle::<Dispatcher<Part<0>>>()).unwrap()),
-        }
-    };
     let ends: [(&str, End); 7] = [
         ("closed by the map", |map, it, _| _ = map.close(it)),
         ("closed by itself", |map, it, _| {
@@ -163,6 +167,24 @@ fn it_goes_on_when_the_member_is_gone_whatever_way_it_went() {
         settle(&mut map, &[(me.token(), &peer)]);
         assert_eq!(count(&log), 5, "dropped");
     }
+}
+
+/// The loop has as much to do for other threads as it takes.
+#[test]
+fn it_goes_on_when_the_member_is_dropped_while_the_loop_is_busy() {
+    let mut map = ChannelMap::new().unwrap();
+    let log = Log::default();
+    let (slow, slow_peer) = member(&mut map, true);
+    let (me, peer) = speaker(&mut map, &log, &[slow]);
+    peer.say("1\n2\n3\n4\n5\n");
+    settle(&mut map, &[(me.token(), &peer), (slow, &slow_peer)]);
+    let removed = take(&mut map, slow);
+    assert_eq!(count(&log), 3);
+    let remote = map.remote();
+    while remote.run(|_| ()).is_ok() {}
+    drop(removed);
+    settle(&mut map, &[(me.token(), &peer)]);
+    assert_eq!(count(&log), 5);
 }
 
 #[test]

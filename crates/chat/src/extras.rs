@@ -1,15 +1,15 @@
-//! What few channels have, in one box: [`Rare`].
+//! What few channels have, in one box: [`Extras`].
 
-use crate::crowd::Crowd;
 use crate::offers::Offers;
-use crate::rate::Flow;
+use crate::rate::Buckets;
+use crate::speakers::Speakers;
 
 #[derive(Debug, Default)]
-pub(crate) struct Rare {
+pub(crate) struct Extras {
     /// What may pass now, of bytes that have a rate.
-    pub(crate) flow: Flow,
+    pub(crate) buckets: Buckets,
     /// Those that wait for the peer.
     pub(crate) offers: Offers,
     /// Who waits for whom.
-    pub(crate) crowd: Crowd,
+    pub(crate) speakers: Speakers,
 }

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use chat::bytes::Bytes;
 use chat::socket2::SockRef;
-use chat::{AsyncChat, ChannelMap, ChatMap, Dispatcher, Dropped, Limits, Overflow, State, Token};
+use chat::{
+    AsyncChat, ChannelMap, ChatMap, Dispatcher, Dropped, Limits, OfferPolicy, State, Token,
+};
 
 use crate::common::part::{Part, Record, Side};
 use crate::common::{name, read_some, turn_until, unix_pair};
@@ -24,7 +26,7 @@ const PACE: usize = 350;
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Choice {
     Everything,
-    Skipped(Overflow),
+    Skipped(OfferPolicy),
     Cut,
 }
 
@@ -83,8 +85,8 @@ impl Room {
         (limits.high_water, limits.low_water) = (8 * LINE, 2 * LINE);
         limits.offers = 50 * LINE;
         limits.output = 100 * LINE;
-        if let Choice::Skipped(overflow) = choice {
-            limits.overflow = overflow;
+        if let Choice::Skipped(policy) = choice {
+            limits.offer_policy = policy;
         }
         limits.goodbye = "* cut off\r\n".into();
         let mut room = Self {
@@ -219,8 +221,8 @@ fn by_backpressure_the_slow_one_gets_everything() {
 #[test]
 fn skipped_the_slow_one_gets_whole_lines_in_order_and_the_rest_is_counted() {
     for is_chat in [true, false] {
-        for overflow in [Overflow::DropNewest, Overflow::DropOldest] {
-            let mut room = Room::new(Choice::Skipped(overflow), is_chat);
+        for policy in [OfferPolicy::DropNewest, OfferPolicy::DropOldest] {
+            let mut room = Room::new(Choice::Skipped(policy), is_chat);
             let most = room.talk();
             assert!(most <= (50 + 9) * LINE, "{most}");
             room.check_the_others();
@@ -237,7 +239,7 @@ fn skipped_the_slow_one_gets_whole_lines_in_order_and_the_rest_is_counted() {
             assert_eq!((messages, bytes), (missed as u64, (missed * LINE) as u64));
             // Which of them: the last lines are there, or those that came while there was room.
             let last = by.iter().any(|it| it.last() == Some(&(LINES - 1)));
-            assert_eq!(last, overflow == Overflow::DropOldest);
+            assert_eq!(last, policy == OfferPolicy::DropOldest);
         }
     }
 }

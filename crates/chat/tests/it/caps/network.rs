@@ -68,13 +68,18 @@ impl Crowd {
 
     /// The client says so, and the server hears it a second later.
     pub(super) fn say(&mut self, client: &Client, words: &str) {
+        self.say_after(client, words, Duration::from_secs(1));
+    }
+
+    /// The same, so much later.
+    pub(super) fn say_after(&mut self, client: &Client, words: &str, time: Duration) {
         let channel = {
             let mut state = client.0.lock().unwrap();
             state.inbound.extend(words.bytes());
             state.channel.unwrap()
         };
         self.map.dispatch(channel, Readiness::READABLE);
-        self.pass(Duration::from_secs(1));
+        self.pass(time);
     }
 
     /// The client closes its end.
