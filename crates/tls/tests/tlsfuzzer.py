@@ -59,6 +59,7 @@ EXPECTED = {
     "tls13-crfg-curves": r".*x448.*|.*compression.*|empty x25519 key share",
     "tls13-ecdhe-curves": r".*secp521r1.*|.*x448.*",
     "tls13-unrecognised-groups": r".*ffdhe2048.*",
+    "tls13-dhe-shared-secret-padding": r".*(x448|secp521r1|ffdhe).*",
     # No CCM.
     "tls13-symetric-ciphers": r".*CCM.*",
     # No TLS 1.2 with RSA key exchange, and no key exchange by PSK alone.
