@@ -17,6 +17,7 @@ pub const REDIS: &str = "redis pub/sub";
 pub const NATS: &str = "nats-server";
 pub const NGINX: &str = "nginx";
 pub const HYPER: &str = "hyper";
+pub const TOKIO_RUSTLS: &str = "tokio-rustls";
 
 #[derive(Debug)]
 pub struct Contestant {
@@ -35,6 +36,8 @@ enum Kind {
     /// `examples/http`.
     Example,
     Libevent,
+    /// libevent with OpenSSL.
+    LibeventOpenssl,
     /// A script, the module that it needs, and a further argument.
     Python(&'static str, &'static str, &'static str),
     Redis,
@@ -52,13 +55,20 @@ const ALL_WORKS: &[Work] = &[
     Work::Plaintext,
     Work::Store,
 ];
+const OUR_WORKS: &[Work] = &[
+    Work::Echo,
+    Work::Bulk,
+    Work::Room,
+    Work::Store,
+    Work::Secure,
+];
 
 /// In the order of the tables.
-pub const ALL: [Contestant; 16] = [
+pub const ALL: [Contestant; 18] = [
     Contestant::counted(EPOLL, ALL_WORKS, Kind::Rust("server-epoll", "")),
     Contestant::counted(POLLING, SOCKETS, Kind::Rust("server-polling", "")),
     Contestant::counted(MIO, SOCKETS, Kind::Rust("server-mio", "")),
-    Contestant::counted(OURS, BODIES, Kind::Rust("server-ours", "")),
+    Contestant::counted(OURS, OUR_WORKS, Kind::Rust("server-ours", "")),
     Contestant::counted("calloop", SOCKETS, Kind::Rust("server-calloop", "")),
     Contestant::counted(
         "tokio LinesCodec",
@@ -67,6 +77,12 @@ pub const ALL: [Contestant; 16] = [
     ),
     Contestant::counted(TOKIO, BODIES, Kind::Rust("server-tokio", "")),
     Contestant::counted("libevent", SOCKETS, Kind::Libevent),
+    Contestant::counted(
+        TOKIO_RUSTLS,
+        &[Work::Secure],
+        Kind::Rust("server-tokio-rustls", ""),
+    ),
+    Contestant::counted("libevent OpenSSL", &[Work::Secure], Kind::LibeventOpenssl),
     Contestant::timed(
         "uvloop",
         SOCKETS,
@@ -159,6 +175,9 @@ impl Contestant {
             Kind::Rust(name, variant) => {
                 let mut command = Command::new(tools.binary(name, profile)?);
                 command.arg(work.name());
+                if work == Work::Secure {
+                    command.args(tools.certificate().files());
+                }
                 if !variant.is_empty() {
                     command.arg(variant);
                 }
@@ -175,6 +194,11 @@ impl Contestant {
             Kind::Libevent => {
                 let mut command = Command::new(tools.libevent()?);
                 command.arg(work.name());
+                named(command)
+            }
+            Kind::LibeventOpenssl => {
+                let mut command = Command::new(tools.libevent_openssl()?);
+                command.arg(work.name()).args(tools.certificate().files());
                 named(command)
             }
             Kind::Python(script, module, variant) => {
@@ -229,6 +253,7 @@ impl Contestant {
     pub fn version(&self, tools: &Tools) -> Option<String> {
         let (program, argument) = match self.kind {
             Kind::Rust(..) | Kind::Example | Kind::Libevent => return None,
+            Kind::LibeventOpenssl => ("openssl", "version"),
             Kind::Python(_, module, _) => {
                 let python = tools.python(module).ok()?;
                 let code = format!(

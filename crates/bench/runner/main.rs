@@ -1,6 +1,7 @@
 //! Starts servers of the same behaviour on several libraries, and measures what
 //! each of them spends. See the package's README.md.
 
+mod certificate;
 mod chart;
 mod contestants;
 mod count;
@@ -168,7 +169,13 @@ fn run(options: Options) -> Result<bool> {
 
 /// Asks every server for its work; returns who was left out, and why.
 fn verify_all(context: &mut Context) -> Result<Vec<String>> {
-    let works = [Work::Echo, Work::Bulk, Work::Room, Work::Store];
+    let works = [
+        Work::Echo,
+        Work::Bulk,
+        Work::Room,
+        Work::Store,
+        Work::Secure,
+    ];
     let lines = contestants::ALL.iter().flat_map(|contestant| {
         let able = works
             .into_iter()
@@ -179,7 +186,7 @@ fn verify_all(context: &mut Context) -> Result<Vec<String>> {
     let all: Vec<_> = lines
         .chain(web)
         .filter(|(contestant, _)| {
-            [EPOLL, contestants::TOKIO].contains(&contestant.name)
+            [EPOLL, contestants::TOKIO, contestants::TOKIO_RUSTLS].contains(&contestant.name)
                 || context.options.wants_contestant(contestant.name)
         })
         .collect();

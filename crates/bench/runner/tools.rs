@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::certificate::Certificate;
 use crate::{Error, Result};
 
 /// Found or built; or why not.
@@ -18,6 +19,8 @@ pub struct Tools {
     release: HashMap<String, PathBuf>,
     lto: HashMap<String, PathBuf>,
     libevent: Found,
+    libevent_openssl: Found,
+    certificate: Certificate,
     python: Found,
     /// Python's modules, asked for once.
     modules: HashMap<&'static str, bool>,
@@ -69,7 +72,13 @@ impl Tools {
         Ok(Self {
             release,
             lto,
-            libevent: build_libevent(&scratch.0),
+            libevent: build_c(&scratch.0, "libevent", &["event"]),
+            libevent_openssl: build_c(
+                &scratch.0,
+                "libevent_openssl",
+                &["event", "event_openssl", "ssl", "crypto"],
+            ),
+            certificate: Certificate::make(&scratch.0)?,
             modules: MODULES.iter().map(has_module).collect(),
             python,
             scratch,
@@ -95,6 +104,15 @@ impl Tools {
 
     pub fn libevent(&self) -> Found {
         self.libevent.clone()
+    }
+
+    pub fn libevent_openssl(&self) -> Found {
+        self.libevent_openssl.clone()
+    }
+
+    /// The certificate of all servers that have one.
+    pub fn certificate(&self) -> &Certificate {
+        &self.certificate
     }
 
     /// The interpreter, if it has the module.
@@ -169,20 +187,21 @@ fn build(arguments: &[&str], manifest: &Path) -> Result<HashMap<String, PathBuf>
     Ok(executables.collect())
 }
 
-fn build_libevent(scratch: &Path) -> Found {
-    let program = scratch.join("server-libevent");
-    let source = crate_folder().join("servers/libevent.c");
+/// Builds `servers/NAME.c`, on these libraries.
+fn build_c(scratch: &Path, name: &str, libraries: &[&str]) -> Found {
+    let program = scratch.join(format!("server-{name}"));
+    let source = crate_folder()
+        .join("servers")
+        .join(name)
+        .with_extension("c");
     let compiler = find("cc")?;
     let mut command = Command::new(compiler);
-    command
-        .arg("-O2")
-        .arg(source)
-        .arg("-levent")
-        .arg("-o")
-        .arg(&program);
+    command.arg("-O2").arg(source);
+    command.args(libraries.iter().map(|library| format!("-l{library}")));
+    command.arg("-o").arg(&program);
     match is_success(&mut command) {
         true => Ok(program),
-        false => Err("no libevent-dev".to_owned()),
+        false => Err(format!("not all of lib{}", libraries.join(", lib"))),
     }
 }
 

@@ -10,6 +10,7 @@ use bench::start::Work;
 
 use crate::contestants::{Contestant, NATS, OUR_HTTP, REDIS};
 use crate::load::room::Protocol;
+use crate::load::secure;
 use crate::server::Server;
 use crate::{Context, Error, Result};
 
@@ -38,6 +39,7 @@ pub fn verify(context: &Context, contestant: &Contestant, work: Work) -> Result<
         Work::Room => room(address, protocol(contestant)),
         Work::Plaintext => plaintext(address),
         Work::Store => store(address),
+        Work::Secure => secure(context, address),
     }
 }
 
@@ -208,6 +210,23 @@ fn store(address: SocketAddr) -> Result<()> {
         expect(reader, b"\n")?;
     }
     Ok(())
+}
+
+/// Lines in pieces and in one record, both ends of which are said, and more than a record.
+fn secure(context: &Context, address: SocketAddr) -> Result<()> {
+    let trust = context.tools.certificate().trust();
+    let mut client = secure::Client::connect(address, &trust)?;
+    for (said, heard) in [
+        ("in two ", ""),
+        ("pieces\n", "in two pieces\n"),
+        ("one\n\nthree\n", "one\n\nthree\n"),
+    ] {
+        client.say(said.as_bytes())?;
+        client.hear(&mut vec![0; heard.len()])?;
+    }
+    let long = [vec![b'x'; 60_000], b"\n".to_vec()].concat();
+    client.exchange(&long)?;
+    client.finish()
 }
 
 fn plaintext(address: SocketAddr) -> Result<()> {

@@ -219,7 +219,7 @@ impl Member {
 
 fn main() -> calloop::Result<()> {
     let (work, _) = start::work();
-    if matches!(work, Work::Plaintext | Work::Store) {
+    if matches!(work, Work::Plaintext | Work::Store | Work::Secure) {
         start::refuse(work);
     }
     let mut events: EventLoop<Server> = EventLoop::try_new()?;

@@ -13,6 +13,7 @@ use chat::{Address, AsyncChat, ChannelMap, Chat, ChatHandler, CloseReason, Dispa
 use chat::{
     DispatcherHandler, Endpoint, Handle, Limits, MessageHandler, Result, Stream, Terminator,
 };
+use tls::Acceptor;
 
 struct EchoServer {
     limits: Rc<Limits>,
@@ -215,6 +216,21 @@ impl ChatHandler for Store {
     }
 }
 
+struct SecureServer(Acceptor);
+
+impl DispatcherHandler for SecureServer {
+    fn handle_accepted(
+        &mut self,
+        stream: Stream,
+        _addr: Address,
+        _server: &mut Endpoint,
+        map: &mut ChannelMap,
+    ) -> Result {
+        map.insert(AsyncChat::new(self.0.accept(stream), "\n", Echo))?;
+        Ok(())
+    }
+}
+
 fn main() -> Result {
     let (work, variants) = start::work();
     let mut map = ChannelMap::new()?;
@@ -232,6 +248,11 @@ fn main() -> Result {
         Work::Store => {
             let value = Value(Rc::new(RefCell::new(Bytes::from_static(b"\n"))));
             map.insert(Dispatcher::new(start::listen()?, value))?;
+        }
+        Work::Secure => {
+            let [certificate, key] = start::certificate(&variants);
+            let acceptor = Acceptor::from_pem_files(certificate, key)?;
+            map.insert(Dispatcher::new(start::listen()?, SecureServer(acceptor)))?;
         }
         Work::Plaintext => start::refuse(work),
     }

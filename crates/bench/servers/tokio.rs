@@ -278,7 +278,7 @@ async fn serve(work: Work, is_codec: bool) -> io::Result<()> {
                 let value = Rc::clone(&value);
                 task::spawn_local(async move { drop(store(stream, value).await) });
             }
-            Work::Plaintext => start::refuse(work),
+            Work::Plaintext | Work::Secure => start::refuse(work),
         }
     }
 }

@@ -60,7 +60,7 @@ pub trait Poller: Sized {
 /// What the listener or the poller say.
 pub fn serve<P: Poller>() -> io::Result<()> {
     let (work, _) = start::work();
-    if work == Work::Store {
+    if matches!(work, Work::Store | Work::Secure) {
         start::refuse(work);
     }
     let mut server = Server {

@@ -21,6 +21,8 @@ pub enum Work {
     Plaintext,
     /// Keeps a value, and gives it back.
     Store,
+    /// Sends every line back, by TLS. The next arguments are files: a certificate, its key.
+    Secure,
 }
 
 impl Work {
@@ -31,6 +33,7 @@ impl Work {
             Self::Room => "room",
             Self::Plaintext => "plaintext",
             Self::Store => "store",
+            Self::Secure => "secure",
         }
     }
 
@@ -41,6 +44,7 @@ impl Work {
             Self::Room,
             Self::Plaintext,
             Self::Store,
+            Self::Secure,
         ]
         .into_iter()
         .find(|work| work.name() == name)
@@ -52,10 +56,23 @@ impl Work {
 pub fn work() -> (Work, Vec<String>) {
     let mut arguments = std::env::args().skip(1);
     let Some(work) = arguments.next().as_deref().and_then(Work::from_name) else {
-        eprintln!("usage: server-NAME echo|bulk|room|plaintext|store [VARIANT]");
+        eprintln!("usage: server-NAME echo|bulk|room|plaintext|store|secure [VARIANT]...");
         process::exit(2);
     };
     (work, arguments.collect())
+}
+
+/// The files of the certificate and its key, which come first in these arguments; exits if they
+/// are not there.
+#[must_use]
+pub fn certificate(arguments: &[String]) -> [&str; 2] {
+    match arguments {
+        [certificate, key, ..] => [certificate, key],
+        _ => {
+            eprintln!("usage: server-NAME secure CERTIFICATE KEY");
+            process::exit(2);
+        }
+    }
 }
 
 /// Exits: this server has no such work.

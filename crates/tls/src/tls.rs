@@ -14,6 +14,9 @@ const RECORD_LEN: usize = 5 + 16_384 + 256;
 /// Into at least so much room, ciphertext is received by one call for many records.
 const MANY_RECORDS: usize = 2 * RECORD_LEN;
 
+/// rustls reads so much at a time. Its buffer for ciphertext is as long at rest.
+const LITTLE: usize = 4096;
+
 /// How many slices rustls gets at a time.
 const SLICES: usize = 16;
 
@@ -47,6 +50,10 @@ pub struct Tls {
     unread: Vec<u8>,
     /// Plaintext that rustls has for us.
     readable: usize,
+    /// Ciphertext that rustls was given by the last receive.
+    given: usize,
+    /// rustls' buffer for ciphertext may be longer than it is at rest.
+    has_grown: bool,
     /// The last call received as much as it had room for: there may be more.
     has_more: bool,
     /// Plaintext that rustls has taken since all was last sent.
@@ -81,6 +88,8 @@ impl Tls {
             connection: connection.into(),
             unread: Vec::new(),
             readable: 0,
+            given: 0,
+            has_grown: false,
             has_more: false,
             kept: 0,
             sent: 0,
@@ -217,7 +226,10 @@ impl Tls {
                 break;
             }
             match self.connection.read_tls(&mut cipher) {
-                Ok(_) => self.process(),
+                Ok(given) => {
+                    self.given += given;
+                    self.process();
+                }
                 Err(error) => self.fail(error),
             }
         }
@@ -264,11 +276,20 @@ impl Tls {
     fn receive_little(&mut self, plain: &mut [u8]) -> io::Result<usize> {
         self.has_more = false; // an event will tell
         let received = self.connection.read_tls(&mut Lower(&mut *self.lower))?;
+        self.given += received;
         match received {
             0 if self.end.is_none() => self.end(),
             _ => self.process(),
         }
         Ok(self.take_plaintext(plain))
+    }
+
+    /// Has rustls give back what its buffer has grown by for long records, which it would do
+    /// when it next reads: the connection may be idle until then.
+    #[cold]
+    fn shrink(&mut self) {
+        let _ = self.connection.read_tls(&mut Nothing);
+        self.has_grown = self.given > LITTLE; // may end in the middle of a record, which is kept
     }
 
     /// Takes what was received before.
@@ -297,6 +318,7 @@ impl Transport for Tls {
     }
 
     fn recv(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.given = 0;
         let mut taken = self.take_unread(buffer);
         let mut blocked = false;
         for _ in 0..EMPTY_READS {
@@ -316,6 +338,9 @@ impl Transport for Tls {
         }
         self.flush_early(); // the handshake's next words, an alert, new keys
         if taken > 0 {
+            if self.given > LITTLE || self.has_grown {
+                self.shrink();
+            }
             return Ok(taken);
         }
         match self.end.take() {
@@ -353,6 +378,9 @@ impl Transport for Tls {
         loop {
             let mut rest = [IoSlice::new(&[]); SLICES];
             let count = skip(slices, taken, &mut rest);
+            if count == 0 {
+                return Ok(taken);
+            }
             let some = self.connection.writer().write_vectored(&rest[..count])?;
             taken += some;
             self.kept += some;
@@ -465,6 +493,15 @@ impl Write for Lower<'_> {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+/// No input for now.
+struct Nothing;
+
+impl Read for Nothing {
+    fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+        Err(ErrorKind::WouldBlock.into())
     }
 }
 

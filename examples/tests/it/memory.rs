@@ -224,3 +224,61 @@ fn a_backlog_that_was_sent_leaves_no_memory_behind() {
         assert!(left < 2_048, "{left} bytes are left of {queued}");
     }
 }
+
+/// Both ends are here: each takes half. rustls' buffers grow with a long line's records.
+#[cfg(feature = "tls")]
+#[test]
+fn an_idle_channel_over_tls_takes_9_kilobytes_even_after_long_lines() {
+    use ::tls::{Acceptor, Connector};
+    use chat::{Address, Dispatcher, DispatcherHandler, Endpoint, Stream};
+
+    struct Server(Acceptor);
+    impl DispatcherHandler for Server {
+        fn handle_accepted(
+            &mut self,
+            stream: Stream,
+            _: Address,
+            _: &mut Endpoint,
+            map: &mut ChannelMap,
+        ) -> Result {
+            map.insert(AsyncChat::new(self.0.accept(stream), "\r\n", Echo))?;
+            Ok(())
+        }
+    }
+    struct Client(usize);
+    impl MessageHandler for Client {
+        fn handle_message(&mut self, _: &[u8], _: &mut Chat, _: &mut ChannelMap) -> Result {
+            self.0 += 1;
+            Ok(())
+        }
+    }
+
+    let Some(place) = crate::tls::certificates() else {
+        return;
+    };
+    let [cert, key, ca] = ["cert.pem", "key.pem", "ca.pem"].map(|name| place.join(name));
+    let acceptor = Acceptor::from_pem_files(cert, key).unwrap();
+    let connector = Connector::from_pem_file(ca).unwrap();
+    let mut map = ChannelMap::new().unwrap();
+    let server = Dispatcher::listen("127.0.0.1:0", Server(acceptor));
+    let server = map.insert(server).unwrap();
+    let port = map.get(server).unwrap().endpoint.local_addr().unwrap();
+    let port = port.as_inet().unwrap().port();
+    let line = [&[b'x'; 40_000][..], b"\r\n"].concat();
+    let mut alive = Vec::with_capacity(40);
+    for _ in 0..40 {
+        let client = AsyncChat::new(connector.connect("localhost", port), "\r\n", Client(0));
+        let client = map.insert(client).unwrap();
+        for answers in [1, 2] {
+            map.get_mut(client).unwrap().chat.push(&line);
+            while map.get(client).unwrap().handler.0 < answers {
+                map.turn(Some(Duration::from_secs(10))).unwrap();
+            }
+        }
+        rest(&mut map);
+        alive.push(ALIVE.get());
+    }
+    let each = (alive[39] - alive[9]) / 60;
+    println!("{each} bytes a channel");
+    assert!(each < 9_000, "{each} bytes a channel");
+}

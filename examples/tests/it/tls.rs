@@ -32,12 +32,18 @@ static CERTIFICATES: LazyLock<Option<PathBuf>> = LazyLock::new(|| {
     Some(place)
 });
 
+/// The folder with the authority's certificate, the server's and its key: `ca.pem`, `cert.pem`
+/// and `key.pem`.
+pub(crate) fn certificates() -> Option<&'static Path> {
+    CERTIFICATES.as_deref()
+}
+
 fn file(place: &Path, name: &str) -> String {
     place.join(name).display().to_string()
 }
 
 fn start(name: &str, options: &[&str]) -> Option<(Server, &'static Path)> {
-    let place = CERTIFICATES.as_deref()?;
+    let place = certificates()?;
     let (cert, key) = (file(place, "cert.pem"), file(place, "key.pem"));
     let mut all = vec!["--tls-cert", &cert, "--tls-key", &key];
     all.extend(options);

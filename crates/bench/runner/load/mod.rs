@@ -6,6 +6,7 @@ pub mod histogram;
 pub mod latency;
 pub mod lines;
 pub mod room;
+pub mod secure;
 pub mod steps;
 pub mod values;
 pub mod wrk;

@@ -12,6 +12,7 @@ mod room;
 mod store;
 mod terminators;
 mod timers;
+mod tls;
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -29,7 +30,7 @@ pub struct Row {
     pub run: fn(&Context) -> Result<Table>,
 }
 
-pub const ALL: [Row; 17] = [
+pub const ALL: [Row; 22] = [
     echo::ONE,
     echo::SIXTEEN,
     echo::LONG,
@@ -47,6 +48,11 @@ pub const ALL: [Row; 17] = [
     http::ROW,
     latency::ECHO,
     latency::HTTP,
+    tls::ONE,
+    tls::SIXTEEN,
+    tls::LONG,
+    tls::HANDSHAKES,
+    tls::IDLE_MEMORY,
 ];
 
 /// A row's result.
