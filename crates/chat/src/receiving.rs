@@ -15,6 +15,7 @@ use crate::flags::{
 use crate::framer::Frame;
 use crate::handler::ChatHandler;
 use crate::unread::Kept;
+use crate::wire::Wire;
 
 /// What a message costs of a turn's budget, besides its bytes.
 pub(crate) const MESSAGE_COST: usize = 256;
@@ -51,7 +52,9 @@ impl<H: ChatHandler> AsyncChat<H> {
                 }
                 endpoint.count_input(turn.received);
             }
-            if !turn.is_full && !self.chat.endpoint.wire.has_read_ahead() {
+            let has_read_ahead =
+                matches!(&self.chat.endpoint.wire, Wire::Other(transport) if transport.has_input());
+            if !turn.is_full && !has_read_ahead {
                 break; // that was all there is
             }
             turn.budget -= turn.received as isize;

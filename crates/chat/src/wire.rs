@@ -201,12 +201,6 @@ impl Wire {
         }
     }
 
-    /// Whether a transport has more input at hand.
-    #[inline]
-    pub(crate) fn has_read_ahead(&self) -> bool {
-        matches!(self, Self::Other(transport) if transport.has_input())
-    }
-
     /// Whether there is input that no poller knows of.
     pub(crate) fn has_input(&self) -> bool {
         match self {
