@@ -164,7 +164,10 @@ fn main() -> Result<ExitCode> {
         urls.drain(..2);
     }
     if urls.is_empty() || urls.iter().any(|url| url.starts_with('-')) {
-        writeln!(io::stderr(), "arguments: [--cafile FILE] URL...")?;
+        writeln!(
+            io::stderr(),
+            "arguments: [--cafile FILE] http[s]://HOST[:PORT]/PATH..."
+        )?;
         return Ok(ExitCode::from(2));
     }
     let (mut map, stdout) = examples::begin()?;

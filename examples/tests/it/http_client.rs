@@ -185,7 +185,7 @@ fn what_cannot_be_had_is_reported_and_the_rest_is_printed() {
     assert_eq!(status, Some(1), "{log}");
     for complaint in [
         &format!("http://{refused}/: cannot connect: Connection refused"),
-        "ftp://127.0.0.1/: no http:// URL",
+        "ftp://127.0.0.1/: no http:// or https:// URL",
         "http://no.such.host.invalid/: ",
     ] {
         assert!(log.contains(complaint), "{log}");
@@ -264,6 +264,6 @@ fn without_a_url_it_ends_with_status_2_and_says_what_it_takes() {
         let (status, stdout, stderr) = run(client(arguments));
         assert_eq!(status.code(), Some(2), "{stderr}");
         assert_eq!(stdout, "");
-        assert!(stderr.contains("http://HOST[:PORT]/PATH"), "{stderr}");
+        assert!(stderr.contains("http[s]://HOST[:PORT]/PATH"), "{stderr}");
     }
 }
