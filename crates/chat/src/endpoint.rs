@@ -369,7 +369,7 @@ impl Endpoint {
         self.recount_kept(self.unread.memory() + message + self.wire.queued() + offers);
     }
 
-    /// The account is told of this total of what is kept.
+    /// Has the account know this total of what is kept.
     pub(crate) fn recount_kept(&mut self, kept: usize) {
         let kept = clip(kept);
         self.output.recount(self.kept as usize, kept as usize);

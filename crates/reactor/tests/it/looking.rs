@@ -216,8 +216,8 @@ fn a_loop_that_waits_is_not_busy() {
     );
 }
 
-/// The word that channels note is the time of the turn, and, for what was queued between
-/// turns, that of the turn's beginning.
+/// Channels note the time of the turn; for output that was queued between
+/// turns, that is the time at which the turn begins.
 #[test]
 fn the_buffers_tell_the_time_of_the_turn() {
     let mut map = ChannelMap::new().unwrap();
