@@ -127,8 +127,9 @@ pub struct Limits {
     /// Time in which the channel rests is no fault of the peer's: it does not count for
     /// `message_time`, `min_message_rate` and `idle`. A channel that ends, since it closes
     /// when done or sending has failed, has no such rate any more: input that it leaves unread
-    /// would reset the connection. Neither a conversion nor `set_limits` grants a new burst. Over a [`Transport`](crate::Transport) its bytes count, not those
-    /// on the network. A socket that keeps bounds (datagrams, `SOCK_SEQPACKET`) has no rate.
+    /// would reset the connection. Neither a conversion nor `set_limits` grants a new burst.
+    /// Over a [`Transport`](crate::Transport) its bytes count, not those on the network. A
+    /// socket that keeps bounds (datagrams, `SOCK_SEQPACKET`) has no rate.
     ///
     /// A dispatcher's [`recv`](crate::Endpoint::recv) gets as much as there is, and
     /// `WouldBlock` while the channel rests.
